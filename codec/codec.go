@@ -1,0 +1,47 @@
+// Package codec defines what stored bits mean. A Term is one summand of a compressed weight; a Codec makes terms of one
+// layout, and knows their exact size before any data is read. Which bits to choose is the business of quantizers.
+package codec
+
+import "pith/tensor"
+
+// Part is one stored piece of a term ("codes", "scales", …): a tensor whose Name is the piece's short name.
+type Part = tensor.Tensor
+
+// Term is one summand of a weight of Dims() = (rows, cols) = (out, in): W ≈ Σ terms. Terms are immutable and safe for concurrent use.
+type Term interface {
+	Codec() string                              // stable name, written to files: "int4-g128", "q4_k", "bf16"
+	Dims() (rows, cols int)                     // of the whole matrix
+	Bytes() int64                               // exact stored size of all parts
+	Parts() []Part                              // what a file stores, in a fixed order
+	AddTo(dst tensor.Mat, r0 int)               // dst += rows r0 … r0+dst.Rows of the term: the reference decoder, the definition
+	MulAdd(y tensor.Mat, in *Input, r0, r1 int) // y[:, r0:r1] += x·(rows r0…r1)ᵀ, one row of y per token; agrees with AddTo within the kernel's stated error
+}
+
+// Codec is one layout of stored weights.
+type Codec interface {
+	Name() string
+	// Check returns an error that says why, and what would do, if a rows × cols matrix cannot be stored.
+	Check(rows, cols int) error
+	// Size returns the exact bytes of a rows × cols term, metadata of the container excluded.
+	Size(rows, cols int) int64
+	// Fit chooses scales for w and returns the grid of values that can be stored with them. importance weighs the
+	// columns (nil: all equal); it is only looked at by codecs that search.
+	Fit(w tensor.Mat, importance []float32, o FitOptions) (Grid, error)
+	// Open makes a term of stored parts, checking every length; it never trusts them.
+	Open(rows, cols int, parts []Part) (Term, error)
+}
+
+// FitOptions are the choices a user may make about fitting scales. The zero value is the format's reference encoder.
+type FitOptions struct {
+	Search bool // search scales that minimise the (importance-weighted) squared error instead of the reference rule
+}
+
+// Grid is the set of representable values of one fitted matrix, and the codes chosen so far. Solvers see nothing else.
+type Grid interface {
+	Step() int                 // columns rounded together: 1 for scalars
+	Round(w tensor.Mat, c int) // columns [c, c+Step) of w → nearest representable values, in place; codes recorded
+	Pack() Term                // the term of the recorded codes, once every column was rounded
+}
+
+// WholeRounder is a Grid that rounds all columns at once faster than column by column, with the same codes. w is left as it is.
+type WholeRounder interface{ RoundAll(w tensor.Mat) }
