@@ -1,0 +1,94 @@
+package codec
+
+import (
+	"sync"
+
+	"pith/internal/par"
+	"pith/kernels"
+	"pith/tensor"
+)
+
+// fewTokens is the largest batch for which packed rows are multiplied one by one; larger batches decode a tile of rows and use
+// the matrix product.
+const fewTokens = 8
+
+// tileFloats bounds the decoded rows that one worker holds: 4 MB.
+const tileFloats = 1 << 20
+
+// MatMul adds x·Wᵀ to y, (tokens, w.Rows), for in.X of (tokens, w.Cols). Rows are split over workers; the result does not depend on how many.
+func MatMul(y tensor.Mat, in *Input, w *Weight, workers int) {
+	if in.X.Cols != w.Cols || y.Rows != in.X.Rows || y.Cols != w.Rows {
+		panic("codec: MatMul of matrices whose shapes do not agree")
+	}
+	grain := 256
+	if in.X.Rows <= fewTokens {
+		grain = 64
+	}
+	par.Ranges(workers, w.Rows, grain, func(r0, r1 int) { w.MulAdd(y, in, r0, r1) })
+}
+
+// rowReader is a term that can decode one row at a time.
+type rowReader interface {
+	Dims() (rows, cols int)
+	readRow(dst []float32, r int) // overwrites dst[:cols]
+}
+
+// mulAddDecoded multiplies by rows decoded to float32.
+func mulAddDecoded(t rowReader, y tensor.Mat, in *Input, r0, r1 int) {
+	rows, cols := t.Dims()
+	x := in.X
+	if x.Cols != cols || r0 < 0 || r1 > rows || r0 > r1 || y.Rows != x.Rows || y.Cols < r1 {
+		panic("codec: MulAdd of matrices whose shapes do not agree")
+	}
+	if r0 == r1 || x.Rows == 0 || cols == 0 {
+		return
+	}
+	if x.Rows <= fewTokens {
+		buf := getScratch(cols)
+		defer putScratch(buf)
+		for r := r0; r < r1; r++ {
+			t.readRow(*buf, r)
+			for i := range x.Rows {
+				y.Data[i*y.Stride+r] += kernels.Dot(x.Row(i), *buf)
+			}
+		}
+		return
+	}
+	tile := min(r1-r0, max(1, min(256, tileFloats/cols)))
+	buf := getScratch(tile * cols)
+	defer putScratch(buf)
+	for r := r0; r < r1; r += tile {
+		n := min(tile, r1-r)
+		for i := range n {
+			t.readRow((*buf)[i*cols:(i+1)*cols], r+i)
+		}
+		kernels.GemmNT(y.Data[r:], y.Stride, x.Data, x.Stride, *buf, cols, x.Rows, n, cols)
+	}
+}
+
+// scratch recycles the buffers rows are decoded to; what is in them never matters.
+var scratch = sync.Pool{New: func() any { return new([]float32) }}
+
+func getScratch(n int) *[]float32 {
+	buf := scratch.Get().(*[]float32)
+	if cap(*buf) < n {
+		*buf = make([]float32, n)
+	}
+	*buf = (*buf)[:n]
+	return buf
+}
+
+func putScratch(buf *[]float32) { scratch.Put(buf) }
+
+func addRow(dst, src []float32) {
+	for i, v := range src[:len(dst)] {
+		dst[i] += v
+	}
+}
+
+func checkWindow(t interface{ Dims() (int, int) }, dst tensor.Mat, r0 int) {
+	rows, cols := t.Dims()
+	if r0 < 0 || r0+dst.Rows > rows || dst.Cols != cols {
+		panic("codec: AddTo outside of the term")
+	}
+}
