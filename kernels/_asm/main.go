@@ -1,0 +1,65 @@
+// Command _asm writes the assembly of package kernels and its Go declarations: "go run ." in this directory.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/mmcloughlin/avo/build"
+	"github.com/mmcloughlin/avo/pass"
+	"github.com/mmcloughlin/avo/printer"
+)
+
+// families is every generated file pair: <name>_amd64.s and <name>_amd64.go.
+var families = []struct {
+	name string
+	emit func(*build.Context)
+}{
+	{"asm_gemm", gemm},
+	{"asm_vector", vector},
+}
+
+func main() {
+	out := flag.String("dir", "..", "directory to write to")
+	flag.Parse()
+	if err := generate(*out); err != nil {
+		fmt.Fprintln(os.Stderr, "_asm:", err)
+		os.Exit(1)
+	}
+}
+
+// generate builds all families in memory before it writes any file, so that a failure leaves the old ones in place.
+func generate(dir string) error {
+	files := map[string][]byte{}
+	for _, f := range families {
+		c := build.NewContext()
+		c.Package("pith/kernels/_asm")
+		c.ConstraintExpr("!noasm")
+		f.emit(c)
+		file, err := c.Result()
+		if err != nil {
+			return fmt.Errorf("%s: %w", f.name, err)
+		}
+		if err := pass.Compile.Execute(file); err != nil {
+			return fmt.Errorf("%s: %w", f.name, err)
+		}
+		cfg := printer.Config{Name: "avo", Argv: []string{"go", "run", "kernels/_asm"}, Pkg: "kernels"}
+		asm, err := printer.NewGoAsm(cfg).Print(file)
+		if err != nil {
+			return fmt.Errorf("%s: %w", f.name, err)
+		}
+		stubs, err := printer.NewStubs(cfg).Print(file)
+		if err != nil {
+			return fmt.Errorf("%s: %w", f.name, err)
+		}
+		files[f.name+"_amd64.s"], files[f.name+"_amd64.go"] = asm, stubs
+	}
+	for name, data := range files {
+		if err := os.WriteFile(filepath.Join(dir, name), data, 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}

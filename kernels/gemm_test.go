@@ -1,0 +1,196 @@
+package kernels
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"testing"
+)
+
+// levels returns every level this machine can run.
+func levels() []level {
+	var ls []level
+	for l := generic; l <= best(); l++ {
+		ls = append(ls, l)
+	}
+	return ls
+}
+
+func fast() []level { return levels()[1:] }
+
+func randoms(r *rand.Rand, n int) []float32 {
+	x := make([]float32, n)
+	for i := range x {
+		x[i] = float32(r.NormFloat64())
+	}
+	return x
+}
+
+const guard = float32(12345)
+
+// gemm64 returns A·B (or A·Bᵀ) and Σ|a·b| in float64.
+func gemm64(a []float32, lda int, b []float32, ldb, m, n, k int, transposed bool) (sum, abs []float64) {
+	sum, abs = make([]float64, m*n), make([]float64, m*n)
+	for i := range m {
+		for j := range n {
+			for p := range k {
+				v := b[p*ldb%len(b)+0]
+				if transposed {
+					v = b[j*ldb+p]
+				} else {
+					v = b[p*ldb+j]
+				}
+				t := float64(a[i*lda+p]) * float64(v)
+				sum[i*n+j] += t
+				abs[i*n+j] += math.Abs(t)
+			}
+		}
+	}
+	return sum, abs
+}
+
+// checkGemm runs one product on strided matrices between guards and compares it with float64.
+func checkGemm(t *testing.T, l level, r *rand.Rand, m, n, k int, transposed bool) {
+	t.Helper()
+	lda, ldc, offset := k+r.IntN(4), n+r.IntN(4), r.IntN(4)
+	bRows, bCols := n, k
+	if !transposed {
+		bRows, bCols = k, n
+	}
+	ldb := bCols + r.IntN(4)
+	a, b := randoms(r, m*lda+offset)[offset:], randoms(r, bRows*ldb+offset)[offset:]
+	c := make([]float32, m*ldc+2*offset)
+	for i := range c {
+		c[i] = guard
+	}
+	start := randoms(r, m*n)
+	for i := range m {
+		copy(c[offset+i*ldc:][:n], start[i*n:(i+1)*n])
+	}
+	gemm(l, c[offset:], ldc, a, lda, b, ldb, m, n, k, transposed)
+	sum, abs := gemm64(a, lda, b, ldb, m, n, k, transposed)
+	for i := range c {
+		row, col := (i-offset)/ldc, (i-offset)%ldc
+		if i < offset || row >= m || col >= n {
+			if c[i] != guard {
+				t.Fatalf("%s m=%d n=%d k=%d: wrote outside the result at %d", levelNames[l], m, n, k, i)
+			}
+			continue
+		}
+		e := row*n + col
+		want := float64(start[e]) + sum[e]
+		if diff := math.Abs(float64(c[i]) - want); !(diff <= (float64(k)*abs[e]+math.Abs(want))*0x1p-23) {
+			t.Fatalf("%s m=%d n=%d k=%d (%d,%d): got %g, want %g", levelNames[l], m, n, k, row, col, c[i], want)
+		}
+	}
+}
+
+func TestGemmAgreesWithFloat64OnAllTails(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	for _, l := range levels() {
+		for _, transposed := range []bool{true, false} {
+			for m := 1; m <= 13; m++ {
+				for _, n := range []int{1, 7, 8, 15, 16, 17, 31, 32, 33, 65} {
+					for _, k := range []int{1, 3, 4, 5, 8, 31, 64} {
+						checkGemm(t, l, r, m, n, k, transposed)
+					}
+				}
+			}
+			for _, s := range [][3]int{{121, 33, 385}, {125, 130, 10}, {2, 1570, 9}, {130, 1570, 3}, {3, 40, 800}} {
+				checkGemm(t, l, r, s[0], s[1], s[2], transposed)
+			}
+		}
+	}
+}
+
+func TestGemmDoesNotDependOnTheSplit(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 4))
+	const m, n, k = 137, 171, 500
+	a, b := randoms(r, m*k), randoms(r, n*k)
+	for _, l := range levels() {
+		whole := make([]float32, m*n)
+		gemm(l, whole, n, a, k, b, k, m, n, k, true)
+		split := make([]float32, m*n)
+		for i := 0; i < m; {
+			h := min(m-i, 1+r.IntN(40))
+			for j := 0; j < n; {
+				w := min(n-j, 1+r.IntN(40))
+				gemm(l, split[i*n+j:], n, a[i*k:], k, b[j*k:], k, h, w, k, true)
+				j += w
+			}
+			i += h
+		}
+		for i := range whole {
+			if math.Float32bits(whole[i]) != math.Float32bits(split[i]) {
+				t.Fatalf("%s: element %d is %g whole, %g split", levelNames[l], i, whole[i], split[i])
+			}
+		}
+	}
+}
+
+func TestGemmOfVectorLevelsIsIdentical(t *testing.T) {
+	r := rand.New(rand.NewPCG(5, 6))
+	const m, n, k = 29, 45, 401
+	a, b := randoms(r, m*k), randoms(r, n*k)
+	var first []float32
+	for _, l := range fast() {
+		c := make([]float32, m*n)
+		gemm(l, c, n, a, k, b, k, m, n, k, true)
+		if first == nil {
+			first = c
+		}
+		for i := range c {
+			if c[i] != first[i] {
+				t.Fatalf("%s: element %d: %g, want %g", levelNames[l], i, c[i], first[i])
+			}
+		}
+	}
+}
+
+func TestGemmPropagatesNaNToItsRowAndColumnOnly(t *testing.T) {
+	const m, n, k = 13, 33, 9
+	for _, l := range levels() {
+		for _, v := range []float32{float32(math.NaN()), float32(math.Inf(1))} {
+			r := rand.New(rand.NewPCG(7, 8))
+			a, b, c := randoms(r, m*k), randoms(r, n*k), make([]float32, m*n)
+			a[12*k+3], b[32*k+5] = v, v
+			gemm(l, c, n, a, k, b, k, m, n, k, true)
+			for i, x := range c {
+				bad := math.IsNaN(float64(x)) || math.IsInf(float64(x), 0)
+				if want := i/n == 12 || i%n == 32; bad != want {
+					t.Fatalf("%s: element %d is %g", levelNames[l], i, x)
+				}
+			}
+		}
+	}
+}
+
+func FuzzGemm(f *testing.F) {
+	f.Add(uint64(1), uint8(12), uint8(32), uint16(64), true)
+	f.Add(uint64(2), uint8(13), uint8(33), uint16(385), false)
+	f.Fuzz(func(t *testing.T, seed uint64, m, n uint8, k uint16, transposed bool) {
+		r := rand.New(rand.NewPCG(seed, 0))
+		for _, l := range levels() {
+			checkGemm(t, l, r, int(m), int(n), int(k%1000), transposed)
+		}
+	})
+}
+
+func BenchmarkGemmNT(b *testing.B) {
+	for _, l := range levels() {
+		for _, s := range [][3]int{{1, 2048, 2048}, {8, 2048, 2048}, {512, 256, 256}, {512, 4096, 256}, {512, 512, 64}, {512, 512, 512}, {1024, 1024, 1024}, {512, 2048, 5632}} {
+			m, n, k := s[0], s[1], s[2]
+			if l == generic && m*n*k > 1<<27 {
+				continue
+			}
+			b.Run(fmt.Sprintf("%s/m=%d,n=%d,k=%d", levelNames[l], m, n, k), func(b *testing.B) {
+				r := rand.New(rand.NewPCG(9, 10))
+				x, w, c := randoms(r, m*k), randoms(r, n*k), make([]float32, m*n)
+				for b.Loop() {
+					gemm(l, c, n, x, k, w, k, m, n, k, true)
+				}
+				b.ReportMetric(2*float64(m*n*k)*float64(b.N)/b.Elapsed().Seconds()/1e9, "GFLOP/s")
+			})
+		}
+	}
+}

@@ -1,0 +1,36 @@
+//go:build !noasm
+
+package kernels
+
+func dot(l level, a, b []float32) float32 {
+	b = b[:len(a)]
+	blocks := len(a) / 16
+	if l == generic || blocks == 0 {
+		return dotPlain(a, b)
+	}
+	var s float32
+	if l == avx512 {
+		s = dot512(&a[0], &b[0], blocks)
+	} else {
+		s = dot256(&a[0], &b[0], blocks)
+	}
+	if rest := blocks * 16; rest < len(a) {
+		s += dotPlain(a[rest:], b[rest:])
+	}
+	return s
+}
+
+func axpy(l level, y []float32, alpha float32, x []float32) {
+	y = y[:len(x)]
+	blocks := len(x) / 16
+	if l == generic || blocks == 0 {
+		axpyPlain(y, alpha, x)
+		return
+	}
+	if l == avx512 {
+		axpy512(&y[0], alpha, &x[0], blocks)
+	} else {
+		axpy256(&y[0], alpha, &x[0], blocks)
+	}
+	axpyPlain(y[blocks*16:], alpha, x[blocks*16:])
+}

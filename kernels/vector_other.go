@@ -1,0 +1,13 @@
+//go:build !amd64 || noasm
+
+package kernels
+
+func dot(_ level, a, b []float32) float32 { return dotPlain(a, b) }
+
+func axpy(_ level, y []float32, alpha float32, x []float32) { axpyPlain(y, alpha, x) }
+
+func tileKernels(level) *tiles { return nil }
+
+func transpose(dst []float32, dstStride int, src []float32, srcStride, rows, cols int) {
+	transposePlain(dst, dstStride, src, srcStride, rows, cols)
+}

@@ -1,0 +1,82 @@
+package kernels
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"testing"
+)
+
+func TestDotAgreesWithFloat64OnAllLengthsAndAlignments(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 1))
+	for _, l := range levels() {
+		for n := range 200 {
+			x, y := randoms(r, n+3)[n%4:][:max(0, n-n%4)], randoms(r, n+3)[n%3:]
+			var want, abs float64
+			for i := range x {
+				p := float64(x[i]) * float64(y[i])
+				want += p
+				abs += math.Abs(p)
+			}
+			if got := float64(dot(l, x, y)); math.Abs(got-want) > abs*0x1p-21 {
+				t.Fatalf("%s n=%d: got %g, want %g", levelNames[l], n, got, want)
+			}
+		}
+	}
+}
+
+func TestDotOfVectorLevelsIsIdentical(t *testing.T) {
+	r := rand.New(rand.NewPCG(2, 1))
+	for n := range 300 {
+		x, y := randoms(r, n), randoms(r, n)
+		for _, l := range fast() {
+			if got, want := dot(l, x, y), dot(avx2, x, y); got != want {
+				t.Fatalf("%s n=%d: got %g, want %g", levelNames[l], n, got, want)
+			}
+		}
+	}
+}
+
+func TestAxpyIsIdenticalAtAllLevelsAndWritesNothingElse(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 1))
+	for _, l := range levels() {
+		for n := range 200 {
+			x, y, want := randoms(r, n), randoms(r, n+2), make([]float32, n+2)
+			y[0], y[n+1] = guard, guard
+			copy(want, y)
+			axpyPlain(want[1:n+1], 1.5, x)
+			axpy(l, y[1:n+1], 1.5, x)
+			for i := range y {
+				if math.Float32bits(y[i]) != math.Float32bits(want[i]) {
+					t.Fatalf("%s n=%d: element %d is %g, want %g", levelNames[l], n, i-1, y[i], want[i])
+				}
+			}
+		}
+	}
+}
+
+func BenchmarkDot(b *testing.B) {
+	for _, l := range levels() {
+		for _, n := range []int{64, 4096} {
+			b.Run(fmt.Sprintf("%s/n=%d", levelNames[l], n), func(b *testing.B) {
+				x, y := make([]float32, n), make([]float32, n)
+				b.SetBytes(int64(8 * n))
+				for b.Loop() {
+					dot(l, x, y)
+				}
+			})
+		}
+	}
+}
+
+func BenchmarkAxpy(b *testing.B) {
+	for _, l := range levels() {
+		b.Run(levelNames[l], func(b *testing.B) {
+			x, y := make([]float32, 4096), make([]float32, 4096)
+			b.SetBytes(12 * 4096)
+			for b.Loop() {
+				axpy(l, y, 0.5, x)
+			}
+		})
+	}
+}
