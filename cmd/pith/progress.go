@@ -1,0 +1,77 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/schollz/progressbar/v3"
+	"golang.org/x/term"
+)
+
+// meter shows how far a long command is, on stderr: a bar with its ETA on a terminal, else a line from time to time.
+type meter struct {
+	w       io.Writer
+	bar     *progressbar.ProgressBar
+	what    string
+	start   time.Time
+	printed time.Time
+}
+
+// lineEvery is the least time between plain lines.
+const lineEvery = 5 * time.Second
+
+// newMeter returns a meter for total units of work; quiet shows nothing.
+func newMeter(w io.Writer, what string, total int64, quiet bool) *meter {
+	m := &meter{w: w, what: what, start: time.Now(), printed: time.Now()}
+	if quiet {
+		m.w = io.Discard
+		return m
+	}
+	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		m.bar = progressbar.NewOptions64(total, progressbar.OptionSetWriter(w), progressbar.OptionSetDescription(what),
+			progressbar.OptionSetPredictTime(true), progressbar.OptionShowElapsedTimeOnFinish(), progressbar.OptionClearOnFinish(),
+			progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionSetWidth(30), progressbar.OptionUseANSICodes(true))
+	}
+	return m
+}
+
+// update shows that done of total units are finished; note says what they are doing.
+func (m *meter) update(done, total int64, note string) {
+	if m.bar != nil {
+		m.bar.Describe(m.what + " " + note)
+		m.bar.ChangeMax64(total)
+		m.bar.Set64(done) //nolint:errcheck // a bar that cannot be drawn is no failure
+		return
+	}
+	now := time.Now()
+	if now.Sub(m.printed) < lineEvery || total == 0 {
+		return
+	}
+	m.printed = now
+	eta := "?"
+	if done > 0 {
+		eta = short(time.Duration(float64(now.Sub(m.start)) / float64(done) * float64(total-done)))
+	}
+	fmt.Fprintf(m.w, "%s %3.0f%% %s, %s left\n", m.what, 100*float64(done)/float64(total), note, eta)
+}
+
+// finish removes the bar.
+func (m *meter) finish() {
+	if m.bar != nil {
+		m.bar.Finish() //nolint:errcheck // as above
+	}
+}
+
+// eventWriter writes one JSON object a line.
+type eventWriter struct{ e *json.Encoder }
+
+func newEventWriter(w io.Writer) eventWriter {
+	e := json.NewEncoder(w)
+	e.SetEscapeHTML(false)
+	return eventWriter{e}
+}
+
+func (e eventWriter) write(v any) error { return e.e.Encode(v) }

@@ -1,0 +1,104 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"runtime"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+// Exit codes.
+const (
+	exitOK          = 0
+	exitNegative    = 1 // the command worked, and its answer is no: verify found damage
+	exitBadInput    = 2 // bad usage or input; nothing was written
+	exitInterrupted = 130
+)
+
+// errNegative marks an error as a negative result instead of bad input.
+var errNegative = errors.New("")
+
+// streams are the standard streams of one run of the program.
+type streams struct {
+	in       io.Reader
+	out, err io.Writer
+}
+
+// run executes one command line and returns the exit code. Errors are one line on s.err.
+func run(ctx context.Context, args []string, s streams) int {
+	root := rootCommand(s)
+	root.SetArgs(args)
+	root.SetIn(s.in)
+	root.SetOut(s.out)
+	root.SetErr(s.err)
+	err := root.ExecuteContext(ctx)
+	switch {
+	case err == nil:
+		return exitOK
+	case ctx.Err() != nil && errors.Is(err, ctx.Err()):
+		fmt.Fprintln(s.err, "pith: interrupted"+interruptedHint(err))
+		return exitInterrupted
+	}
+	fmt.Fprintln(s.err, "pith: "+oneLine(err.Error()))
+	if errors.Is(err, errNegative) {
+		return exitNegative
+	}
+	return exitBadInput
+}
+
+// hinted is an interruption that knows what to tell the user.
+type hinted struct {
+	error
+	hint string
+}
+
+func (h hinted) Unwrap() error { return h.error }
+
+func interruptedHint(err error) string {
+	var h hinted
+	if errors.As(err, &h) {
+		return "; " + h.hint
+	}
+	return ""
+}
+
+// oneLine joins the lines of a message.
+func oneLine(s string) string {
+	return strings.Join(strings.FieldsFunc(s, func(r rune) bool { return r == '\n' || r == '\r' || r == '\t' }), " ")
+}
+
+func rootCommand(s streams) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "pith",
+		Short: "Compress language models, and prove what it cost",
+		Long: `Pith takes a checkpoint (Hugging Face safetensors or GGUF), quantizes it to a budget, measures what that cost
+in perplexity and KL divergence, and runs the result. Everything is in this one program; it needs no Python and no GPU.
+
+Exit codes: 0 done; 1 the answer is no (verify found damage); 2 bad usage or input; 130 interrupted.`,
+		Example: `  pith demo
+  pith inspect MODEL
+  pith compress MODEL --codec int4-g128 -o out
+  pith eval out --base MODEL --text held-out.txt
+  pith run out --prompt "Once upon a time"`,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+	}
+	root.AddCommand(
+		versionCommand(s),
+	)
+	return root
+}
+
+// workersFlag adds --workers.
+func workersFlag(c *cobra.Command, workers *int) {
+	c.Flags().IntVar(workers, "workers", runtime.NumCPU(), "goroutines to compute with; results do not depend on it")
+}
+
+// jsonFlag adds --json.
+func jsonFlag(c *cobra.Command, asJSON *bool) {
+	c.Flags().BoolVar(asJSON, "json", false, "print JSON for scripts instead of text")
+}
