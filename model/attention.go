@@ -1,0 +1,165 @@
+package model
+
+import (
+	"sync"
+
+	"pith/kernels"
+	"pith/tensor"
+)
+
+// queryBlock is how many queries of a head are multiplied by its keys at once.
+const queryBlock = 64
+
+// heads says where query, key and value heads begin within a row of qkv.
+type heads struct{ q, qStep, k, kStep, v, vStep int }
+
+func (c *Config) heads() heads {
+	d := c.HeadDim
+	if c.arch.qkvPerHead {
+		return heads{0, 3 * d, d, 3 * d, 2 * d, 3 * d}
+	}
+	return heads{0, d, c.Heads * d, d, (c.Heads + c.KVHeads) * d, d}
+}
+
+// prepareHeads norms (if the architecture does), rotates and scales queries and keys, and stores keys and values in the cache.
+func (m *Model) prepareHeads(qkv tensor.Mat, spans []span, index int) {
+	l, c := &m.layers[index], &m.config
+	at, d := c.heads(), c.HeadDim
+	scale := float32(c.QueryScale)
+	if c.ScaleByLayer {
+		scale /= float32(index + 1)
+	}
+	for _, s := range spans {
+		turn := s.global
+		if c.Sliding[index] {
+			turn = s.local
+		}
+		m.eachRow(s.n, func(i int) {
+			row := qkv.Row(s.row + i)
+			var cos, sin []float32
+			if turn != nil {
+				cos, sin = turn.at(s.pos + i)
+			}
+			for h := range c.Heads {
+				q := row[at.q+h*at.qStep:][:d]
+				if c.QKNorm {
+					l.qNorm.apply(q, q)
+				}
+				rotate(q, cos, sin)
+				for j := range q {
+					q[j] *= scale
+				}
+			}
+			for h := range c.KVHeads {
+				k := row[at.k+h*at.kStep:][:d]
+				if c.QKNorm {
+					l.kNorm.apply(k, k)
+				}
+				rotate(k, cos, sin)
+				if s.cache != nil {
+					copy(s.cache.k[index].Row(s.pos + i)[h*d:], k)
+					copy(s.cache.v[index].Row(s.pos + i)[h*d:(h+1)*d], row[at.v+h*at.vStep:])
+				}
+			}
+		})
+	}
+}
+
+// task is the attention of some queries of one key/value head: row i of q has position pos + i·step.
+type task struct {
+	q, k, v, out      []float32
+	qStride, kvStride int
+	outStride         int
+	n, pos, step      int
+}
+
+// attend computes softmax(q·kᵀ)·v of every head, causally and within the layer's window.
+func (m *Model) attend(att, qkv tensor.Mat, spans []span, index int) {
+	c := &m.config
+	window := 0
+	if c.Sliding[index] {
+		window = c.SlidingWindow
+	}
+	var tasks []task
+	work := 0
+	for _, s := range spans {
+		tasks = m.tasks(tasks, att, qkv, s, index)
+		work += s.n * (s.pos + s.n) * c.Heads * c.HeadDim
+	}
+	if work < 1<<16 { // not worth waking anyone
+		for i := range tasks {
+			tasks[i].run(c, window)
+		}
+		return
+	}
+	m.run(len(tasks), func(i int) { tasks[i].run(c, window) })
+}
+
+// tasks appends the pieces of one sequence. A single token's query heads that share keys are one piece.
+func (m *Model) tasks(list []task, att, qkv tensor.Mat, s span, index int) []task {
+	c := &m.config
+	at, d, group := c.heads(), c.HeadDim, c.Heads/c.KVHeads
+	for kv := range c.KVHeads {
+		var k, v []float32
+		kvStride := qkv.Stride
+		if s.cache != nil {
+			kvStride = s.cache.k[index].Stride
+			k, v = s.cache.k[index].Data[kv*d:], s.cache.v[index].Data[kv*d:]
+		} else {
+			first := qkv.Data[s.row*qkv.Stride:]
+			k, v = first[at.k+kv*at.kStep:], first[at.v+kv*at.vStep:]
+		}
+		if s.n == 1 {
+			h := kv * group
+			list = append(list, task{q: qkv.Row(s.row)[at.q+h*at.qStep:], k: k, v: v, out: att.Row(s.row)[h*d:],
+				qStride: at.qStep, kvStride: kvStride, outStride: d, n: group, pos: s.pos})
+			continue
+		}
+		for h := kv * group; h < (kv+1)*group; h++ {
+			for i := 0; i < s.n; i += queryBlock {
+				r := s.row + i
+				list = append(list, task{q: qkv.Data[r*qkv.Stride+at.q+h*at.qStep:], k: k, v: v, out: att.Data[r*att.Stride+h*d:],
+					qStride: qkv.Stride, kvStride: kvStride, outStride: att.Stride, n: min(queryBlock, s.n-i), pos: s.pos + i, step: 1})
+			}
+		}
+	}
+	return list
+}
+
+// scores recycles the matrices of attention scores; what is in them never matters.
+var scores = sync.Pool{New: func() any { return new([]float32) }}
+
+func (t *task) run(c *Config, window int) {
+	d := c.HeadDim
+	last := t.pos + (t.n-1)*t.step
+	first := 0
+	if window > 0 {
+		first = max(0, t.pos-window+1)
+	}
+	keys := last + 1 - first
+	buf := scores.Get().(*[]float32)
+	defer scores.Put(buf)
+	p := mat(buf, t.n, keys)
+	clear(p.Data)
+	k, v := t.k[first*t.kvStride:], t.v[first*t.kvStride:]
+	kernels.GemmNT(p.Data, keys, t.q, t.qStride, k, t.kvStride, t.n, keys, d)
+	for i := range t.n {
+		row := p.Row(i)
+		hi := t.pos + i*t.step + 1 - first // sees keys [lo, hi)
+		lo := 0
+		if window > 0 {
+			lo = max(0, hi-window)
+		}
+		if c.AttentionSoftcap != 0 {
+			softcapped(row[lo:hi], float32(c.AttentionSoftcap))
+		}
+		inv := softmax(row[lo:hi])
+		for j := lo; j < hi; j++ {
+			row[j] *= inv
+		}
+		clear(row[:lo])
+		clear(row[hi:])
+		clear(t.out[i*t.outStride : i*t.outStride+d])
+	}
+	kernels.GemmNN(t.out, t.outStride, p.Data, keys, v, t.kvStride, t.n, d, keys)
+}

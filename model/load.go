@@ -1,0 +1,196 @@
+package model
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+	"slices"
+
+	"pith/codec"
+	"pith/tensor"
+)
+
+// Weights is a checkpoint as the model sees it: tensors under Hugging Face names, in Hugging Face layouts.
+type Weights interface {
+	Names() []string
+	Shape(name string) ([]int, error)
+	Load(name string) (*codec.Weight, error)
+}
+
+// loader fetches tensors of a config from a checkpoint, checking every shape.
+type loader struct {
+	c          Config
+	w          Weights
+	root, head string
+	names      map[string]bool
+}
+
+func newLoader(c Config, w Weights) *loader {
+	l := &loader{c: c, w: w, names: map[string]bool{}}
+	for _, name := range w.Names() {
+		l.names[name] = true
+	}
+	l.root, l.head = c.resolve(func(name string) bool { return l.names[name] })
+	return l
+}
+
+// check compares the shapes that the checkpoint states with those that follow from the config, before anything is loaded.
+func (l *loader) check() error {
+	for _, s := range l.c.specs(l.root, l.head) {
+		if !l.names[s.Name] {
+			if s.Optional {
+				continue
+			}
+			return fmt.Errorf("%s: is missing from the checkpoint; config.json (model_type %q) calls for a tensor of shape %v", s.Name, l.c.ModelType, s.Shape)
+		}
+		shape, err := l.w.Shape(s.Name)
+		if err != nil {
+			return fmt.Errorf("%s: %w", s.Name, err)
+		}
+		if !slices.Equal(shape, s.Shape) {
+			return fmt.Errorf("%s: shape is %v; config.json (model_type %q) calls for %v", s.Name, shape, l.c.ModelType, s.Shape)
+		}
+	}
+	return nil
+}
+
+func (l *loader) load(name string, rows, cols int) (*codec.Weight, error) {
+	w, err := l.w.Load(name)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	if w.Rows != rows || w.Cols != cols {
+		return nil, fmt.Errorf("%s: the stored weight is (%d, %d); (%d, %d) is needed", name, w.Rows, w.Cols, rows, cols)
+	}
+	return w, nil
+}
+
+// vector loads a norm or a bias as float32.
+func (l *loader) vector(name string, n int) ([]float32, error) {
+	w, err := l.load(name, 1, n)
+	if err != nil {
+		return nil, err
+	}
+	v := make([]float32, n)
+	w.ReadRows(tensor.Of(1, n, v), 0)
+	return v, nil
+}
+
+func (l *loader) norm(name string, n int) (norm, error) {
+	r := norm{kind: l.c.Norm, eps: l.c.NormEps}
+	var err error
+	if r.weight, err = l.vector(name+".weight", n); err != nil {
+		return r, err
+	}
+	switch r.kind {
+	case RMSNorm1:
+		for i := range r.weight {
+			r.weight[i]++
+		}
+	case LayerNorm:
+		r.bias, err = l.vector(name+".bias", n)
+	}
+	return r, err
+}
+
+// add appends the module called name to a linear, as its next rows.
+func (l *loader) add(to *linear, name string, rows, cols int, bias, transposed bool) error {
+	stored := [2]int{rows, cols}
+	w, err := l.w.Load(name + ".weight")
+	if err != nil {
+		return fmt.Errorf("%s.weight: %w", name, err)
+	}
+	if transposed && !w.Transposed {
+		stored = [2]int{cols, rows}
+	}
+	if w.Rows != stored[0] || w.Cols != stored[1] {
+		return fmt.Errorf("%s.weight: the stored weight is (%d, %d); (%d, %d) is needed", name, w.Rows, w.Cols, stored[0], stored[1])
+	}
+	if transposed && !w.Transposed {
+		if w, err = transpose(w); err != nil {
+			return err
+		}
+	}
+	to.parts = append(to.parts, part{w, to.rows})
+	to.rows += rows
+	if !bias {
+		return nil
+	}
+	b, err := l.vector(name+".bias", rows)
+	to.bias = append(to.bias, b...)
+	return err
+}
+
+// transpose returns w's transpose in float32.
+func transpose(w *codec.Weight) (*codec.Weight, error) {
+	const tile = 64
+	data := make([]byte, 4*w.Rows*w.Cols)
+	buf := tensor.NewMat(tile, w.Cols)
+	for r0 := 0; r0 < w.Rows; r0 += tile {
+		rows := buf.Slice(0, min(tile, w.Rows-r0))
+		w.ReadRows(rows, r0)
+		for r := range rows.Rows {
+			for c, v := range rows.Row(r) {
+				binary.LittleEndian.PutUint32(data[4*(c*w.Rows+r0+r):], math.Float32bits(v))
+			}
+		}
+	}
+	term, err := codec.Dense(w.Name, tensor.F32, w.Cols, w.Rows, data)
+	if err != nil {
+		return nil, err
+	}
+	return &codec.Weight{Name: w.Name, Rows: w.Cols, Cols: w.Rows, Terms: []codec.Term{term}, Transposed: true}, nil
+}
+
+// layerModule loads one module of a layer into its place.
+func (l *loader) layerModule(to *layer, prefix string, m module) error {
+	a, name := l.c.arch, prefix+m.name
+	linearTo := map[string]*linear{a.q: &to.qkv, a.k: &to.qkv, a.v: &to.qkv, a.qkv: &to.qkv, a.o: &to.out,
+		a.gate: &to.up, a.up: &to.up, a.gateUp: &to.up, a.down: &to.down}
+	if m.linear {
+		return l.add(linearTo[m.name], name, m.rows, m.cols, m.bias, a.transposed)
+	}
+	normTo := map[string]*norm{a.attnNorm: &to.attnNorm, a.mlpNorm: &to.mlpNorm, a.postAttnNorm: &to.postAttn, a.postMLPNorm: &to.postMLP,
+		a.qNorm: &to.qNorm, a.kNorm: &to.kNorm}
+	var err error
+	*normTo[m.name], err = l.norm(name, m.rows)
+	return err
+}
+
+// New loads the weights of c and checks every shape against it. workers is how many goroutines the model's loops may use.
+func New(c Config, w Weights, workers int) (*Model, error) {
+	if c.arch == nil {
+		return nil, fmt.Errorf("model: %w; such a checkpoint can be compressed but not run", ErrUnknownArchitecture)
+	}
+	l := newLoader(c, w)
+	if err := l.check(); err != nil {
+		return nil, err
+	}
+	m := &Model{config: c, workers: max(1, workers), layers: make([]layer, c.Layers)}
+	m.global.rope, m.local.rope = c.Rope, c.RopeLocal
+	var err error
+	if m.embed, err = l.load(l.root+c.arch.embed+".weight", c.Vocab, c.Hidden); err != nil {
+		return nil, err
+	}
+	if c.LearnedPositions {
+		if m.positions, err = l.load(l.root+c.arch.position+".weight", c.MaxPositions, c.Hidden); err != nil {
+			return nil, err
+		}
+	}
+	for i := range m.layers {
+		prefix := l.root + fmt.Sprintf(c.arch.layer, i)
+		for _, mod := range c.layerModules() {
+			if err := l.layerModule(&m.layers[i], prefix, mod); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if m.finalNorm, err = l.norm(l.root+c.arch.finalNorm, c.Hidden); err != nil {
+		return nil, err
+	}
+	if c.TiedHead && !l.names[l.head+".weight"] {
+		m.head = linear{parts: []part{{m.embed, 0}}, rows: c.Vocab}
+		return m, nil
+	}
+	return m, l.add(&m.head, l.head, c.Vocab, c.Hidden, c.HeadBias, false)
+}
