@@ -57,15 +57,7 @@ func (d *dense) Parts() []Part {
 	return []Part{{Name: "values", DType: d.dt, Shape: []int{d.rows, d.cols}, Data: d.data}}
 }
 
-func (d *dense) AddTo(dst tensor.Mat, r0 int) {
-	checkWindow(d, dst, r0)
-	buf := getScratch(d.cols)
-	defer putScratch(buf)
-	for r := range dst.Rows {
-		d.readRow(*buf, r0+r)
-		addRow(dst.Row(r), *buf)
-	}
-}
+func (d *dense) AddTo(dst tensor.Mat, r0 int) { addDecoded(d, dst, r0) }
 
 func (d *dense) readRow(dst []float32, r int) {
 	tensor.Decode(dst[:d.cols], d.dt, d.data, r*d.cols)

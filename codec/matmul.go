@@ -80,15 +80,19 @@ func getScratch(n int) *[]float32 {
 
 func putScratch(buf *[]float32) { scratch.Put(buf) }
 
-func addRow(dst, src []float32) {
-	for i, v := range src[:len(dst)] {
-		dst[i] += v
-	}
-}
-
-func checkWindow(t interface{ Dims() (int, int) }, dst tensor.Mat, r0 int) {
+// addDecoded is AddTo for terms that decode row by row.
+func addDecoded(t rowReader, dst tensor.Mat, r0 int) {
 	rows, cols := t.Dims()
 	if r0 < 0 || r0+dst.Rows > rows || dst.Cols != cols {
 		panic("codec: AddTo outside of the term")
+	}
+	buf := getScratch(cols)
+	defer putScratch(buf)
+	for r := range dst.Rows {
+		t.readRow(*buf, r0+r)
+		row := dst.Row(r)
+		for i, v := range (*buf)[:len(row)] {
+			row[i] += v
+		}
 	}
 }

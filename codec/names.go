@@ -10,7 +10,13 @@ import (
 
 // table lists every codec, in the order in which Names gives them.
 func table() []Codec {
-	return []Codec{scalarCodec{tensor.F32}, scalarCodec{tensor.F16}, scalarCodec{tensor.BF16}}
+	all := []Codec{scalarCodec{tensor.F32}, scalarCodec{tensor.F16}, scalarCodec{tensor.BF16}}
+	for _, bits := range []int{2, 3, 4, 5, 6, 8} {
+		for _, group := range []int{32, 64, 128, 0} {
+			all = append(all, intCodec{bits, group, false}, intCodec{bits, group, true})
+		}
+	}
+	return all
 }
 
 // Names returns the names Parse knows.
@@ -33,11 +39,19 @@ func Parse(name string) (Codec, error) {
 	return nil, fmt.Errorf("unknown codec %q; near: %s", name, strings.Join(nearest(name, Names(), 5), ", "))
 }
 
-// nearest returns the n names with the smallest edit distance to name.
+// nearest returns the n names most like name: those it abbreviates first (punctuation aside), then by edit distance.
 func nearest(name string, names []string, n int) []string {
-	name = strings.ToLower(name)
+	plain := strings.NewReplacer("-", "", "_", "", " ", "")
+	name = plain.Replace(strings.ToLower(name))
+	distance := func(candidate string) int {
+		candidate = plain.Replace(candidate)
+		if name != "" && strings.HasPrefix(candidate, name) {
+			return 0
+		}
+		return 1 + editDistance(name, candidate)
+	}
 	sorted := slices.Clone(names)
-	slices.SortStableFunc(sorted, func(a, b string) int { return editDistance(name, a) - editDistance(name, b) })
+	slices.SortStableFunc(sorted, func(a, b string) int { return distance(a) - distance(b) })
 	return sorted[:min(n, len(sorted))]
 }
 

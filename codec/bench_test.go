@@ -1,0 +1,59 @@
+package codec_test
+
+import (
+	"testing"
+
+	"pith/codec"
+	"pith/codec/codectest"
+	"pith/tensor"
+)
+
+// BenchmarkEncode measures what the loop does per core: stored F16 → float32 → scales → codes, in tiles of rows.
+func BenchmarkEncode(b *testing.B) {
+	const rows, cols = 64, 2048
+	w := codectest.Matrix(1, rows, cols)
+	stored := make([]byte, 2*rows*cols)
+	tensor.Encode(stored, tensor.F16, w.Data)
+	for _, name := range []string{"f16", "int4-g128", "int4-g32-asym", "int3-g128", "int8-g128"} {
+		c, err := codec.Parse(name)
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				tensor.DecodeRows(w, tensor.F16, stored, 0)
+				grid, err := c.Fit(w, nil, codec.FitOptions{})
+				if err != nil {
+					b.Fatal(err)
+				}
+				codectest.RoundAll(grid, w)
+				grid.Pack()
+			}
+			b.ReportMetric(float64(b.N)*rows*cols/1e6/b.Elapsed().Seconds(), "Mweights/s")
+		})
+	}
+}
+
+func BenchmarkDecode(b *testing.B) {
+	const rows, cols = 64, 2048
+	w := codectest.Matrix(1, rows, cols)
+	out := tensor.NewMat(rows, cols)
+	for _, name := range []string{"f16", "bf16", "int4-g128", "int3-g128", "int8-g128"} {
+		c, err := codec.Parse(name)
+		if err != nil {
+			b.Fatal(err)
+		}
+		grid, err := c.Fit(w, nil, codec.FitOptions{})
+		if err != nil {
+			b.Fatal(err)
+		}
+		codectest.RoundAll(grid, w)
+		term := grid.Pack()
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				term.AddTo(out, 0)
+			}
+			b.ReportMetric(float64(b.N)*rows*cols/1e6/b.Elapsed().Seconds(), "Mweights/s")
+		})
+	}
+}

@@ -1,0 +1,31 @@
+package codec_test
+
+import (
+	"strings"
+	"testing"
+
+	"pith/codec"
+	"pith/codec/codectest"
+)
+
+func TestEveryCodecConforms(t *testing.T) {
+	for _, name := range codec.Names() {
+		c, err := codec.Parse(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			codectest.Run(t, c)
+		})
+	}
+}
+
+func TestUnknownNamesListNearOnes(t *testing.T) {
+	for name, near := range map[string]string{"int4": "int4-g32", "INT4-G128": "int4-g128", "": "f32", "bf-16": "bf16"} {
+		_, err := codec.Parse(name)
+		if err == nil || !strings.Contains(err.Error(), near) {
+			t.Errorf("Parse(%q): %v, want a hint at %s", name, err, near)
+		}
+	}
+}

@@ -1,0 +1,74 @@
+package codectest
+
+import (
+	"math"
+	"testing"
+
+	"pith/codec"
+	"pith/tensor"
+)
+
+// multiplies compares MulAdd with the product of the decoded matrix in float64.
+//
+// For up to 8 tokens a kernel may round activations to int8 (kernels.Q8): each x[i] is then off by at most half a step,
+// max|x|/254 of its block of 32, so the product by at most Σ |w|·max|x|/254. Everything else is float32 summation, whose error is
+// bounded by n·2^-24·Σ |w·x|.
+func multiplies(t *testing.T, term codec.Term) {
+	rows, cols := term.Dims()
+	decoded := Decode(term)
+	for _, tokens := range []int{0, 1, 2, 9} {
+		x := Matrix(uint64(17+tokens), tokens, cols)
+		for r0, r1 := range map[int]int{0: rows, rows / 2: rows, rows: rows} {
+			y := constant(tokens, rows+2, 0.5)
+			term.MulAdd(y, codec.NewInput(x), r0, r1)
+			for i := range tokens {
+				for r, got := range y.Row(i) {
+					if r < r0 || r >= r1 {
+						if got != 0.5 {
+							t.Fatalf("MulAdd rows %d…%d wrote output %d", r0, r1, r)
+						}
+						continue
+					}
+					want, bound := 0.5, 1e-6
+					var peak float64
+					for c, w := range decoded.Row(r) {
+						if c%32 == 0 {
+							peak = blockPeak(x.Row(i), c)
+						}
+						p := float64(w) * float64(x.Row(i)[c])
+						want += p
+						bound += math.Abs(p) * float64(cols) * 0x1p-23
+						if tokens <= 8 {
+							bound += math.Abs(float64(w)) * peak / 253
+						}
+					}
+					if math.Abs(float64(got)-want) > bound {
+						t.Fatalf("%d tokens, output %d: %g, want %g ± %g", tokens, r, got, want, bound)
+					}
+				}
+			}
+			sameForAnySplit(t, term, x, y, r0, r1)
+		}
+	}
+}
+
+func blockPeak(x []float32, c int) (peak float64) {
+	for _, v := range x[c:min(len(x), c+32)] {
+		peak = max(peak, math.Abs(float64(v)))
+	}
+	return peak
+}
+
+// sameForAnySplit multiplies row by row, as other numbers of workers would, and wants the same bytes.
+func sameForAnySplit(t *testing.T, term codec.Term, x, want tensor.Mat, r0, r1 int) {
+	y := constant(want.Rows, want.Cols, 0.5)
+	in := codec.NewInput(x)
+	for r := r0; r < r1; r++ {
+		term.MulAdd(y, in, r, r+1)
+	}
+	for i, v := range y.Data {
+		if v != want.Data[i] {
+			t.Fatalf("output %d depends on how rows are split: %g, %g", i, v, want.Data[i])
+		}
+	}
+}

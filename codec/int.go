@@ -1,0 +1,150 @@
+package codec
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"pith/tensor"
+)
+
+// intCodec stores integers with one scale per group of consecutive columns of a row, the last group of a row being as short as
+// need be:
+//
+//	W[r,c] = scale[r,g] · (code[r,c] - 2^(bits-1) - zero[r,g]),   g = c / group
+//
+// code is offset-binary in 0 … 2^bits-1 and packed along the row (bits.go). scale is F16. zero is an int8, stored only by the
+// asymmetric form and 0 otherwise; it may lie outside the range of codes, so groups far from zero have a fine grid too. The
+// product is exact in float32. bits + 16/group bits per weight, asymmetric + 8/group more. docs/formats/int.md.
+type intCodec struct {
+	bits  int
+	group int // columns; 0: the whole row
+	asym  bool
+}
+
+func (c intCodec) Name() string {
+	group := "row"
+	if c.group > 0 {
+		group = fmt.Sprint(c.group)
+	}
+	name := fmt.Sprintf("int%d-g%s", c.bits, group)
+	if c.asym {
+		name += "-asym"
+	}
+	return name
+}
+
+// Check accepts every shape.
+func (c intCodec) Check(rows, cols int) error { return checkShape(rows, cols) }
+
+// groupCols returns how many columns share a scale; groups, how many groups a row has.
+func (c intCodec) groupCols(cols int) int {
+	if c.group == 0 {
+		return max(cols, 1)
+	}
+	return c.group
+}
+
+func (c intCodec) groups(cols int) int { return (cols + c.groupCols(cols) - 1) / c.groupCols(cols) }
+
+func (c intCodec) Size(rows, cols int) int64 {
+	perGroup := 2
+	if c.asym {
+		perGroup++
+	}
+	return int64(rows) * int64(packedBytes(cols, c.bits)+perGroup*c.groups(cols))
+}
+
+// codesDType is I8 where a byte is a code, U8 where bytes are packed.
+func (c intCodec) codesDType() tensor.DType {
+	if c.bits == 8 {
+		return tensor.I8
+	}
+	return tensor.U8
+}
+
+func (c intCodec) Open(rows, cols int, parts []Part) (Term, error) {
+	if err := checkShape(rows, cols); err != nil {
+		return nil, err
+	}
+	want := []partSpec{{"codes", c.codesDType()}, {"scales", tensor.F16}}
+	if c.asym {
+		want = append(want, partSpec{"zeros", tensor.I8})
+	}
+	if err := checkParts(parts, want...); err != nil {
+		return nil, err
+	}
+	groups := int64(c.groups(cols))
+	sizes := []int64{int64(rows) * int64(packedBytes(cols, c.bits)), int64(rows) * groups * 2, int64(rows) * groups}
+	for i, p := range parts {
+		if err := checkLength(p, sizes[i]); err != nil {
+			return nil, err
+		}
+	}
+	t := &intTerm{intCodec: c, rows: rows, cols: cols, codes: parts[0].Data, scales: parts[1].Data}
+	if c.asym {
+		t.zeros = parts[2].Data
+	}
+	for i := 0; i < len(t.scales); i += 2 {
+		if binary.LittleEndian.Uint16(t.scales[i:])&0x7c00 == 0x7c00 {
+			return nil, fmt.Errorf("part %q: scale %d of row %d is not finite: the file is damaged", "scales", i/2%int(groups), i/2/int(groups))
+		}
+	}
+	return t, nil
+}
+
+// intTerm is a fitted matrix: codes, scales (F16, little endian) and zeros row-major.
+type intTerm struct {
+	intCodec
+	rows, cols           int
+	codes, scales, zeros []byte
+}
+
+func (t *intTerm) Codec() string    { return t.Name() }
+func (t *intTerm) Dims() (int, int) { return t.rows, t.cols }
+func (t *intTerm) Bytes() int64     { return int64(len(t.codes) + len(t.scales) + len(t.zeros)) }
+
+func (t *intTerm) Parts() []Part {
+	groups := t.groups(t.cols)
+	parts := []Part{
+		{Name: "codes", DType: t.codesDType(), Shape: []int{t.rows, packedBytes(t.cols, t.bits)}, Data: t.codes},
+		{Name: "scales", DType: tensor.F16, Shape: []int{t.rows, groups}, Data: t.scales},
+	}
+	if t.asym {
+		parts = append(parts, Part{Name: "zeros", DType: tensor.I8, Shape: []int{t.rows, groups}, Data: t.zeros})
+	}
+	return parts
+}
+
+// scale returns group g of row r as W = scale·(code + offset).
+func (t *intTerm) scale(r, g int) (scale float32, offset int) {
+	i := r*t.groups(t.cols) + g
+	offset = -1 << (t.bits - 1)
+	if t.asym {
+		offset -= int(int8(t.zeros[i]))
+	}
+	return tensor.F16ToFloat32(binary.LittleEndian.Uint16(t.scales[2*i:])), offset
+}
+
+func (t *intTerm) readRow(dst []float32, r int) {
+	var codes [256]uint8
+	rowBytes := packedBytes(t.cols, t.bits)
+	row := t.codes[r*rowBytes : (r+1)*rowBytes]
+	group := t.groupCols(t.cols)
+	for c0 := 0; c0 < t.cols; c0 += len(codes) { // 256 columns are whole bytes and whole blocks of every width
+		n := min(len(codes), t.cols-c0)
+		unpackCodes(codes[:n], row[c0*t.bits/8:], t.bits)
+		for c := c0; c < c0+n; {
+			end := min(c0+n, (c/group+1)*group)
+			scale, offset := t.scale(r, c/group)
+			out := dst[c:end]
+			for i, q := range codes[c-c0 : end-c0] {
+				out[i] = scale * float32(int(q)+offset)
+			}
+			c = end
+		}
+	}
+}
+
+func (t *intTerm) AddTo(dst tensor.Mat, r0 int) { addDecoded(t, dst, r0) }
+
+func (t *intTerm) MulAdd(y tensor.Mat, in *Input, r0, r1 int) { mulAddDecoded(t, y, in, r0, r1) }
