@@ -19,6 +19,7 @@ var families = []struct {
 }{
 	{"asm_gemm", gemm},
 	{"asm_vector", vector},
+	{"asm_convert", convert},
 }
 
 func main() {

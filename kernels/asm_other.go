@@ -11,3 +11,7 @@ func tileKernels(level) *tiles { return nil }
 func transpose(dst []float32, dstStride int, src []float32, srcStride, rows, cols int) {
 	transposePlain(dst, dstStride, src, srcStride, rows, cols)
 }
+
+func upBlocks(level, half, []float32, []byte, int) {}
+
+func downBlocks(level, half, []byte, []float32, int) {}
