@@ -3,6 +3,8 @@ package tensor
 import (
 	"encoding/binary"
 	"math"
+
+	"pith/kernels"
 )
 
 // Decodable reports whether Decode knows d: every real scalar dtype, so neither C64 nor GGML's block types.
@@ -72,13 +74,9 @@ func decode8(dst []float32, d DType, data []byte) {
 func decode16(dst []float32, d DType, data []byte) {
 	switch d {
 	case F16:
-		for i := range dst {
-			dst[i] = F16ToFloat32(binary.LittleEndian.Uint16(data[2*i:]))
-		}
+		kernels.F16ToF32(dst, data)
 	case BF16:
-		for i := range dst {
-			dst[i] = BF16ToFloat32(binary.LittleEndian.Uint16(data[2*i:]))
-		}
+		kernels.BF16ToF32(dst, data)
 	case I16:
 		for i := range dst {
 			dst[i] = float32(int16(binary.LittleEndian.Uint16(data[2*i:])))
@@ -121,13 +119,9 @@ func Encode(dst []byte, d DType, src []float32) {
 			binary.LittleEndian.PutUint32(dst[4*i:], math.Float32bits(v))
 		}
 	case F16:
-		for i, v := range src {
-			binary.LittleEndian.PutUint16(dst[2*i:], Float32ToF16(v))
-		}
+		kernels.F32ToF16(dst, src)
 	case BF16:
-		for i, v := range src {
-			binary.LittleEndian.PutUint16(dst[2*i:], Float32ToBF16(v))
-		}
+		kernels.F32ToBF16(dst, src)
 	default:
 		panic("tensor: Encode to a dtype other than F32, F16, BF16")
 	}
