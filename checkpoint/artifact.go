@@ -1,0 +1,189 @@
+package checkpoint
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"pith/codec"
+	"pith/formats"
+	"pith/tensor"
+)
+
+// artifact is Pith's own layout: weights are sums of terms, whose parts are tensors "<weight>|<term>.<part>"; a weight that was
+// kept is a tensor under its own name.
+type artifact struct {
+	src    formats.Source
+	names  []string
+	packed map[string][]TermSpec
+}
+
+// newArtifact matches the tensors of src with the terms that metadata describes.
+func newArtifact(path string, src formats.Source, metadata map[string]string) (*artifact, error) {
+	a := &artifact{src: src, packed: map[string][]TermSpec{}}
+	claimed := map[string]bool{}
+	for weight, value := range metadata {
+		if strings.HasPrefix(weight, "pith.") || weight == "format" {
+			continue
+		}
+		specs, err := parseTerms(value)
+		if err != nil {
+			return nil, fmt.Errorf("%s: metadata of %s: %w", path, weight, err)
+		}
+		a.packed[weight] = specs
+		for i, s := range specs {
+			for _, part := range s.Parts {
+				name := PartName(weight, i, part)
+				if _, err := src.Info(name); err != nil {
+					return nil, fmt.Errorf("%s: %s: part is missing (%w): compress again", path, name, err)
+				}
+				claimed[name] = true
+			}
+		}
+	}
+	for _, name := range src.Names() {
+		switch {
+		case claimed[name]:
+		case strings.Contains(name, "|"):
+			return nil, fmt.Errorf("%s: %s belongs to no weight that the metadata names: the artifact is damaged, compress again", path, name)
+		case a.packed[name] != nil:
+			return nil, fmt.Errorf("%s: %s is stored both whole and in parts: the artifact is damaged, compress again", path, name)
+		default:
+			a.names = append(a.names, name)
+		}
+	}
+	a.names = slices.AppendSeq(a.names, maps.Keys(a.packed))
+	slices.Sort(a.names)
+	return a, nil
+}
+
+// parseTerms reads the metadata value of one weight; dimensions are checked against overflow.
+func parseTerms(value string) ([]TermSpec, error) {
+	var specs []TermSpec
+	if err := json.Unmarshal([]byte(value), &specs); err != nil {
+		return nil, fmt.Errorf("not a list of terms (%w)", err)
+	}
+	if len(specs) == 0 || len(specs) > 64 {
+		return nil, fmt.Errorf("%d terms, want 1 to 64", len(specs))
+	}
+	for _, s := range specs {
+		if s.Rows < 0 || s.Cols < 0 || s.Rows > 1<<40 || s.Cols > 1<<40 || (s.Cols > 0 && s.Rows > (1<<50)/s.Cols) {
+			return nil, fmt.Errorf("shape (%d, %d) is not that of a matrix", s.Rows, s.Cols)
+		}
+		if s.Rows != specs[0].Rows || s.Cols != specs[0].Cols {
+			return nil, fmt.Errorf("terms of shapes (%d, %d) and (%d, %d) do not add", specs[0].Rows, specs[0].Cols, s.Rows, s.Cols)
+		}
+		if s.Shape != nil {
+			for _, d := range s.Shape {
+				if d < 0 || d > 1<<40 {
+					return nil, fmt.Errorf("shape %v is not that of a tensor", s.Shape)
+				}
+			}
+			rows, cols := MatrixDims(s.Shape)
+			if s.Transposed {
+				rows, cols = cols, rows
+			}
+			if rows != s.Rows || cols != s.Cols {
+				return nil, fmt.Errorf("shape %v is not a (%d, %d) matrix", s.Shape, s.Rows, s.Cols)
+			}
+		}
+	}
+	return specs, nil
+}
+
+func (a *artifact) Names() []string { return slices.Clone(a.names) }
+func (a *artifact) Close() error    { return a.src.Close() }
+func (a *artifact) Files() []string { return filesOf(a.src) }
+
+func (a *artifact) Info(name string) (Info, error) {
+	specs, ok := a.packed[name]
+	if !ok {
+		t, err := a.src.Info(name)
+		if err != nil {
+			return Info{}, err
+		}
+		return plainInfo(t), nil
+	}
+	info := Info{Name: name, Shape: specs[0].Shape, Rows: specs[0].Rows, Cols: specs[0].Cols, Transposed: specs[0].Transposed}
+	if info.Shape == nil {
+		info.Shape = []int{info.Rows, info.Cols}
+	}
+	var codecs []string
+	for i, s := range specs {
+		codecs = append(codecs, s.Codec)
+		for _, part := range s.Parts {
+			t, err := a.src.Info(PartName(name, i, part))
+			if err != nil {
+				return Info{}, err
+			}
+			info.Bytes += t.Bytes
+			info.File = t.File
+		}
+	}
+	info.Codec = strings.Join(codecs, "+")
+	return info, nil
+}
+
+func (a *artifact) Load(name string) (*codec.Weight, error) {
+	specs, ok := a.packed[name]
+	if !ok {
+		return loadPlain(a.src, name)
+	}
+	w := &codec.Weight{Name: name, Rows: specs[0].Rows, Cols: specs[0].Cols, Shape: specs[0].Shape, Transposed: specs[0].Transposed}
+	for i, s := range specs {
+		term, err := a.loadTerm(name, i, s)
+		if err != nil {
+			return nil, err
+		}
+		w.Terms = append(w.Terms, term)
+	}
+	return w, nil
+}
+
+func (a *artifact) loadTerm(name string, i int, s TermSpec) (codec.Term, error) {
+	parts := make([]codec.Part, len(s.Parts))
+	var file string
+	for j, part := range s.Parts {
+		t, err := formats.Read(a.src, PartName(name, i, part))
+		if err != nil {
+			return nil, err
+		}
+		if info, err := a.src.Info(t.Name); err == nil {
+			file = filepath.Base(info.File)
+		}
+		t.Name = part
+		parts[j] = t
+	}
+	term, err := OpenTerm(s, parts)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %s|%d: %w", file, name, i, err)
+	}
+	return term, nil
+}
+
+// OpenTerm makes a term of stored parts, named as the codec names them.
+func OpenTerm(s TermSpec, parts []codec.Part) (codec.Term, error) {
+	c, err := codec.Parse(s.Codec)
+	if err != nil {
+		return nil, err
+	}
+	return c.Open(s.Rows, s.Cols, parts)
+}
+
+func (a *artifact) Rows(name string) (*Rows, error) {
+	info, err := a.Info(name)
+	if err != nil {
+		return nil, err
+	}
+	if info.DType != tensor.Invalid {
+		return rowsPlain(a.src, info)
+	}
+	w, err := a.Load(name)
+	if err != nil {
+		return nil, err
+	}
+	return rowsOf(info, w), nil
+}
