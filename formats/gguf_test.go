@@ -33,10 +33,10 @@ func everyGGML() []LazyTensor {
 		if d == tensor.Invalid {
 			continue
 		}
-		for i, shape := range [][]int{{256}, {3, 512}, {0, 256}, {2, 1, 2, 256}, {}} {
+		for i, shape := range [][]int{{256}, {3, 512}, {0, 256}, {2, 1, 2, 256}, {1}} {
 			size, err := storedBytes(d, shape)
 			if err != nil {
-				continue // a scalar of blocks
+				continue // less than a block
 			}
 			data := randomBytes(uint64(d)<<4+uint64(i), size)
 			info := Info{Name: "t." + d.String() + string(rune('a'+i)), DType: d, Shape: shape, Bytes: size}

@@ -10,7 +10,7 @@ import (
 
 // WriteGGUF writes a GGUF v3 file, atomically and one tensor at a time: metadata and tensors in the order given, each tensor padded to
 // 32 bytes (or to general.alignment if kv has it). Shapes are in PyTorch order; a block dtype's last dimension must be whole blocks.
-// Names are at most 63 bytes and shapes at most 4 dimensions. The same input gives the same bytes.
+// Names are at most 63 bytes and shapes at most 4 dimensions; a scalar becomes a vector of one element, since gguf-py cannot read it otherwise. The same input gives the same bytes.
 func WriteGGUF(path string, kv []KV, tensors []LazyTensor) error {
 	header, alignment, err := ggufHeaderBytes(kv, tensors)
 	if err != nil {
@@ -94,10 +94,14 @@ func appendTensorInfo(b []byte, info *Info, offset int64) (_ []byte, size int64,
 	if size, err = storedBytes(info.DType, info.Shape); err != nil {
 		return nil, 0, err
 	}
+	shape := info.Shape
+	if len(shape) == 0 {
+		shape = []int{1}
+	}
 	le := binary.LittleEndian
 	b = appendGGUFString(b, info.Name)
-	b = le.AppendUint32(b, uint32(len(info.Shape)))
-	for _, n := range slices.Backward(info.Shape) {
+	b = le.AppendUint32(b, uint32(len(shape)))
+	for _, n := range slices.Backward(shape) {
 		b = le.AppendUint64(b, uint64(n))
 	}
 	b = le.AppendUint32(b, id)
