@@ -16,6 +16,7 @@ import (
 
 // Model is what is evaluated; *model.Model is one. Both methods are deterministic, and a row never depends on what else is in the batch.
 type Model interface {
+	CheckTokens(tokens []int32) error    // why the model cannot run this sequence, or nil
 	Forward(batch [][]int32) tensor.Mat  // final hidden states, the sequences' positions one after another
 	Logits(hidden tensor.Mat) tensor.Mat // (rows, vocabulary)
 }
@@ -90,6 +91,9 @@ func (r *runner) batch(ctx context.Context, ws []window) error {
 	}
 	ids := make([][]int32, len(ws))
 	for i, w := range ws {
+		if err := r.check(w.tokens); err != nil {
+			return err
+		}
 		ids[i] = w.tokens
 		r.tokensRun += len(w.tokens)
 	}
@@ -107,6 +111,19 @@ func (r *runner) batch(ctx context.Context, ws []window) error {
 		}
 		row += len(w.tokens)
 		r.chunk++
+	}
+	return nil
+}
+
+// check returns an error if a model cannot run tokens.
+func (r *runner) check(tokens []int32) error {
+	if err := r.cand.CheckTokens(tokens); err != nil {
+		return fmt.Errorf("window %d: %w", r.chunk, err)
+	}
+	if r.base != nil {
+		if err := r.base.CheckTokens(tokens); err != nil {
+			return fmt.Errorf("window %d: base model: %w", r.chunk, err)
+		}
 	}
 	return nil
 }

@@ -18,6 +18,15 @@ type bigram struct {
 	calls int // rows of logits made
 }
 
+func (m *bigram) CheckTokens(tokens []int32) error {
+	for _, id := range tokens {
+		if int(id) >= m.table.Rows {
+			return fmt.Errorf("no token id %d here", id)
+		}
+	}
+	return nil
+}
+
 func (m *bigram) Forward(batch [][]int32) tensor.Mat {
 	var ids []float32
 	for _, seq := range batch {
@@ -259,6 +268,10 @@ func TestTokensOutsideTheVocabularyAreAnError(t *testing.T) {
 	ws, _ := GPTQ.windows([]int32{0, 1, 2, 9}, 4, 0, vocabulary{bytes: oneByte})
 	if _, err := evaluate(context.Background(), randomBigram(1, 8, 1), nil, ws, Options{}); err == nil || !strings.Contains(err.Error(), "token id 9") {
 		t.Errorf("token beyond the vocabulary: %v", err)
+	}
+	ws, _ = GPTQ.windows([]int32{0, 9, 2, 3}, 4, 0, vocabulary{bytes: oneByte})
+	if _, err := evaluate(context.Background(), randomBigram(1, 10, 1), randomBigram(1, 8, 1), ws, Options{}); err == nil || !strings.Contains(err.Error(), "base model: no token id 9") {
+		t.Errorf("token beyond the base's vocabulary: %v", err)
 	}
 	ws, _ = GPTQ.windows([]int32{0, 1, 2, 3}, 4, 0, vocabulary{bytes: oneByte})
 	if _, err := evaluate(context.Background(), randomBigram(1, 8, 1), randomBigram(1, 9, 1), ws, Options{}); err == nil || !strings.Contains(err.Error(), "vocabulary") {
