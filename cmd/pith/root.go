@@ -88,6 +88,7 @@ Exit codes: 0 done; 1 the answer is no (verify found damage); 2 bad usage or inp
 		SilenceUsage:  true,
 	}
 	root.AddCommand(
+		inspectCommand(s),
 		versionCommand(s),
 	)
 	return root
