@@ -1,84 +1,77 @@
 package model
 
 import (
-	"cmp"
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"slices"
 )
 
-// Sampling says how the next token is chosen from logits. The zero value is greedy.
+// Sampling say how the next token is chosen. The zero value is greedy: the most likely token, the lowest id among equals.
+// Filters apply in the order of the fields, each to what the one before left, on probabilities at the given temperature.
 type Sampling struct {
-	Temperature float64 // divides the logits; 0: always the most likely token (the lowest id among equals)
-	TopK        int     // keep the k most likely tokens; 0: all
-	TopP        float64 // keep the fewest most likely tokens whose probability reaches p; 0 or 1: all
-	Seed        uint64  // same seed, same tokens
+	Temperature float64 // divides logits; 0: greedy
+	TopK        int     // keep the k most likely; 0: all
+	TopP        float64 // keep the fewest whose probabilities reach p (Holtzman et al. 2019, arXiv 1904.09751); 0 or ≥ 1: all
+	MinP        float64 // keep those at least p times as likely as the most likely (Nguyen et al. 2024, arXiv 2407.01082); 0: all
+	Seed        uint64  // of the PCG generator; the same seed gives the same tokens
 }
 
-// Sampler draws tokens: temperature, then top-k, then top-p. It is not safe for concurrent use.
+// Check returns an error that names the option which makes no sense.
+func (o Sampling) Check() error {
+	switch {
+	case !(o.Temperature >= 0) || math.IsInf(o.Temperature, 0):
+		return fmt.Errorf("temperature %g: expected 0 or more", o.Temperature)
+	case o.TopK < 0:
+		return fmt.Errorf("top-k %d: expected 0 (all) or more", o.TopK)
+	case !(o.TopP >= 0):
+		return fmt.Errorf("top-p %g: expected a probability", o.TopP)
+	case !(o.MinP >= 0 && o.MinP <= 1):
+		return fmt.Errorf("min-p %g: expected a probability", o.MinP)
+	}
+	return nil
+}
+
+// Sampler chooses tokens from logits; it is deterministic given its options. Not safe for concurrent use.
 type Sampler struct {
-	Sampling
-	rng  *rand.Rand
-	ids  []int32
-	prob []float64
+	o       Sampling
+	rng     *rand.Rand
+	choices []choice
 }
 
-// NewSampler returns a sampler that begins at its seed.
-func NewSampler(s Sampling) *Sampler {
-	return &Sampler{Sampling: s, rng: rand.New(rand.NewPCG(s.Seed, 0x9e3779b97f4a7c15))}
+type choice struct {
+	id     int32
+	weight float64 // logit, then probability relative to the largest
 }
 
-// Next returns the next token given its logits, which it leaves as they are. NaN is never chosen unless all are.
+// NewSampler returns a sampler; options must pass Check.
+func NewSampler(o Sampling) *Sampler {
+	if o.Check() != nil {
+		panic("model: sampling options out of range; see Check")
+	}
+	return &Sampler{o: o, rng: rand.New(rand.NewPCG(o.Seed, 0x9e3779b97f4a7c15))}
+}
+
+// Next returns the chosen token. NaN logits are never chosen unless all are NaN.
 func (s *Sampler) Next(logits []float32) int32 {
-	if len(logits) == 0 {
-		panic("model: no logits to sample from")
+	if s.o.Temperature == 0 || s.o.TopK == 1 {
+		return argmax(logits)
 	}
-	if s.Temperature <= 0 || s.TopK == 1 {
-		return greedy(logits)
-	}
-	s.ids = s.ids[:0]
-	for i, v := range logits {
-		if v == v {
-			s.ids = append(s.ids, int32(i))
-		}
-	}
-	if len(s.ids) == 0 {
-		return 0
-	}
-	nucleus := s.TopP > 0 && s.TopP < 1
-	if nucleus || s.TopK > 0 {
-		slices.SortFunc(s.ids, func(a, b int32) int { return cmp.Or(cmp.Compare(logits[b], logits[a]), cmp.Compare(a, b)) })
-		if s.TopK > 0 {
-			s.ids = s.ids[:min(s.TopK, len(s.ids))]
-		}
-	}
-	peak := logits[greedy(logits)]
-	s.prob = s.prob[:0]
-	var sum float64
-	for _, id := range s.ids {
-		p := math.Exp(float64(logits[id]-peak) / s.Temperature)
-		s.prob = append(s.prob, p)
-		sum += p
-	}
-	n := len(s.ids)
-	if nucleus {
-		var kept float64
-		for n = 0; n < len(s.ids) && (n == 0 || kept < s.TopP*sum); n++ {
-			kept += s.prob[n]
-		}
-		sum = kept
+	s.filter(logits)
+	sum := 0.0
+	for _, c := range s.choices {
+		sum += c.weight
 	}
 	at := s.rng.Float64() * sum
-	for i, p := range s.prob[:n] {
-		if at -= p; at < 0 {
-			return s.ids[i]
+	for _, c := range s.choices {
+		if at -= c.weight; at < 0 {
+			return c.id
 		}
 	}
-	return s.ids[n-1]
+	return s.choices[len(s.choices)-1].id
 }
 
-// greedy returns the id of the largest logit, the lowest among equals.
-func greedy(logits []float32) int32 {
+func argmax(logits []float32) int32 {
 	best := 0
 	for i, v := range logits {
 		if v > logits[best] || logits[best] != logits[best] {
@@ -86,4 +79,65 @@ func greedy(logits []float32) int32 {
 		}
 	}
 	return int32(best)
+}
+
+// filter fills choices with probabilities relative to the largest, most likely first if there is anything to leave out.
+func (s *Sampler) filter(logits []float32) {
+	s.choices = s.choices[:0]
+	for i, v := range logits {
+		if v == v && !math.IsInf(float64(v), -1) {
+			s.choices = append(s.choices, choice{int32(i), float64(v)})
+		}
+	}
+	if len(s.choices) == 0 {
+		s.choices = append(s.choices, choice{0, 1})
+		return
+	}
+	if s.o.TopK == 0 && (s.o.TopP == 0 || s.o.TopP >= 1) && s.o.MinP == 0 {
+		s.weigh(float64(logits[argmax(logits)]))
+		return
+	}
+	slices.SortFunc(s.choices, func(a, b choice) int {
+		switch {
+		case a.weight > b.weight:
+			return -1
+		case a.weight < b.weight:
+			return 1
+		}
+		return int(a.id) - int(b.id)
+	})
+	if k := s.o.TopK; k > 0 && k < len(s.choices) {
+		s.choices = s.choices[:k]
+	}
+	sum := s.weigh(s.choices[0].weight)
+	if p := s.o.TopP; p > 0 && p < 1 {
+		reached := 0.0
+		for i, c := range s.choices {
+			if reached += c.weight; reached >= p*sum {
+				s.choices = s.choices[:i+1]
+				break
+			}
+		}
+	}
+	if p := s.o.MinP; p > 0 {
+		n := 1
+		for n < len(s.choices) && s.choices[n].weight >= p {
+			n++
+		}
+		s.choices = s.choices[:n]
+	}
+}
+
+// weigh turns logits into probabilities relative to that of the largest logit, top, and returns their sum.
+func (s *Sampler) weigh(top float64) (sum float64) {
+	for i := range s.choices {
+		c := &s.choices[i]
+		if c.weight == top { // also where both are infinite
+			c.weight = 1
+		} else {
+			c.weight = math.Exp((c.weight - top) / s.o.Temperature)
+		}
+		sum += c.weight
+	}
+	return sum
 }

@@ -9,6 +9,90 @@ import (
 // cache holds the keys and values of one sequence, a (positions, KVHeads·HeadDim) matrix each per layer.
 type cache struct{ k, v []tensor.Mat }
 
+// promptRows bounds the tokens of a prompt that go through the network at once.
+const promptRows = 512
+
+// Session decodes one sequence, keeping keys and values of what it has seen. It is not safe for concurrent use.
+type Session struct {
+	m      *Model
+	max    int
+	tokens []int32 // seen so far
+	key    [2]int  // which rotary frequencies the cache was made with
+	cache  cache
+	space  workspace
+	logits tensor.Mat
+	hidden tensor.Mat
+}
+
+// NewSession returns an empty session for at most maxTokens tokens, prompt and answer together. Its cache takes
+// 8·maxTokens·Layers·KVHeads·HeadDim bytes.
+func (m *Model) NewSession(maxTokens int) *Session {
+	c := &m.config
+	if limit := m.MaxTokens(); limit > 0 {
+		maxTokens = min(maxTokens, limit)
+	}
+	maxTokens = max(maxTokens, 1)
+	s := &Session{m: m, max: maxTokens, tokens: make([]int32, 0, maxTokens), logits: tensor.NewMat(1, c.Vocab), hidden: tensor.NewMat(1, c.Hidden)}
+	for range m.layers {
+		s.cache.k = append(s.cache.k, tensor.NewMat(maxTokens, c.KVHeads*c.HeadDim))
+		s.cache.v = append(s.cache.v, tensor.NewMat(maxTokens, c.KVHeads*c.HeadDim))
+	}
+	return s
+}
+
+// Len returns how many tokens the session has seen, Max how many it can.
+func (s *Session) Len() int { return len(s.tokens) }
+func (s *Session) Max() int { return s.max }
+
+// Reset forgets all tokens.
+func (s *Session) Reset() { s.tokens = s.tokens[:0] }
+
+// Feed appends tokens and returns the logits after the last of them, (Vocab); they are valid until the next call. On an error
+// the session is as it was.
+//
+// Rotary frequencies that depend on the sequence's length (dynamic, longrope): when longrope changes from its short to its long
+// factors the whole sequence is run again, so that logits are those of Forward; dynamic changes with every token beyond the
+// trained length, and there earlier keys keep the rotation they were made with, as in transformers' generation.
+func (s *Session) Feed(tokens []int32) ([]float32, error) {
+	seen := len(s.tokens)
+	if len(tokens) == 0 {
+		return nil, fmt.Errorf("no tokens to feed; a prompt has at least one")
+	}
+	if seen+len(tokens) > s.max {
+		return nil, fmt.Errorf("%d tokens seen and %d more exceed this session's %d; make a longer session", seen, len(tokens), s.max)
+	}
+	if err := s.m.check(tokens, seen); err != nil {
+		return nil, err
+	}
+	s.tokens = append(s.tokens, tokens...)
+	length := len(s.tokens)
+	key := [2]int{s.m.global.rope.lengthKey(length), s.m.local.rope.lengthKey(length)}
+	from := seen
+	if key != s.key && (s.m.global.rope.Type == "longrope" || s.m.local.rope.Type == "longrope") {
+		from = 0
+	}
+	s.key = key
+	for from < length {
+		to := min(length, from+promptRows)
+		s.run(from, to, length)
+		from = to
+	}
+	return s.logits.Data, nil
+}
+
+// run puts tokens [from, to) of a sequence of the given length through the network.
+func (s *Session) run(from, to, length int) {
+	m := s.m
+	x := mat(&s.space.x, to-from, m.config.Hidden)
+	m.embedTokens(x, s.tokens[from:to], from)
+	m.pass(&s.space, x, []span{{n: to - from, pos: from, cache: &s.cache, global: m.global.forLength(length), local: m.local.forLength(length)}})
+	if to < length {
+		return
+	}
+	m.finalNorm.apply(s.hidden.Row(0), x.Row(x.Rows-1))
+	m.logits(s.logits, s.hidden)
+}
+
 // check returns an error if tokens at positions pos… cannot be run.
 func (m *Model) check(tokens []int32, pos int) error {
 	for i, t := range tokens {
