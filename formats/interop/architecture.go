@@ -10,11 +10,13 @@ import (
 // bytes differ. The table is Architectures.
 type Architecture struct {
 	ModelType string   // config.json's model_type
+	Nested    string   // model_type of multimodal checkpoints whose text model this is
 	GGUF      string   // general.architecture; mistral shares llama's
 	LayerHF   string   // prefix of a layer's modules in a checkpoint, "{}" for the layer number
 	Modules   []Module // outside the layers
 	Layer     []Module // inside a layer; names relative to LayerHF and "blk.{}."
 	Ignored   []string // suffixes of checkpoint tensors that hold no weights (masks, inverse frequencies)
+	Foreign   []string // prefixes of checkpoint tensors that belong to other models (vision towers)
 	Aliases   []Alias  // other prefixes under which checkpoints of this family are published
 }
 
@@ -30,7 +32,7 @@ type Alias struct{ Prefix, Canonical string }
 // Find returns the architecture whose config.json model_type is modelType.
 func Find(modelType string) (*Architecture, error) {
 	for i := range Architectures {
-		if Architectures[i].ModelType == modelType {
+		if a := &Architectures[i]; a.ModelType == modelType || modelType != "" && a.Nested == modelType {
 			return &Architectures[i], nil
 		}
 	}
@@ -113,10 +115,15 @@ func (a *Architecture) Canonical(name string) string {
 	return name
 }
 
-// ignored reports whether a checkpoint tensor holds no weights and is left out of a GGUF file.
+// ignored reports whether a checkpoint tensor holds no weights of this model and is left out of a GGUF file.
 func (a *Architecture) ignored(name string) bool {
 	for _, suffix := range a.Ignored {
 		if strings.HasSuffix(name, suffix) {
+			return true
+		}
+	}
+	for _, prefix := range a.Foreign {
+		if strings.HasPrefix(name, prefix) {
 			return true
 		}
 	}

@@ -1,8 +1,10 @@
 package interop
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 )
 
 // Layout is how a tensor's bytes in a GGUF file differ from the checkpoint's.
@@ -98,4 +100,12 @@ func transpose(src []byte, rows, cols, size int) []byte {
 		}
 	}
 	return dst
+}
+
+// shiftF32 adds by to every little-endian float32 of data.
+func shiftF32(data []byte, by float32) {
+	for i := 0; i+4 <= len(data); i += 4 {
+		v := math.Float32frombits(binary.LittleEndian.Uint32(data[i:])) + by
+		binary.LittleEndian.PutUint32(data[i:], math.Float32bits(v))
+	}
 }

@@ -3,17 +3,25 @@ package interop
 // Architectures is the table of everything this package can translate. Sources: the tensor names of llama.cpp's src/llama-arch.cpp,
 // the layouts of its conversion/*.py, and the modules of transformers' modeling_*.py.
 var Architectures = []Architecture{
-	{ModelType: "llama", GGUF: "llama", LayerHF: "model.layers.{}.", Modules: decoderModules, Layer: rotatedLayer, Ignored: noWeights},
-	{ModelType: "mistral", GGUF: "llama", LayerHF: "model.layers.{}.", Modules: decoderModules, Layer: rotatedLayer, Ignored: noWeights},
-	{ModelType: "qwen2", GGUF: "qwen2", LayerHF: "model.layers.{}.", Modules: decoderModules, Layer: plainLayer, Ignored: noWeights},
-	{ModelType: "qwen3", GGUF: "qwen3", LayerHF: "model.layers.{}.", Modules: decoderModules, Layer: qwen3Layer, Ignored: noWeights},
-	{ModelType: "gemma2", GGUF: "gemma2", LayerHF: "model.layers.{}.", Modules: gemmaModules, Layer: gemma2Layer, Ignored: noWeights},
-	{ModelType: "gemma3_text", GGUF: "gemma3", LayerHF: "model.layers.{}.", Modules: gemmaModules, Layer: gemma3Layer, Ignored: noWeights},
-	{ModelType: "phi3", GGUF: "phi3", LayerHF: "model.layers.{}.", Modules: decoderModules, Layer: phi3Layer, Ignored: noWeights},
+	{ModelType: "llama", GGUF: "llama", LayerHF: "model.layers.{}.", Modules: decoderModules, Layer: rotatedLayer, Ignored: noWeights, Aliases: bareDecoder},
+	{ModelType: "mistral", GGUF: "llama", LayerHF: "model.layers.{}.", Modules: decoderModules, Layer: rotatedLayer, Ignored: noWeights, Aliases: bareDecoder},
+	{ModelType: "qwen2", GGUF: "qwen2", LayerHF: "model.layers.{}.", Modules: decoderModules, Layer: plainLayer, Ignored: noWeights, Aliases: bareDecoder},
+	{ModelType: "qwen3", GGUF: "qwen3", LayerHF: "model.layers.{}.", Modules: decoderModules, Layer: qwen3Layer, Ignored: noWeights, Aliases: bareDecoder},
+	{ModelType: "gemma2", GGUF: "gemma2", LayerHF: "model.layers.{}.", Modules: gemma2Modules, Layer: gemma2Layer, Ignored: noWeights, Aliases: bareDecoder},
+	{ModelType: "gemma3_text", Nested: "gemma3", GGUF: "gemma3", LayerHF: "model.layers.{}.", Modules: gemma3Modules, Layer: gemma3Layer, Ignored: noWeights,
+		Foreign: []string{"vision_tower.", "multi_modal_projector.", "model.vision_tower.", "model.multi_modal_projector."}, Aliases: nestedDecoder},
+	{ModelType: "phi3", GGUF: "phi3", LayerHF: "model.layers.{}.", Modules: decoderModules, Layer: phi3Layer, Ignored: noWeights, Aliases: bareDecoder},
 	{ModelType: "gpt2", GGUF: "gpt2", LayerHF: "transformer.h.{}.", Modules: gpt2Modules, Layer: gpt2Layer, Ignored: noWeights,
 		Aliases: []Alias{{"wte.", "transformer.wte."}, {"wpe.", "transformer.wpe."}, {"ln_f.", "transformer.ln_f."}, {"h.", "transformer.h."}}},
-	{ModelType: "gpt_neox", GGUF: "gptneox", LayerHF: "gpt_neox.layers.{}.", Modules: neoxModules, Layer: neoxLayer, Ignored: noWeights},
+	{ModelType: "gpt_neox", GGUF: "gptneox", LayerHF: "gpt_neox.layers.{}.", Modules: neoxModules, Layer: neoxLayer, Ignored: noWeights,
+		Aliases: []Alias{{"embed_in.", "gpt_neox.embed_in."}, {"final_layer_norm.", "gpt_neox.final_layer_norm."}, {"layers.", "gpt_neox.layers."}}},
 }
+
+// bareDecoder: checkpoints saved from the model without its head lack the first part of every name.
+var bareDecoder = []Alias{{"embed_tokens.", "model.embed_tokens."}, {"norm.", "model.norm."}, {"layers.", "model.layers."}}
+
+// nestedDecoder: the text model inside a multimodal checkpoint, in the spellings of transformers 4 and 5.
+var nestedDecoder = append([]Alias{{"language_model.model.", "model."}, {"model.language_model.", "model."}, {"language_model.lm_head.", "lm_head."}}, bareDecoder...)
 
 // noWeights are buffers that older checkpoints carry beside their weights: causal masks and inverse RoPE frequencies.
 var noWeights = []string{".attn.bias", ".attn.masked_bias", ".attention.bias", ".attention.masked_bias", ".rotary_emb.inv_freq"}
@@ -24,10 +32,16 @@ var decoderModules = []Module{
 	{"lm_head", "output", AsIs},
 }
 
-// gemmaModules have no head: it is always tied to the embedding, and llama.cpp's gemma2 does not accept one.
-var gemmaModules = []Module{
+// gemma2Modules have no head: it is tied to the embedding, and llama.cpp does not accept one.
+var gemma2Modules = []Module{
 	{"model.embed_tokens", "token_embd", AsIs},
 	{"model.norm", "output_norm", PlusOne},
+}
+
+var gemma3Modules = []Module{
+	{"model.embed_tokens", "token_embd", AsIs},
+	{"model.norm", "output_norm", PlusOne},
+	{"lm_head", "output", AsIs},
 }
 
 // rotatedLayer is llama's: q and k are stored for RoPE on neighbouring pairs.
