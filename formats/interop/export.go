@@ -14,7 +14,6 @@ import (
 	"pith/formats"
 	"pith/model"
 	"pith/tensor"
-	"pith/tokenizer"
 )
 
 // GGUFOptions are the choices when writing a GGUF file. The zero value writes every matrix as it is stored.
@@ -31,14 +30,14 @@ var ErrNotInGGUF = errors.New("GGUF has no layout for this")
 // ExportGGUF writes a model to path, atomically, as llama.cpp reads it. Tensors lie in the order that llama-quantize gives them: by layer,
 // those outside the layers first, then by name. Metadata: general.*, the architecture's, tokenizer.*, and last
 // general.quantization_version and general.file_type. Vectors, norms and position embeddings are F32. The same input gives the same bytes.
-func ExportGGUF(path string, c model.Config, tok *tokenizer.Tokenizer, w model.Weights, o GGUFOptions) error {
+func ExportGGUF(path string, c model.Config, tok any, w model.Weights, o GGUFOptions) error {
 	if err := exportGGUF(path, c, tok, w, o); err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
 	return nil
 }
 
-func exportGGUF(path string, c model.Config, tok *tokenizer.Tokenizer, w model.Weights, o GGUFOptions) error {
+func exportGGUF(path string, c model.Config, tok any, w model.Weights, o GGUFOptions) error {
 	a, err := Find(c.ModelType)
 	if err != nil {
 		return err

@@ -34,35 +34,42 @@ type Heads struct{ Query, Key, Dim int }
 // rowOrder returns order such that row g of the GGUF tensor is row order[g] of the checkpoint's, or nil if rows keep their places.
 // rows is the tensor's first dimension.
 func (l Layout) rowOrder(h Heads, rows int) ([]int, error) {
-	switch l {
-	case RotaryQ:
-		return rotaryOrder(h.Query, h.Dim, rows)
-	case RotaryK:
-		return rotaryOrder(h.Key, h.Dim, rows)
-	case InterleavedQKV:
-		if h.Query <= 0 || h.Dim <= 0 || rows != 3*h.Query*h.Dim {
-			return nil, fmt.Errorf("%d rows are not 3 × %d heads × %d", rows, h.Query, h.Dim)
-		}
-		order := make([]int, rows)
-		for g := range order {
-			p, head, k := g/(h.Query*h.Dim), g/h.Dim%h.Query, g%h.Dim
-			order[g] = (3*head+p)*h.Dim + k
-		}
-		return order, nil
-	}
-	return nil, nil
-}
-
-func rotaryOrder(heads, dim, rows int) ([]int, error) {
-	if heads <= 0 || dim <= 0 || dim%2 != 0 || rows != heads*dim {
-		return nil, fmt.Errorf("%d rows are not %d heads × %d (an even number)", rows, heads, dim)
+	place, err := l.place(h, rows)
+	if place == nil {
+		return nil, err
 	}
 	order := make([]int, rows)
-	for g := range order {
-		head, r := g/dim, g%dim
-		order[g] = head*dim + r%2*(dim/2) + r/2
+	for r := range order {
+		order[place(r)] = r
 	}
 	return order, nil
+}
+
+// place returns the function that maps a row of the checkpoint's tensor to its row in GGUF, or nil if rows keep their places.
+func (l Layout) place(h Heads, rows int) (func(r int) int, error) {
+	heads := h.Query
+	switch l {
+	case RotaryK:
+		heads = h.Key
+		fallthrough
+	case RotaryQ:
+		if heads <= 0 || h.Dim <= 0 || h.Dim%2 != 0 || rows != heads*h.Dim {
+			return nil, fmt.Errorf("%d rows are not %d heads × %d (an even number)", rows, heads, h.Dim)
+		}
+		return func(r int) int {
+			k := r % h.Dim
+			return r - k + k%(h.Dim/2)*2 + k/(h.Dim/2)
+		}, nil
+	case InterleavedQKV:
+		if heads <= 0 || h.Dim <= 0 || rows != 3*heads*h.Dim {
+			return nil, fmt.Errorf("%d rows are not 3 × %d heads × %d", rows, heads, h.Dim)
+		}
+		return func(r int) int {
+			head, p, k := r/(3*h.Dim), r/h.Dim%3, r%h.Dim
+			return (p*heads+head)*h.Dim + k
+		}, nil
+	}
+	return nil, nil
 }
 
 // gatherRows returns src with row g taken from row order[g]. Rows are rowBytes long; order is a permutation of all of them.

@@ -9,7 +9,6 @@ import (
 	"pith/codec"
 	"pith/formats"
 	"pith/tensor"
-	"pith/tokenizer"
 )
 
 // GGUFModel is a GGUF file seen as a Hugging Face checkpoint: names, shapes and row orders are the checkpoint's, and quantized
@@ -289,15 +288,38 @@ func (m *GGUFModel) restore(t stored, data []byte) ([]byte, error) {
 	return scatterRows(data, len(data)/rows, order), nil
 }
 
-// Tokenizer builds the tokenizer that the file carries.
-func (m *GGUFModel) Tokenizer() (*tokenizer.Tokenizer, error) {
-	v, err := m.meta.vocab()
+// ReadAt fills buf from byte off of the weight's data in checkpoint layout, reading only the rows concerned. A Conv1D weight is served as it
+// is stored, (out, in). Safe for concurrent use.
+func (m *GGUFModel) ReadAt(name string, buf []byte, off int64) error {
+	t, err := m.find(name)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	t, err := tokenizer.FromVocab(v)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", m.meta.file, err)
+	if off < 0 || off > t.info.Bytes || int64(len(buf)) > t.info.Bytes-off {
+		panic("interop: window outside the weight")
 	}
-	return t, nil
+	if t.layout == PlusOne {
+		data := make([]byte, t.info.Bytes)
+		if err := m.file.ReadAt(t.info.Name, data, 0); err != nil {
+			return err
+		}
+		shiftF32(data, -1)
+		copy(buf, data[off:])
+		return nil
+	}
+	rows := int64(first(t.info.Shape))
+	place, err := t.layout.place(m.heads, int(rows))
+	if err != nil || place == nil || rows == 0 {
+		return m.file.ReadAt(t.info.Name, buf, off)
+	}
+	rowBytes := t.info.Bytes / rows
+	for len(buf) > 0 {
+		r, within := off/rowBytes, off%rowBytes
+		n := min(int64(len(buf)), rowBytes-within)
+		if err := m.file.ReadAt(t.info.Name, buf[:n], int64(place(int(r)))*rowBytes+within); err != nil {
+			return err
+		}
+		buf, off = buf[n:], off+n
+	}
+	return nil
 }
