@@ -84,10 +84,16 @@ func (s *synthesis) config(a *Architecture) ([]byte, error) {
 		s.out["hidden_act"] = "silu"
 		s.out["attention_bias"] = s.tensor("blk.0.attn_q.bias")
 		s.out["mlp_bias"] = s.tensor("blk.0.ffn_up.bias")
+		if a.ModelType == "mistral" {
+			s.slidingLayers(s.whole("attention.sliding_window", 0), 0)
+			delete(s.out, "layer_types")
+		}
 	case "qwen2", "qwen3":
 		s.out["hidden_act"] = "silu"
-		s.out["use_sliding_window"] = false
 		s.out["attention_bias"] = s.tensor("blk.0.attn_q.bias")
+		window := s.whole("attention.sliding_window", 0)
+		s.out["use_sliding_window"] = window > 0
+		s.slidingLayers(window, 1)
 	case "gemma2", "gemma3_text":
 		s.gemma(a)
 	case "phi3":

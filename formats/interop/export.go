@@ -27,17 +27,10 @@ type GGUFOptions struct {
 // ErrNotInGGUF is wrapped by the error for a weight whose terms GGUF cannot hold.
 var ErrNotInGGUF = errors.New("GGUF has no layout for this")
 
-// ExportGGUF writes a model to path, atomically, as llama.cpp reads it. Tensors lie in the order that llama-quantize gives them: by layer,
+// exportGGUF writes a model to path, atomically, as llama.cpp reads it. Tensors lie in the order that llama-quantize gives them: by layer,
 // those outside the layers first, then by name. Metadata: general.*, the architecture's, tokenizer.*, and last
 // general.quantization_version and general.file_type. Vectors, norms and position embeddings are F32. The same input gives the same bytes.
-func ExportGGUF(path string, c model.Config, tok any, w model.Weights, o GGUFOptions) error {
-	if err := exportGGUF(path, c, tok, w, o); err != nil {
-		return fmt.Errorf("%s: %w", path, err)
-	}
-	return nil
-}
-
-func exportGGUF(path string, c model.Config, tok any, w model.Weights, o GGUFOptions) error {
+func exportGGUF(path string, c model.Config, vocabulary []formats.KV, w model.Weights, o GGUFOptions) error {
 	a, err := Find(c.ModelType)
 	if err != nil {
 		return err
@@ -53,10 +46,6 @@ func exportGGUF(path string, c model.Config, tok any, w model.Weights, o GGUFOpt
 	}
 	e := exporter{arch: a, config: c, weights: w, options: o, heads: Heads{c.Heads, c.KVHeads, c.HeadDim}}
 	if err := e.prepare(); err != nil {
-		return err
-	}
-	vocabulary, err := vocabKV(tok, c.Vocab, o.Warn)
-	if err != nil {
 		return err
 	}
 	kv := []formats.KV{{Key: "general.architecture", Value: a.GGUF}, {Key: "general.type", Value: "model"}}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 
 	"pith/formats"
 	"pith/model"
@@ -87,7 +88,14 @@ func (p *parameters) specific(a *Architecture, c model.Config) {
 		if c.SlidingWindow > 0 {
 			p.size("attention.sliding_window", c.SlidingWindow) // for readers other than llama.cpp
 			if c.SlidingWindow < c.MaxPositions {
-				p.warnf("llama.cpp has no sliding window for mistral: it attends to everything, so beyond %d tokens its results differ", c.SlidingWindow)
+				p.warnf("llama.cpp has no sliding window for mistral: it attends to everything, and beyond %d tokens its results differ", c.SlidingWindow)
+			}
+		}
+	case "qwen2", "qwen3":
+		if c.SlidingWindow > 0 && slices.Contains(c.Sliding, true) {
+			p.slidingLayers(c, 1) // for readers other than llama.cpp
+			if c.SlidingWindow < c.MaxPositions {
+				p.warnf("llama.cpp has no sliding window for %s: beyond %d tokens its results differ", a.GGUF, c.SlidingWindow)
 			}
 		}
 	case "gemma2":
@@ -154,9 +162,6 @@ func (p *parameters) check(a *Architecture, c model.Config) {
 	}
 	if (a.ModelType == "qwen2" || a.ModelType == "phi3") && c.Heads*c.HeadDim != c.Hidden {
 		p.fail("its %s needs heads × head_dim = hidden_size (%d × %d ≠ %d)", a.GGUF, c.Heads, c.HeadDim, c.Hidden)
-	}
-	if (a.ModelType == "qwen2" || a.ModelType == "qwen3") && c.SlidingWindow > 0 && c.SlidingWindow < c.MaxPositions {
-		p.warnf("llama.cpp has no sliding window for %s: beyond %d tokens its results differ", a.GGUF, c.SlidingWindow)
 	}
 }
 

@@ -1,5 +1,0 @@
-package interop
-
-import "testing"
-
-func testTokenizer(t *testing.T, n int) any { return nil }
