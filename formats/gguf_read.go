@@ -19,7 +19,7 @@ type GGUF struct {
 
 // OpenGGUF opens a .gguf file; name-00001-of-0000N.gguf opens all N shards. Headers are scanned, tensor data is not read.
 func OpenGGUF(path string) (*GGUF, error) {
-	g := &GGUF{table: table{path: path, byName: map[string]int{}}}
+	g := &GGUF{table: table{path: path}}
 	if err := g.openAll(path); err != nil {
 		g.Close()
 		return nil, err
@@ -29,7 +29,7 @@ func OpenGGUF(path string) (*GGUF, error) {
 
 // NewGGUF scans a GGUF file of size bytes that r gives; name stands for its path in errors. Close does not close r.
 func NewGGUF(name string, r io.ReaderAt, size int64) (*GGUF, error) {
-	g := &GGUF{table: table{path: name, byName: map[string]int{}}}
+	g := &GGUF{table: table{path: name}}
 	f := &file{path: name, r: r, size: size, close: func() error { return nil }}
 	h, err := g.scan(f)
 	if err != nil {
@@ -56,6 +56,7 @@ func (g *GGUF) scan(f *file) (*ggufHeader, error) {
 	if err != nil {
 		return nil, err
 	}
+	g.grow(len(h.tensors))
 	for i, info := range h.tensors {
 		if err := g.add(info, place{file: f, offset: h.dataStart + h.offsets[i]}); err != nil {
 			return nil, err
@@ -349,17 +350,13 @@ func (r *ggufScanner) strings(n uint64) []string {
 
 // readTensorInfos reads the tensor table and returns the end of the last tensor, relative to the data, padding included.
 func (r *ggufScanner) readTensorInfos(h *ggufHeader, n uint64, alignment int64, path string) (end int64, err error) {
-	seen := make(map[string]struct{}, n)
+	h.tensors, h.offsets = make([]Info, 0, n), make([]int64, 0, n)
 	for range n {
 		info, offset, err := r.tensorInfo()
 		if err != nil {
 			return 0, err
 		}
 		info.File = path
-		if _, again := seen[info.Name]; again {
-			return 0, fmt.Errorf("tensor %q is there twice: %s", info.Name, ggufDamaged)
-		}
-		seen[info.Name] = struct{}{}
 		if offset != uint64(end) {
 			return 0, fmt.Errorf("tensor %q starts at %d instead of %d, where the one before it ends: %s", info.Name, offset, end, ggufDamaged)
 		}

@@ -124,11 +124,11 @@ func readIndex(path string) (*index, error) {
 	if f.size > maxIndexBytes {
 		return nil, fmt.Errorf("%s: %d bytes is too large for an index (limit %d)", path, f.size, maxIndexBytes)
 	}
-	text := make([]byte, f.size)
-	if err := f.readFull(text, 0); err != nil {
+	text, err := f.text(0, f.size)
+	if err != nil {
 		return nil, err
 	}
-	x, err := scanIndex(string(text))
+	x, err := scanIndex(text)
 	if err != nil {
 		return nil, fmt.Errorf("%s: safetensors index: %w: download it again", path, err)
 	}
@@ -139,13 +139,13 @@ func readIndex(path string) (*index, error) {
 func (s *Safetensors) openShards(indexPath string, x *index) error {
 	dir := filepath.Dir(indexPath)
 	shards := slices.Compact(slices.Sorted(maps.Values(x.weights)))
-	if err := checkShardSeries(indexPath, shards); err != nil {
-		return err
-	}
 	for _, shard := range shards {
 		if err := s.open(filepath.Join(dir, shard)); err != nil {
 			return fmt.Errorf("%s: shard %s: %w", indexPath, shard, err)
 		}
+	}
+	if err := checkShardSeries(indexPath, shards); err != nil {
+		return err
 	}
 	total := int64(0)
 	for _, info := range s.infos {
@@ -171,8 +171,8 @@ func (s *Safetensors) openShards(indexPath string, x *index) error {
 	return nil
 }
 
-// checkShardSeries reports a shard 2 of 3 that lies beside the index but is not in it, or that is in no directory at all: the index
-// is older than the shards, or was edited.
+// checkShardSeries reports a shard, say 2 of 3, that lies beside the listed ones but is not in the index: the index is older than the
+// shards, or was edited.
 func checkShardSeries(indexPath string, shards []string) error {
 	counts := map[[2]string]int{} // series name and count → shards listed
 	for _, shard := range shards {

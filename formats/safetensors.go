@@ -45,7 +45,7 @@ func NewSafetensors(name string, r io.ReaderAt, size int64) (*Safetensors, error
 }
 
 func newSafetensors(path string) *Safetensors {
-	return &Safetensors{table: table{path: path, byName: map[string]int{}}}
+	return &Safetensors{table: table{path: path}}
 }
 
 // orClose returns s, or closes its files if opening failed.
@@ -73,6 +73,7 @@ func (s *Safetensors) scan(f *file) error {
 		return err
 	}
 	s.metadata = append(s.metadata, h.metadata)
+	s.grow(len(h.tensors))
 	for i, info := range h.tensors {
 		if err := s.add(info, place{file: f, offset: h.starts[i]}); err != nil {
 			return err

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"slices"
+	"strings"
 	"unicode/utf8"
 
 	"pith/tensor"
@@ -44,11 +45,11 @@ func readSafetensorsHeader(f *file) (*safetensorsHeader, error) {
 	case int64(n) > f.size-8:
 		return nil, fmt.Errorf("%s: the header should have %d bytes but only %d follow: the file was cut short, download it again, or re-run what wrote it", f.path, n, f.size-8)
 	}
-	text := make([]byte, n)
-	if err := f.readFull(text, 8); err != nil {
+	text, err := f.text(8, int64(n))
+	if err != nil {
 		return nil, err
 	}
-	h, err := scanSafetensorsHeader(string(text), f.path)
+	h, err := scanSafetensorsHeader(text, f.path)
 	if err != nil {
 		return nil, fmt.Errorf("%s: safetensors header: %w: %s", f.path, err, damaged)
 	}
@@ -58,7 +59,7 @@ func readSafetensorsHeader(f *file) (*safetensorsHeader, error) {
 	return h, nil
 }
 
-// scanSafetensorsHeader reads the JSON. Starts are still relative to the data; layout is not checked.
+// scanSafetensorsHeader reads the JSON. Starts are still relative to the data; layout and repeated tensor names are not checked yet.
 func scanSafetensorsHeader(text, path string) (*safetensorsHeader, error) {
 	if !utf8.ValidString(text) {
 		return nil, fmt.Errorf("not UTF-8")
@@ -67,15 +68,14 @@ func scanSafetensorsHeader(text, path string) (*safetensorsHeader, error) {
 		return nil, fmt.Errorf("does not start with {")
 	}
 	j := &jsonScanner{s: text}
-	h := &safetensorsHeader{}
-	seen := map[string]struct{}{}
+	n := min(strings.Count(text, `"data_offsets"`), maxSafetensorsTensors)
+	h := &safetensorsHeader{tensors: make([]Info, 0, n), starts: make([]int64, 0, n)}
 	var dims []int // all shapes lie in here, one allocation for many
 	err := j.object(func(key string) error {
-		if _, again := seen[key]; again {
-			return fmt.Errorf("%q is there twice", key)
-		}
-		seen[key] = struct{}{}
 		if key == "__metadata__" {
+			if h.metadata != nil {
+				return fmt.Errorf("%q is there twice", key)
+			}
 			var err error
 			h.metadata, err = scanSafetensorsMetadata(j)
 			return err
@@ -211,16 +211,10 @@ func scanOffsets(j *jsonScanner) (start, end int64, err error) {
 // place sorts the tensors by offset, checks that they cover the data exactly (a file cannot then be two formats at once, and
 // no byte can be read twice), and makes the offsets absolute.
 func (h *safetensorsHeader) place(dataStart int64, f *file) error {
-	order := make([]int, len(h.tensors))
-	for i := range order {
-		order[i] = i
-	}
-	slices.SortStableFunc(order, func(a, b int) int {
-		return cmp.Or(cmp.Compare(h.starts[a], h.starts[b]), cmp.Compare(h.tensors[a].Bytes, h.tensors[b].Bytes))
-	})
-	tensors, starts, next := make([]Info, len(order)), make([]int64, len(order)), int64(0)
-	for i, k := range order {
-		info, start := h.tensors[k], h.starts[k]
+	h.sort()
+	next := int64(0)
+	for i := range h.tensors {
+		info, start := &h.tensors[i], h.starts[i]
 		switch {
 		case start < next:
 			return fmt.Errorf("%s: tensor %q overlaps another by %d bytes: %s", f.path, info.Name, next-start, damaged)
@@ -231,11 +225,31 @@ func (h *safetensorsHeader) place(dataStart int64, f *file) error {
 				f.path, info.Name, dataStart+start, dataStart+start+info.Bytes, f.size)
 		}
 		next += info.Bytes
-		tensors[i], starts[i] = info, dataStart+start
+		h.starts[i] = dataStart + start
 	}
 	if dataStart+next != f.size {
 		return fmt.Errorf("%s: %d bytes follow the last tensor: %s", f.path, f.size-dataStart-next, damaged)
 	}
-	h.tensors, h.starts = tensors, starts
 	return nil
+}
+
+// sort orders the tensors by start, empty ones before the one that starts at the same place. Most files are sorted already.
+func (h *safetensorsHeader) sort() {
+	order := make([]int, len(h.tensors))
+	for i := range order {
+		order[i] = i
+	}
+	compare := func(a, b int) int {
+		x, y := &h.tensors[a], &h.tensors[b]
+		return cmp.Or(cmp.Compare(h.starts[a], h.starts[b]), cmp.Compare(x.Bytes, y.Bytes), cmp.Compare(x.Name, y.Name))
+	}
+	if slices.IsSortedFunc(order, compare) {
+		return
+	}
+	slices.SortFunc(order, compare)
+	tensors, starts := make([]Info, len(order)), make([]int64, len(order))
+	for i, k := range order {
+		tensors[i], starts[i] = h.tensors[k], h.starts[k]
+	}
+	h.tensors, h.starts = tensors, starts
 }

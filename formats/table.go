@@ -8,6 +8,7 @@ import (
 	"math"
 	"os"
 	"slices"
+	"strings"
 
 	"pith/tensor"
 )
@@ -62,9 +63,34 @@ func (f *file) readFull(buf []byte, off int64) error {
 		return nil
 	}
 	if errors.Is(err, io.EOF) {
-		return fmt.Errorf("%s: cut short while open (%d bytes were expected): download it again, or re-run what wrote it", f.path, f.size)
+		return f.short()
 	}
 	return fmt.Errorf("%s: %w", f.path, err)
+}
+
+// text returns n bytes from offset off as a string.
+func (f *file) text(off, n int64) (string, error) {
+	var b strings.Builder
+	b.Grow(int(n))
+	if m, err := io.Copy(&b, io.NewSectionReader(f.r, off, n)); err != nil {
+		return "", fmt.Errorf("%s: %w", f.path, err)
+	} else if m != n {
+		return "", f.short()
+	}
+	return b.String(), nil
+}
+
+// short is the error for a file that lost bytes after it was opened.
+func (f *file) short() error {
+	return fmt.Errorf("%s: cut short while open (%d bytes were expected): download it again, or re-run what wrote it", f.path, f.size)
+}
+
+// grow makes room for n more tensors.
+func (t *table) grow(n int) {
+	t.infos, t.places = slices.Grow(t.infos, n), slices.Grow(t.places, n)
+	if len(t.byName) == 0 {
+		t.byName = make(map[string]int, n)
+	}
 }
 
 // add enters a tensor; a name that is there already is an error naming both files.
