@@ -22,7 +22,7 @@ func TestEveryCodecConforms(t *testing.T) {
 }
 
 func TestUnknownNamesListNearOnes(t *testing.T) {
-	for name, near := range map[string]string{"int4": "int4-g32", "INT4-G128": "int4-g128", "": "f32", "bf-16": "bf16"} {
+	for name, near := range map[string]string{"q4k": "q4_k", "int4": "int4-g32", "INT4-G128": "int4-g128", "": "f32", "bf-16": "bf16"} {
 		_, err := codec.Parse(name)
 		if err == nil || !strings.Contains(err.Error(), near) {
 			t.Errorf("Parse(%q): %v, want a hint at %s", name, err, near)

@@ -16,6 +16,9 @@ func table() []Codec {
 			all = append(all, intCodec{bits, group, false}, intCodec{bits, group, true})
 		}
 	}
+	for _, f := range blockFormats() {
+		all = append(all, blockCodec{f})
+	}
 	return all
 }
 

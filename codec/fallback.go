@@ -1,0 +1,29 @@
+package codec
+
+// Fallback returns the codec that stores matrices of cols columns in place of the codec called name: name itself if it can, for
+// GGML's block types the one llama-quantize takes (llama-quant.cpp, tensor_type_fallback), f16 if no block fits.
+func Fallback(name string, cols int) string {
+	substitutes := [...]struct{ name, by string }{
+		{"q2_k", "q4_0"}, {"q3_k", "q4_0"}, {"q4_k", "q5_0"}, {"q5_k", "q5_1"}, {"q6_k", "q8_0"},
+	}
+	if fitsColumns(name, cols) {
+		return name
+	}
+	for _, s := range substitutes {
+		if s.name == name && fitsColumns(s.by, cols) {
+			return s.by
+		}
+	}
+	return "f16"
+}
+
+// fitsColumns reports whether rows of cols columns are whole blocks of the codec called name.
+func fitsColumns(name string, cols int) bool {
+	for _, f := range blockFormats() {
+		if f.name() == name {
+			n, _ := f.dt.Block()
+			return cols%n == 0
+		}
+	}
+	return true
+}

@@ -1,0 +1,277 @@
+package codec
+
+import (
+	"math"
+
+	"pith/tensor"
+)
+
+// The searches of GGML's block types minimise Σ weights·(x - Ŵ)² (weights nil: all 1) over what the layout can store. They
+// start from a least-squares fit of each sub-block, choose scales of scales, and finish by trying neighbours with the true loss.
+
+// grid is the range of integers that a sub-block's codes stand for: u in low … high.
+type grid struct{ low, high int }
+
+// level returns the integer nearest to v.
+func (g grid) level(v float32) float32 {
+	return float32(min(max(nearestInt(clampFloat(v)), g.low), g.high))
+}
+
+// loss returns Σ weights·(x - scale·u - offset)² for the nearest u.
+func (g grid) loss(x, weights []float32, a affine) (sum float64) {
+	inverse := inverse(a.scale)
+	for i, v := range x {
+		d := float64(v - a.offset - float32(a.scale*g.level(float32((v-a.offset)*inverse))))
+		d *= d
+		if weights != nil {
+			d *= float64(weights[i])
+		}
+		sum += d
+	}
+	return sum
+}
+
+// moments are the weighted sums that least squares need: of 1, u, u², x, x·u.
+type moments struct{ one, u, uu, x, xu float64 }
+
+func (g grid) moments(x, weights []float32, a affine) (m moments) {
+	inverse := inverse(a.scale)
+	for i, v := range x {
+		w := 1.0
+		if weights != nil {
+			w = float64(weights[i])
+		}
+		u := float64(g.level(float32((v - a.offset) * inverse)))
+		m.one += w
+		m.u += w * u
+		m.uu += w * u * u
+		m.x += w * float64(v)
+		m.xu += w * float64(v) * u
+	}
+	return m
+}
+
+// solve returns the scale and offset that fit the codes of m best; a is returned where they are undetermined.
+func (m moments) solve(a affine) affine {
+	det := m.one*m.uu - m.u*m.u
+	if det <= 1e-12*m.one*m.uu {
+		return a
+	}
+	return affine{float32((m.one*m.xu - m.x*m.u) / det), float32((m.uu*m.x - m.u*m.xu) / det)}
+}
+
+// ranges finds scale > 0 and offset; with negative, offset ≤ 0 as the K-quants store it.
+func (g grid) ranges(x, weights []float32, negative bool) affine {
+	lo, hi := x[0], x[0]
+	for _, v := range x {
+		lo, hi = min(lo, v), max(hi, v)
+	}
+	if negative {
+		lo = min(lo, 0)
+	}
+	if hi <= lo {
+		return affine{0, lo}
+	}
+	n := float32(g.high)
+	best := affine{(hi - lo) / n, lo}
+	bestLoss := g.loss(x, weights, best)
+	for step := range 24 {
+		ratio := 1 - 0.02*float32(step)
+		for _, at := range []float32{0.5, 0} { // where the part cut off the range lies
+			a := affine{(hi - lo) * ratio / n, lo + (hi-lo)*(1-ratio)*at}
+			for range 2 {
+				m := g.moments(x, weights, a)
+				a = m.solve(a)
+				if negative && a.offset > 0 {
+					a = affine{float32(m.xu / m.uu), 0}
+				}
+				if !(a.scale > 0) {
+					break
+				}
+				if l := g.loss(x, weights, a); l < bestLoss {
+					best, bestLoss = a, l
+				}
+			}
+		}
+	}
+	return best
+}
+
+// scaleAlone finds a signed scale, without offset.
+func (g grid) scaleAlone(x, weights []float32) float32 {
+	extreme := signedExtreme(x)
+	if abs(extreme) < groupEpsilon {
+		return 0
+	}
+	var best affine
+	bestLoss := math.Inf(1)
+	for step := -12; step <= 12; step++ {
+		for _, sign := range []float32{1, -1} {
+			a := affine{scale: sign * extreme / (float32(g.low) + 0.15*float32(step))}
+			for range 2 {
+				if l := g.loss(x, weights, a); l < bestLoss {
+					best, bestLoss = a, l
+				}
+				m := g.moments(x, weights, a)
+				if m.uu == 0 {
+					break
+				}
+				a.scale = float32(m.xu / m.uu)
+			}
+		}
+	}
+	return best.scale
+}
+
+// searchSymmetric serves q8_0, q4_0 and q5_0: the search of an int group of the same bits.
+func searchSymmetric(f *blockFormat, block []byte, x, weights []float32) {
+	bits := 0
+	for 1<<bits < f.levels {
+		bits++
+	}
+	start := intScale{scale: tensor.Float32ToF16(f16At(block, 0))}
+	best := intFitter{bits: bits}.refine(x, weights, start)
+	putF16(block, 0, tensor.F16ToFloat32(best.scale))
+}
+
+// searchAffine serves q4_1 and q5_1.
+func searchAffine(f *blockFormat, block []byte, x, weights []float32) {
+	a := grid{0, f.levels - 1}.ranges(x, weights, false)
+	putF16(block, 0, a.scale)
+	putF16(block, 2, a.offset)
+}
+
+// searchK serves q2_k, q4_k and q5_k, whose sub-blocks have scales and mins of 0 … levels.
+func searchK(store func(block []byte, d, dmin float32, scales, mins *[maxSubBlocks]uint8), levels int) func(*blockFormat, []byte, []float32, []float32) {
+	return func(f *blockFormat, block []byte, x, weights []float32) {
+		g := grid{0, f.levels - 1}
+		subs := len(x) / f.sub
+		var scales, mins [maxSubBlocks]float32
+		for s := range subs {
+			a := g.ranges(subBlock(f, x, s), subBlock(f, weights, s), true)
+			scales[s], mins[s] = a.scale, -a.offset
+		}
+		d, ls := bestMultiples(scales[:subs], levels)
+		dmin, lm := bestMultiples(mins[:subs], levels)
+		neighbours := func() (sums [3]float64, rhs [2]float64) {
+			for s := range subs {
+				xs, ws := subBlock(f, x, s), subBlock(f, weights, s)
+				ls[s], lm[s] = bestNeighbour(g, xs, ws, d, dmin, ls[s], lm[s], levels)
+				m := g.moments(xs, ws, affine{d * float32(ls[s]), -(dmin * float32(lm[s]))})
+				p, q := float64(ls[s]), -float64(lm[s])
+				sums[0] += p * p * m.uu
+				sums[1] += p * q * m.u
+				sums[2] += q * q * m.one
+				rhs[0] += p * m.xu
+				rhs[1] += q * m.x
+			}
+			return sums, rhs
+		}
+		sums, rhs := neighbours()
+		if det := sums[0]*sums[2] - sums[1]*sums[1]; det > 1e-12*sums[0]*sums[2] {
+			nd := roundF16(float32((rhs[0]*sums[2] - rhs[1]*sums[1]) / det))
+			nm := roundF16(float32((rhs[1]*sums[0] - rhs[0]*sums[1]) / det))
+			if nd > 0 && nm >= 0 {
+				d, dmin = nd, nm
+				neighbours()
+			}
+		}
+		store(block, d, dmin, &ls, &lm)
+	}
+}
+
+// subBlock returns the s-th sub-block's part of a block, or nil of nil.
+func subBlock(f *blockFormat, x []float32, s int) []float32 {
+	if x == nil {
+		return nil
+	}
+	return x[s*f.sub : (s+1)*f.sub]
+}
+
+// bestMultiples finds the F16 d and integers 0 … levels with the smallest Σ (scale - d·q)².
+func bestMultiples(scales []float32, levels int) (best float32, q [maxSubBlocks]uint8) {
+	var peak float32
+	for _, s := range scales {
+		peak = max(peak, s)
+	}
+	bestLoss := math.Inf(1)
+	for step := range 12 {
+		d := roundF16(peak / (float32(levels) - 0.25*float32(step)))
+		if d == 0 {
+			break
+		}
+		var trial [maxSubBlocks]uint8
+		var loss float64
+		for i, s := range scales {
+			trial[i] = uint8(min(nearestInt(clampFloat(s/d)), levels))
+			e := float64(s - d*float32(trial[i]))
+			loss += e * e
+		}
+		if loss < bestLoss {
+			best, bestLoss, q = d, loss, trial
+		}
+	}
+	return best, q
+}
+
+// bestNeighbour returns the pair of integers within one of (scale, low) with the smallest loss.
+func bestNeighbour(g grid, x, weights []float32, d, dmin float32, scale, low uint8, levels int) (uint8, uint8) {
+	bestScale, bestLow, bestLoss := scale, low, math.Inf(1)
+	for ds := -1; ds <= 1; ds++ {
+		for dl := -1; dl <= 1; dl++ {
+			s, l := int(scale)+ds, int(low)+dl
+			if s < 0 || l < 0 || s > levels || l > levels {
+				continue
+			}
+			if loss := g.loss(x, weights, affine{d * float32(s), -(dmin * float32(l))}); loss < bestLoss {
+				bestScale, bestLow, bestLoss = uint8(s), uint8(l), loss
+			}
+		}
+	}
+	return bestScale, bestLow
+}
+
+// searchSignedK serves q3_k and q6_k, whose sub-blocks have signed scales of -n … n-1.
+func searchSignedK(store func(block []byte, d float32, scales *[maxSubBlocks]int), n int) func(*blockFormat, []byte, []float32, []float32) {
+	return func(f *blockFormat, block []byte, x, weights []float32) {
+		g := grid{-f.bias, f.levels - 1 - f.bias}
+		subs := len(x) / f.sub
+		var scales [maxSubBlocks]float32
+		for s := range subs {
+			scales[s] = g.scaleAlone(subBlock(f, x, s), subBlock(f, weights, s))
+		}
+		d := roundF16(signedExtreme(scales[:]) / float32(-n))
+		if d == 0 {
+			return
+		}
+		var ls [maxSubBlocks]int
+		for s, v := range scales {
+			ls[s] = min(max(nearestInt(clampFloat(v/d)), -n), n-1)
+		}
+		neighbours := func() (xu, uu float64) {
+			for s := range subs {
+				xs, ws := subBlock(f, x, s), subBlock(f, weights, s)
+				centre, bestLoss := ls[s], math.Inf(1)
+				for l := max(centre-1, -n); l <= min(centre+1, n-1); l++ {
+					if loss := g.loss(xs, ws, affine{scale: d * float32(l)}); loss < bestLoss {
+						ls[s], bestLoss = l, loss
+					}
+				}
+				m := g.moments(xs, ws, affine{scale: d * float32(ls[s])})
+				xu += float64(ls[s]) * m.xu
+				uu += float64(ls[s]*ls[s]) * m.uu
+			}
+			return xu, uu
+		}
+		if xu, uu := neighbours(); uu > 0 {
+			if next := roundF16(float32(xu / uu)); next != 0 {
+				d = next
+				neighbours()
+			}
+		}
+		store(block, d, &ls)
+	}
+}
+
+// roundF16 returns the F16 nearest to v.
+func roundF16(v float32) float32 { return tensor.F16ToFloat32(tensor.Float32ToF16(v)) }
