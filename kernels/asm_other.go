@@ -15,3 +15,15 @@ func transpose(dst []float32, dstStride int, src []float32, srcStride, rows, col
 func upBlocks(level, half, []float32, []byte, int) {}
 
 func downBlocks(level, half, []byte, []float32, int) {}
+
+func runQ8_0(level, *rowKernel, int) {}
+
+func runQ4_0(level, *rowKernel, int) {}
+
+func runQ4_K(level, *rowKernel, int) {}
+
+func runInt8(level, *rowKernel, int) {}
+
+func runInt4(level, *rowKernel, int) {}
+
+func q8Blocks(*Q8, []float32, int) {}

@@ -20,6 +20,8 @@ var families = []struct {
 	{"asm_gemm", gemm},
 	{"asm_vector", vector},
 	{"asm_convert", convert},
+	{"asm_matvec", matvec},
+	{"asm_q8", quantize},
 }
 
 func main() {
