@@ -110,9 +110,11 @@ func (m *Model) tasks(list []task, att, qkv tensor.Mat, s span, index int) []tas
 			k, v = first[at.k+kv*at.kStep:], first[at.v+kv*at.vStep:]
 		}
 		if s.n == 1 {
-			h := kv * group
-			list = append(list, task{q: qkv.Row(s.row)[at.q+h*at.qStep:], k: k, v: v, out: att.Row(s.row)[h*d:],
-				qStride: at.qStep, kvStride: kvStride, outStride: d, n: group, pos: s.pos})
+			for i := 0; i < group; i += queryBlock {
+				h := kv*group + i
+				list = append(list, task{q: qkv.Row(s.row)[at.q+h*at.qStep:], k: k, v: v, out: att.Row(s.row)[h*d:],
+					qStride: at.qStep, kvStride: kvStride, outStride: d, n: min(queryBlock, group-i), pos: s.pos})
+			}
 			continue
 		}
 		for h := kv * group; h < (kv+1)*group; h++ {
@@ -143,6 +145,7 @@ func (t *task) run(c *Config, window int) {
 	clear(p.Data)
 	k, v := t.k[first*t.kvStride:], t.v[first*t.kvStride:]
 	kernels.GemmNT(p.Data, keys, t.q, t.qStride, k, t.kvStride, t.n, keys, d)
+	var inverse [queryBlock]float32 // one over each row's sum of exponentials
 	for i := range t.n {
 		row := p.Row(i)
 		hi := t.pos + i*t.step + 1 - first // sees keys [lo, hi)
@@ -153,13 +156,15 @@ func (t *task) run(c *Config, window int) {
 		if c.AttentionSoftcap != 0 {
 			softcapped(row[lo:hi], float32(c.AttentionSoftcap))
 		}
-		inv := softmax(row[lo:hi])
-		for j := lo; j < hi; j++ {
-			row[j] *= inv
-		}
+		inverse[i] = 1 / kernels.ExpSum(row[lo:hi], kernels.Max(row[lo:hi]))
 		clear(row[:lo])
 		clear(row[hi:])
 		clear(t.out[i*t.outStride : i*t.outStride+d])
 	}
 	kernels.GemmNN(t.out, t.outStride, p.Data, keys, v, t.kvStride, t.n, d, keys)
+	for i := range t.n {
+		for j := range t.out[i*t.outStride : i*t.outStride+d] {
+			t.out[i*t.outStride+j] *= inverse[i]
+		}
+	}
 }

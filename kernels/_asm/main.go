@@ -22,6 +22,7 @@ var families = []struct {
 	{"asm_convert", convert},
 	{"asm_matvec", matvec},
 	{"asm_q8", quantize},
+	{"asm_exp", exponential},
 }
 
 func main() {
