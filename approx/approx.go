@@ -1,0 +1,118 @@
+// Package approx states the problem that every compression method solves, a weight to be replaced by a term, and the loss by
+// which they are compared. Quantizers, pruners and factorizers implement Method; none imports another.
+package approx
+
+import (
+	"pith/calib"
+	"pith/codec"
+	"pith/tensor"
+)
+
+// Problem is one weight to approximate.
+type Problem struct {
+	Name  string       // for errors
+	W     tensor.Mat   // (out, in); methods leave it as it is
+	Stats *calib.Stats // of W's input; nil: data-free
+}
+
+// Method replaces a weight by a term.
+type Method interface {
+	Name() string
+	Needs() calib.Need
+	Solve(Problem) (codec.Term, Report, error)
+	// RowWise reports whether rows are solved independently, so that tiles of rows give what the whole would (codec.Concat).
+	RowWise() bool
+}
+
+// Report is the error of an approximation Ŵ of W, summed over elements; with statistics each column is weighted by the mean
+// square of its input, so that the sums are those of outputs if features were uncorrelated.
+type Report struct {
+	SquaredError float64 // Σ importance·(W - Ŵ)²
+	SquaredNorm  float64 // Σ importance·W²
+}
+
+// Add returns the report of two sets of rows together.
+func (r Report) Add(other Report) Report {
+	return Report{r.SquaredError + other.SquaredError, r.SquaredNorm + other.SquaredNorm}
+}
+
+// Relative returns SquaredError/SquaredNorm, 0 for an exact approximation of zero.
+func (r Report) Relative() float64 {
+	if r.SquaredError == 0 {
+		return 0
+	}
+	return r.SquaredError / r.SquaredNorm
+}
+
+// Entry is what one method and codec offer for a weight.
+type Entry struct {
+	Method, Codec string
+	Bytes         int64   // exact stored size
+	Loss          float64 // predicted relative squared error (Report.Relative)
+}
+
+// Offer is what allocators choose from.
+type Offer interface {
+	Menu(Problem) ([]Entry, error)
+}
+
+// Measure returns the report of term as an approximation of p.W. Rows are summed in order, so the result does not depend on tiles
+// of rows only up to rounding in float64.
+func Measure(p Problem, term codec.Term) Report {
+	if rows, cols := term.Dims(); rows != p.W.Rows || cols != p.W.Cols {
+		panic("approx: Measure of a term of another shape")
+	}
+	importance := p.Stats.Importance()
+	const tile = 16
+	buf := tensor.NewMat(min(tile, p.W.Rows), p.W.Cols)
+	var total Report
+	for r0 := 0; r0 < p.W.Rows; r0 += tile {
+		got := buf.Slice(0, min(tile, p.W.Rows-r0))
+		clear(got.Data)
+		term.AddTo(got, r0)
+		for r := range got.Rows {
+			total = total.Add(rowReport(p.W.Row(r0+r), got.Row(r), importance))
+		}
+	}
+	return total
+}
+
+// rowReport sums one row in float32 over runs of 64 columns, which loses nothing that matters, and the runs in float64.
+func rowReport(w, got, importance []float32) (sum Report) {
+	const run = 64
+	for c := 0; c < len(w); c += run {
+		end := min(c+run, len(w))
+		var e, n float32
+		a, b := w[c:end], got[c:end]
+		if importance == nil {
+			e, n = sums(a, b)
+		} else {
+			for i, s := range importance[c:end] {
+				d := a[i] - b[i]
+				e += float32(s * float32(d*d))
+				n += float32(s * float32(a[i]*a[i]))
+			}
+		}
+		sum.SquaredError += float64(e)
+		sum.SquaredNorm += float64(n)
+	}
+	return sum
+}
+
+// sums returns Σ (a-b)² and Σ a², in four interleaved partial sums.
+func sums(a, b []float32) (e, n float32) {
+	var e0, e1, e2, e3, n0, n1, n2, n3 float32
+	b = b[:len(a)]
+	for len(a) >= 4 {
+		x, y := (*[4]float32)(a), (*[4]float32)(b)
+		d0, d1, d2, d3 := x[0]-y[0], x[1]-y[1], x[2]-y[2], x[3]-y[3]
+		e0, e1, e2, e3 = e0+float32(d0*d0), e1+float32(d1*d1), e2+float32(d2*d2), e3+float32(d3*d3)
+		n0, n1, n2, n3 = n0+float32(x[0]*x[0]), n1+float32(x[1]*x[1]), n2+float32(x[2]*x[2]), n3+float32(x[3]*x[3])
+		a, b = a[4:], b[4:]
+	}
+	for i, v := range a {
+		d := v - b[i]
+		e0, n0 = e0+float32(d*d), n0+float32(v*v)
+	}
+	return e0 + e1 + e2 + e3, n0 + n1 + n2 + n3
+}

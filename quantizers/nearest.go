@@ -1,0 +1,91 @@
+// Package quantizers holds methods that choose codes: one paper per file. They see a codec only through its Grid.
+package quantizers
+
+import (
+	"fmt"
+
+	"pith/approx"
+	"pith/calib"
+	"pith/codec"
+	"pith/tensor"
+)
+
+// Nearest rounds every weight to the nearest value that its codec can store: with GGML's types and without Search that is
+// exactly what llama-quantize writes. It needs no data; if there are statistics, Search weighs columns by them.
+type Nearest struct {
+	Codec  codec.Codec
+	Search bool // choose scales that minimise the squared error, instead of the format's own rule
+}
+
+// Name returns "nearest", or "nearest-search".
+func (n Nearest) Name() string {
+	if n.Search {
+		return "nearest-search"
+	}
+	return "nearest"
+}
+
+// Needs returns calib.Nothing: statistics are welcome, not needed.
+func (n Nearest) Needs() calib.Need { return calib.Nothing }
+
+// RowWise reports true: scales are per row or part of a row.
+func (n Nearest) RowWise() bool { return true }
+
+// Solve rounds p.W.
+func (n Nearest) Solve(p approx.Problem) (codec.Term, approx.Report, error) {
+	grid, err := n.Codec.Fit(p.W, p.Stats.Importance(), codec.FitOptions{Search: n.Search})
+	if err != nil {
+		return nil, approx.Report{}, fmt.Errorf("%s: %s: %w", p.Name, n.Codec.Name(), err)
+	}
+	if whole, ok := grid.(codec.WholeRounder); ok {
+		whole.RoundAll(p.W)
+	} else {
+		roundByColumns(grid, p.W)
+	}
+	term := grid.Pack()
+	return term, approx.Measure(p, term), nil
+}
+
+func roundByColumns(grid codec.Grid, w tensor.Mat) {
+	work := tensor.NewMat(w.Rows, w.Cols)
+	for r := range w.Rows {
+		copy(work.Row(r), w.Row(r))
+	}
+	for c := 0; c < w.Cols; c += grid.Step() {
+		grid.Round(work, c)
+	}
+}
+
+// menuRows and menuWeights bound the sample from which Menu predicts a loss.
+const (
+	menuRows    = 64
+	menuWeights = 1 << 18
+)
+
+// Menu returns one entry: the exact size, and the relative error of rows spread evenly over the matrix (the same ones every time).
+func (n Nearest) Menu(p approx.Problem) ([]approx.Entry, error) {
+	if err := n.Codec.Check(p.W.Rows, p.W.Cols); err != nil {
+		return nil, fmt.Errorf("%s: %s: %w", p.Name, n.Codec.Name(), err)
+	}
+	_, report, err := n.Solve(approx.Problem{Name: p.Name, W: sampleRows(p.W), Stats: p.Stats})
+	if err != nil {
+		return nil, err
+	}
+	return []approx.Entry{{Method: n.Name(), Codec: n.Codec.Name(), Bytes: n.Codec.Size(p.W.Rows, p.W.Cols), Loss: report.Relative()}}, nil
+}
+
+// sampleRows returns at most menuRows rows, at most menuWeights weights but no less than one row, in the middle of equal ranges.
+func sampleRows(w tensor.Mat) tensor.Mat {
+	if w.Cols == 0 {
+		return w
+	}
+	n := min(menuRows, max(1, menuWeights/w.Cols))
+	if w.Rows <= n {
+		return w
+	}
+	out := tensor.NewMat(n, w.Cols)
+	for i := range n {
+		copy(out.Row(i), w.Row((2*i+1)*w.Rows/(2*n)))
+	}
+	return out
+}
