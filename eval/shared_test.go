@@ -30,6 +30,9 @@ func readShared(t *testing.T, name string) []byte {
 	return b
 }
 
+// everything reports whether tests that take minutes are wanted.
+func everything() bool { return os.Getenv("PITH_TEST_ALL") != "" }
+
 // TestPerplexityAgreesWithTransformers holds both protocols to an independent implementation (testdata/README.md).
 func TestPerplexityAgreesWithTransformers(t *testing.T) {
 	data, err := os.ReadFile("testdata/transformers_perplexity.json")
@@ -48,7 +51,7 @@ func TestPerplexityAgreesWithTransformers(t *testing.T) {
 		t.Fatal("no figures")
 	}
 	for _, row := range rows {
-		if testing.Short() && row.Model == "pith-ref" {
+		if !everything() && (row.Model != "stories260K" || testing.Short() && row.Ctx > 128) {
 			continue
 		}
 		m := openShared(t, row.Model)
@@ -77,8 +80,8 @@ func TestPithRefScoresAsItsCardSays(t *testing.T) {
 		{"heldout_peps.txt", 87344, 42.0897, 1.5120},
 		{"heldout_eips.txt", 102235, 46.4247, 1.7517},
 	}
-	if testing.Short() {
-		rows = rows[:1]
+	if !everything() {
+		t.Skip("takes a minute; PITH_TEST_ALL=1 runs it")
 	}
 	for _, row := range rows {
 		m := openShared(t, "pith-ref")
