@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"pith/kernels"
 	"pith/tensor"
 )
 
@@ -34,6 +35,8 @@ type blockFormat struct {
 	fit func(block []byte, x []float32, rules *[maxSubBlocks]rounding, codes *[maxBlock]uint8)
 	// search improves the scales in block (those of fit) by the importance-weighted squared error.
 	search func(f *blockFormat, block []byte, x, weights []float32)
+	// kernel multiplies packed rows by int8 activations; nil: rows are decoded.
+	kernel func(y []float32, w []byte, rows, cols int, x kernels.Q8)
 }
 
 // affine is the decoding rule of a sub-block.
@@ -147,7 +150,19 @@ func (t *blockTerm) Parts() []Part {
 
 func (t *blockTerm) AddTo(dst tensor.Mat, r0 int) { addDecoded(t, dst, r0) }
 
-func (t *blockTerm) MulAdd(y tensor.Mat, in *Input, r0, r1 int) { mulAddDecoded(t, y, in, r0, r1) }
+// MulAdd rounds the activations of few tokens to int8, as intTerm's does, where a kernel multiplies by the packed blocks.
+func (t *blockTerm) MulAdd(y tensor.Mat, in *Input, r0, r1 int) {
+	if t.f.kernel == nil || in.X.Rows > fewTokens || r0 == r1 {
+		mulAddDecoded(t, y, in, r0, r1)
+		return
+	}
+	checkProduct(t, y, in, r0, r1)
+	n, size := t.f.dt.Block()
+	rowBytes := t.cols / n * size
+	for i, x := range in.Q8() {
+		t.f.kernel(y.Row(i)[r0:r1], t.data[r0*rowBytes:r1*rowBytes], r1-r0, t.cols, x)
+	}
+}
 
 func (t *blockTerm) readRow(dst []float32, r int) {
 	n, size := t.f.dt.Block()

@@ -1,6 +1,9 @@
 package codec
 
-import "pith/tensor"
+import (
+	"pith/kernels"
+	"pith/tensor"
+)
 
 // The types of 256 columns (K-quants): F16 scales of the 8 or 16 sub-blocks' own small integer scales.
 //
@@ -15,7 +18,7 @@ var (
 	q3K = blockFormat{dt: tensor.Q3_K, sub: 16, levels: 8, bias: 4,
 		affines: affinesQ3K, unpack: unpackQ3K, pack: packQ3K, fit: fitQ3K, search: searchSignedK(storeQ3K, 32)}
 	q4K = blockFormat{dt: tensor.Q4_K, sub: 32, levels: 16,
-		affines: affinesQ45K, unpack: unpackQ4K, pack: packQ4K, fit: fitQ45K(15, -1, 20), search: searchK(storeQ45K, 63)}
+		affines: affinesQ45K, unpack: unpackQ4K, pack: packQ4K, fit: fitQ45K(15, -1, 20), search: searchK(storeQ45K, 63), kernel: kernels.MatVecQ4_K}
 	q5K = blockFormat{dt: tensor.Q5_K, sub: 32, levels: 32,
 		affines: affinesQ45K, unpack: unpackQ5K, pack: packQ5K, fit: fitQ45K(31, -0.5, 15), search: searchK(storeQ45K, 63)}
 	q6K = blockFormat{dt: tensor.Q6_K, sub: 16, levels: 64, bias: 32,

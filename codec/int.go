@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 
+	"pith/kernels"
 	"pith/tensor"
 )
 
@@ -147,4 +148,56 @@ func (t *intTerm) readRow(dst []float32, r int) {
 
 func (t *intTerm) AddTo(dst tensor.Mat, r0 int) { addDecoded(t, dst, r0) }
 
-func (t *intTerm) MulAdd(y tensor.Mat, in *Input, r0, r1 int) { mulAddDecoded(t, y, in, r0, r1) }
+// MulAdd rounds the activations of few tokens to int8 (kernels.Q8) where a kernel multiplies by the packed codes: each output is
+// then off by at most Σ |w|·max|x|/254, max|x| that of the 32 activations around.
+func (t *intTerm) MulAdd(y tensor.Mat, in *Input, r0, r1 int) {
+	kernel := t.kernel()
+	if kernel == nil || in.X.Rows > fewTokens || r0 == r1 {
+		mulAddDecoded(t, y, in, r0, r1)
+		return
+	}
+	checkProduct(t, y, in, r0, r1)
+	rowBytes, groups := packedBytes(t.cols, t.bits), t.groups(t.cols)
+	codes, scales := t.codes[r0*rowBytes:r1*rowBytes], t.scales[r0*groups*2:r1*groups*2]
+	for i, x := range in.Q8() {
+		out := y.Row(i)[r0:r1]
+		kernel(out, codes, scales, r1-r0, t.cols, t.groupCols(t.cols), x)
+		if t.asym {
+			t.subtractZeros(out, x, r0)
+		}
+	}
+}
+
+// kernel returns the product of packed codes with int8 activations, or nil if there is none for t.
+func (t *intTerm) kernel() func(y []float32, codes, scales []byte, rows, cols, group int, x kernels.Q8) {
+	switch {
+	case t.cols == 0 || t.cols%32 != 0 && t.bits == 4:
+		return nil
+	case t.bits == 8:
+		return kernels.MatVecInt8
+	case t.bits == 4:
+		return kernels.MatVecInt4
+	}
+	return nil
+}
+
+// subtractZeros adds what the kernels leave out: -scale·zero·Σx of each group, for rows r0 … r0+len(y).
+func (t *intTerm) subtractZeros(y []float32, x kernels.Q8, r0 int) {
+	groups, blocks := t.groups(t.cols), (t.cols+kernels.Q8Block-1)/kernels.Q8Block
+	buf := getScratch(groups)
+	defer putScratch(buf)
+	sums := *buf
+	clear(sums)
+	for b := range blocks {
+		sums[b*kernels.Q8Block/t.groupCols(t.cols)] += float32(x.Scales[b] * float32(x.Sums[b]))
+	}
+	for r := range y {
+		at := (r0 + r) * groups
+		var s float32
+		for g, z := range t.zeros[at : at+groups] {
+			scale := tensor.F16ToFloat32(binary.LittleEndian.Uint16(t.scales[2*(at+g):]))
+			s += float32(float32(scale*float32(int8(z))) * sums[g])
+		}
+		y[r] -= s
+	}
+}

@@ -35,11 +35,9 @@ type rowReader interface {
 
 // mulAddDecoded multiplies by rows decoded to float32.
 func mulAddDecoded(t rowReader, y tensor.Mat, in *Input, r0, r1 int) {
-	rows, cols := t.Dims()
+	checkProduct(t, y, in, r0, r1)
+	_, cols := t.Dims()
 	x := in.X
-	if x.Cols != cols || r0 < 0 || r1 > rows || r0 > r1 || y.Rows != x.Rows || y.Cols < r1 {
-		panic("codec: MulAdd of matrices whose shapes do not agree")
-	}
 	if r0 == r1 || x.Rows == 0 || cols == 0 {
 		return
 	}
@@ -63,6 +61,13 @@ func mulAddDecoded(t rowReader, y tensor.Mat, in *Input, r0, r1 int) {
 			t.readRow((*buf)[i*cols:(i+1)*cols], r+i)
 		}
 		kernels.GemmNT(y.Data[r:], y.Stride, x.Data, x.Stride, *buf, cols, x.Rows, n, cols)
+	}
+}
+
+func checkProduct(t rowReader, y tensor.Mat, in *Input, r0, r1 int) {
+	rows, cols := t.Dims()
+	if in.X.Cols != cols || r0 < 0 || r1 > rows || r0 > r1 || y.Rows != in.X.Rows || y.Cols < r1 {
+		panic("codec: MulAdd of matrices whose shapes do not agree")
 	}
 }
 

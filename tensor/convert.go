@@ -89,10 +89,14 @@ func decode16(dst []float32, d DType, data []byte) {
 }
 
 func decodeWide(dst []float32, d DType, data []byte) {
+	if d == F32 {
+		for i := range dst {
+			dst[i] = math.Float32frombits(binary.LittleEndian.Uint32(data[4*i:]))
+		}
+		return
+	}
 	for i := range dst {
 		switch d {
-		case F32:
-			dst[i] = math.Float32frombits(binary.LittleEndian.Uint32(data[4*i:]))
 		case I32:
 			dst[i] = float32(int32(binary.LittleEndian.Uint32(data[4*i:])))
 		case U32:
