@@ -82,6 +82,11 @@ func describe(c *checkpoint.Checkpoint) (*inspection, error) {
 	} else {
 		v.Note = oneLine(err.Error())
 	}
+	if tok, err := c.Tokenizer(); err == nil {
+		v.Tokenizer = fmt.Sprintf("%s tokens", count(tok.Size()))
+	} else if v.Note == "" {
+		v.Note = oneLine(err.Error())
+	}
 	for _, name := range c.Names() {
 		info, err := c.Info(name)
 		if err != nil {

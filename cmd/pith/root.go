@@ -89,6 +89,9 @@ Exit codes: 0 done; 1 the answer is no (verify found damage); 2 bad usage or inp
 	}
 	root.AddCommand(
 		inspectCommand(s),
+		evalCommand(s),
+		runCommand(s),
+		benchCommand(s),
 		versionCommand(s),
 	)
 	return root

@@ -35,7 +35,7 @@ var allowed = map[string][]string{
 	"checkpoint":           {"tensor", "kernels", "tokenizer", "formats", "codec", "model", "formats/interop", "internal/par"},
 	"plan":                 {"tensor", "formats", "codec", "calib", "approx", "quantizers", "model", "checkpoint"},
 	"compress":             {"tensor", "kernels", "tokenizer", "formats", "codec", "calib", "approx", "quantizers", "model", "formats/interop", "checkpoint", "plan", "internal/par"},
-	"eval":                 {"tensor", "kernels", "tokenizer", "codec", "model", "internal/par"},
+	"eval":                 {"tensor", "kernels", "tokenizer", "codec", "model", "checkpoint", "internal/par"},
 	"internal/synth":       {"tensor", "internal/synth/llama"},
 	"internal/synth/llama": {"tensor", "formats", "internal/par"},
 	"internal/demo":        {"tensor", "kernels", "tokenizer", "formats", "codec", "calib", "approx", "quantizers", "model", "formats/interop", "checkpoint", "plan", "compress", "eval", "internal/par"},

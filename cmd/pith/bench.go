@@ -1,0 +1,73 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"pith/eval"
+)
+
+func benchCommand(s streams) *cobra.Command {
+	o := eval.SpeedOptions{}
+	var asJSON bool
+	c := &cobra.Command{
+		Use:   "bench MODEL",
+		Short: "Time a model, or the kernels",
+		Long: `Times loading, prompt processing (one batch) and decoding (one token at a time) of MODEL on random tokens. The best of the repeats counts.
+"pith bench kernels" times the kernels alone, on random data.`,
+		Example: "  pith bench out\n  pith bench out --workers 2 --decode 128 --json\n  pith bench kernels --workers 1",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			r, err := eval.MeasureSpeed(c.Context(), args[0], o)
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				return printJSON(s.out, r)
+			}
+			fmt.Fprintf(s.out, "model    %s (%s, %s)\n", r.Model.Path, r.Model.Kind, exactSize(r.Model.Bytes))
+			fmt.Fprintf(s.out, "load     %.2f s\n", r.LoadSeconds)
+			fmt.Fprintf(s.out, "prompt   %.1f tokens/s (%d tokens at once)\n", r.PromptTokensPerSecond, r.PromptTokens)
+			_, err = fmt.Fprintf(s.out, "decode   %.1f tokens/s (%d tokens, %.2f GB/s of weights)\n", r.DecodeTokensPerSecond, r.DecodeTokens, r.DecodeGBPerSecond)
+			return err
+		},
+	}
+	f := c.Flags()
+	f.IntVar(&o.Prompt, "prompt", 0, "tokens of the prompt (default 512, or the model's context)")
+	f.IntVar(&o.Decode, "decode", 0, "tokens to decode (default 64)")
+	f.IntVar(&o.Repeats, "repeats", 3, "times to measure; the best counts")
+	workersFlag(c, &o.Workers)
+	jsonFlag(c, &asJSON)
+	c.AddCommand(benchKernelsCommand(s))
+	return c
+}
+
+func benchKernelsCommand(s streams) *cobra.Command {
+	var workers int
+	var asJSON bool
+	c := &cobra.Command{
+		Use:     "kernels",
+		Short:   "Time the kernels on random data",
+		Long:    "Times the f32 matrix product and the product of each kind of packed weight with one token, on 2048 × 4096 random weights. PITH_CPU=generic|avx2|avx512 chooses the instructions.",
+		Example: "  pith bench kernels --workers 1\n  PITH_CPU=avx2 pith bench kernels --json",
+		Args:    cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			list, err := eval.MeasureKernels(c.Context(), workers)
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				return printJSON(s.out, list)
+			}
+			t := newTable("kernel", ">GFLOP/s", ">GB/s", ">Gweights/s")
+			for _, k := range list {
+				t.add(k.Kernel, fmt.Sprintf("%.1f", k.GFLOPS), fmt.Sprintf("%.2f", k.GBs), fmt.Sprintf("%.2f", k.GWeights))
+			}
+			return t.print(s.out)
+		},
+	}
+	workersFlag(c, &workers)
+	jsonFlag(c, &asJSON)
+	return c
+}

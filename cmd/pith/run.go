@@ -1,0 +1,71 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"pith/eval"
+	"pith/model"
+)
+
+func runCommand(s streams) *cobra.Command {
+	var (
+		prompt   string
+		n        int
+		workers  int
+		sampling model.Sampling
+		asJSON   bool
+	)
+	c := &cobra.Command{
+		Use:   "run MODEL --prompt TEXT",
+		Short: "Generate text",
+		Long: `Continues a prompt, one token at a time, multiplying by the packed weights as they are stored. Greedy unless --temp is given; the
+same --seed gives the same text. Text goes to standard output as it is made, the speed to standard error at the end.`,
+		Example: `  pith run out --prompt "Once upon a time" -n 100
+  pith run out --prompt "Once upon a time" --temp 0.8 --top-k 40 --top-p 0.95 --seed 7`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			m, err := eval.Open(args[0], workers)
+			if err != nil {
+				return err
+			}
+			g := eval.Generation{Prompt: prompt, Tokens: n, Sampling: sampling}
+			if !asJSON {
+				fmt.Fprint(s.out, prompt)
+				g.Emit = func(text string) error {
+					_, err := io.WriteString(s.out, text)
+					return err
+				}
+			}
+			r, err := m.Generate(c.Context(), g)
+			if asJSON && err == nil {
+				return printJSON(s.out, r)
+			}
+			if !asJSON {
+				fmt.Fprintln(s.out)
+			}
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(s.err, "%d tokens of prompt in %s, %d generated in %s: %.1f tokens/s\n", r.PromptTokens, short(seconds(r.PromptSeconds)),
+				r.Tokens, short(seconds(r.Seconds)), r.TokensPerSecond)
+			return nil
+		},
+	}
+	f := c.Flags()
+	f.StringVarP(&prompt, "prompt", "p", "", "text to continue")
+	f.IntVarP(&n, "tokens", "n", 64, "most tokens to generate; it stops earlier at the end-of-text token")
+	f.Float64Var(&sampling.Temperature, "temp", 0, "temperature; 0 is greedy")
+	f.IntVar(&sampling.TopK, "top-k", 0, "draw from the k most likely tokens only; 0 is all")
+	f.Float64Var(&sampling.TopP, "top-p", 0, "draw from the most likely tokens that make up this probability only; 0 is all")
+	f.Float64Var(&sampling.MinP, "min-p", 0, "draw from tokens at least this fraction as likely as the most likely only; 0 is all")
+	f.Uint64Var(&sampling.Seed, "seed", 0, "seed of the draws")
+	workersFlag(c, &workers)
+	jsonFlag(c, &asJSON)
+	return c
+}
+
+func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }

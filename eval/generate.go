@@ -1,0 +1,100 @@
+package eval
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"pith/model"
+	"pith/tokenizer"
+)
+
+// Generation says what to generate.
+type Generation struct {
+	Prompt   string
+	Tokens   int // at most
+	Sampling model.Sampling
+	Emit     func(text string) error // called with text as it is made, whole characters; may be nil
+}
+
+// Generated is what Generate made.
+type Generated struct {
+	Prompt          string  `json:"prompt"`
+	Text            string  `json:"text"` // without the prompt
+	IDs             []int32 `json:"ids"`
+	Stop            string  `json:"stop"` // "length", or "end" of text or of the model's positions
+	PromptTokens    int     `json:"prompt_tokens"`
+	Tokens          int     `json:"tokens"`
+	PromptSeconds   float64 `json:"prompt_seconds"` // until the first token
+	Seconds         float64 `json:"seconds"`        // after the first token
+	TokensPerSecond float64 `json:"tokens_per_second"`
+}
+
+// Generate continues a prompt with a KV cache, multiplying by the packed weights.
+func (o *Opened) Generate(ctx context.Context, g Generation) (Generated, error) {
+	ids, err := o.promptIDs(g.Prompt)
+	if err != nil {
+		return Generated{}, err
+	}
+	r := Generated{Prompt: g.Prompt, PromptTokens: len(ids), Stop: "end"}
+	if g.Tokens < 1 {
+		r.Stop = "length"
+		return r, nil
+	}
+	stop := slices.Clone(o.Config.EOS)
+	if eos, ok := o.Tokenizer.EOS(); ok {
+		stop = append(stop, eos)
+	}
+	start := time.Now()
+	first := start
+	var text strings.Builder
+	var failed error
+	decoder := o.Tokenizer.NewDecoder()
+	for _, id := range ids {
+		decoder.Next(id) // so that a space between prompt and answer stays
+	}
+	decoder.Flush()
+	emit := func(s string) bool {
+		text.WriteString(s)
+		if g.Emit != nil && s != "" {
+			failed = g.Emit(s)
+		}
+		return failed == nil
+	}
+	_, err = model.Generate(ctx, o.Model.NewSession(len(ids)+g.Tokens), ids, model.GenerateOptions{Sample: g.Sampling, MaxTokens: g.Tokens, Stop: stop},
+		func(id int32) bool {
+			if len(r.IDs) == 0 {
+				first = time.Now()
+			}
+			r.IDs = append(r.IDs, id)
+			return emit(decoder.Next(id))
+		})
+	emit(decoder.Flush())
+	r.Text, r.Tokens = text.String(), len(r.IDs)
+	r.PromptSeconds, r.Seconds = first.Sub(start).Seconds(), time.Since(first).Seconds()
+	if r.Tokens == g.Tokens {
+		r.Stop = "length"
+	}
+	if r.Tokens > 1 && r.Seconds > 0 {
+		r.TokensPerSecond = float64(r.Tokens-1) / r.Seconds
+	}
+	return r, errors.Join(err, failed)
+}
+
+// promptIDs returns the tokens of a prompt: with BOS if the tokenizer adds it, without an EOS.
+func (o *Opened) promptIDs(prompt string) ([]int32, error) {
+	ids := o.Tokenizer.Encode(prompt, tokenizer.EncodeOptions{AddSpecial: true})
+	if eos, ok := o.Tokenizer.EOS(); ok && o.Tokenizer.AddEOS() && len(ids) > 0 && ids[len(ids)-1] == eos {
+		ids = ids[:len(ids)-1]
+	}
+	if len(ids) > 0 {
+		return ids, nil
+	}
+	bos, ok := o.Tokenizer.BOS()
+	if !ok {
+		return nil, errors.New("the prompt is empty and the model has no token to begin a text with: give --prompt")
+	}
+	return []int32{bos}, nil
+}

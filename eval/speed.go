@@ -1,0 +1,171 @@
+package eval
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"pith/codec"
+	"pith/internal/par"
+	"pith/kernels"
+	"pith/tensor"
+)
+
+// Speed is how fast a model runs here.
+type Speed struct {
+	Model                 *Subject `json:"model"`
+	Workers               int      `json:"workers"`
+	LoadSeconds           float64  `json:"load_seconds"`
+	PromptTokens          int      `json:"prompt_tokens"`
+	PromptTokensPerSecond float64  `json:"prompt_tokens_per_second"` // one batch of PromptTokens, median of the repeats
+	DecodeTokens          int      `json:"decode_tokens"`
+	DecodeTokensPerSecond float64  `json:"decode_tokens_per_second"` // one token at a time after one token of prompt
+	DecodeGBPerSecond     float64  `json:"decode_gb_per_second"`     // stored bytes of all weights read per second of decoding, in 1e9
+}
+
+// SpeedOptions say what to time; zeros stand for 512 prompt tokens, 64 decoded, 3 repeats of which the best counts.
+type SpeedOptions struct {
+	Prompt, Decode, Repeats, Workers int
+}
+
+// MeasureSpeed opens the model at path and times it on tokens drawn at random. The best of the repeats counts, since other
+// work on the machine only ever makes a run slower.
+func MeasureSpeed(ctx context.Context, path string, o SpeedOptions) (Speed, error) {
+	start := time.Now()
+	m, err := Open(path, o.Workers)
+	if err != nil {
+		return Speed{}, err
+	}
+	s := Speed{Model: &m.Subject, Workers: o.Workers, LoadSeconds: time.Since(start).Seconds(), PromptTokens: o.Prompt, DecodeTokens: o.Decode}
+	limit := m.Config.MaxPositions
+	if s.PromptTokens == 0 {
+		s.PromptTokens = min(512, max(1, limit))
+	}
+	if s.DecodeTokens == 0 {
+		s.DecodeTokens = min(64, max(1, limit-1))
+	}
+	rng := rand.New(rand.NewPCG(1, 1))
+	ids := make([]int32, max(s.PromptTokens, s.DecodeTokens+1))
+	for i := range ids {
+		ids[i] = int32(rng.IntN(m.Config.Vocab))
+	}
+	for range max(1, o.Repeats) {
+		if err := ctx.Err(); err != nil {
+			return Speed{}, err
+		}
+		prompt, decode, err := m.timeOnce(ids, s.PromptTokens, s.DecodeTokens)
+		if err != nil {
+			return Speed{}, fmt.Errorf("%s: %w", path, err)
+		}
+		s.PromptTokensPerSecond = max(s.PromptTokensPerSecond, float64(s.PromptTokens)/prompt.Seconds())
+		s.DecodeTokensPerSecond = max(s.DecodeTokensPerSecond, float64(s.DecodeTokens)/decode.Seconds())
+	}
+	s.DecodeGBPerSecond = s.DecodeTokensPerSecond * float64(m.Bytes) / 1e9
+	return s, m.Identify(ctx)
+}
+
+// timeOnce feeds ids[:prompt] at once, and then, in a session of its own, ids one by one.
+func (o *Opened) timeOnce(ids []int32, prompt, decode int) (batch, steps time.Duration, err error) {
+	session := o.Model.NewSession(prompt)
+	start := time.Now()
+	if _, err = session.Feed(ids[:prompt]); err != nil {
+		return 0, 0, err
+	}
+	batch = time.Since(start)
+	session = o.Model.NewSession(decode + 1)
+	if _, err = session.Feed(ids[:1]); err != nil {
+		return 0, 0, err
+	}
+	start = time.Now()
+	for i := range decode {
+		if _, err = session.Feed(ids[i+1 : i+2]); err != nil {
+			return 0, 0, err
+		}
+	}
+	return batch, time.Since(start), nil
+}
+
+// KernelSpeed is how fast one kernel family runs here.
+type KernelSpeed struct {
+	Kernel   string  `json:"kernel"`
+	GFLOPS   float64 `json:"gflops"`   // 2 operations per weight and token
+	GBs      float64 `json:"gb_per_s"` // stored bytes read, 1e9 a second
+	GWeights float64 `json:"gweights_per_s"`
+}
+
+// kernelCodecs are the codecs whose single-token products are timed: one of each kernel family.
+var kernelCodecs = [...]string{"f32", "bf16", "f16", "int8-g128", "int4-g128", "int4-g128-asym", "int2-g64", "q8_0", "q6_k", "q5_k", "q4_k", "q4_0", "q3_k", "q2_k"}
+
+// MeasureKernels times the f32 matrix product and each codec's product with one token, on workers goroutines.
+func MeasureKernels(ctx context.Context, workers int) ([]KernelSpeed, error) {
+	const rows, cols = 2048, 4096
+	rng := rand.New(rand.NewPCG(1, 2))
+	w := tensor.NewMat(rows, cols)
+	for i := range w.Data {
+		w.Data[i] = float32(rng.NormFloat64())
+	}
+	list := []KernelSpeed{timeGemm(w, workers)}
+	x := tensor.Of(1, cols, w.Data[:cols])
+	for _, name := range kernelCodecs {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		term, err := pack(name, w)
+		if err != nil {
+			return nil, fmt.Errorf("bench %s: %w", name, err)
+		}
+		weight := &codec.Weight{Name: name, Rows: rows, Cols: cols, Terms: []codec.Term{term}}
+		y := tensor.NewMat(1, rows)
+		seconds := best(func() { codec.MatMul(y, codec.NewInput(x), weight, workers) })
+		list = append(list, KernelSpeed{"mat-vec " + name, 2 * rows * cols / seconds / 1e9, float64(term.Bytes()) / seconds / 1e9, rows * cols / seconds / 1e9})
+	}
+	return list, nil
+}
+
+// timeGemm times C += A·Bᵀ with 256 rows of A.
+func timeGemm(b tensor.Mat, workers int) KernelSpeed {
+	const tokens, grain = 256, 64
+	a, c := b.Slice(0, tokens), tensor.NewMat(tokens, b.Rows)
+	seconds := best(func() {
+		par.Ranges(workers, b.Rows, grain, func(lo, hi int) {
+			kernels.GemmNT(c.Data[lo:], c.Stride, a.Data, a.Stride, b.Slice(lo, hi).Data, b.Stride, tokens, hi-lo, b.Cols)
+		})
+	})
+	n := float64(b.Rows) * float64(b.Cols)
+	return KernelSpeed{"f32 matrix product, 256 tokens", 2 * tokens * n / seconds / 1e9, 4 * n / seconds / 1e9, n / seconds / 1e9}
+}
+
+// pack rounds w to the nearest values of a codec.
+func pack(name string, w tensor.Mat) (codec.Term, error) {
+	c, err := codec.Parse(name)
+	if err != nil {
+		return nil, err
+	}
+	g, err := c.Fit(w, nil, codec.FitOptions{})
+	if err != nil {
+		return nil, err
+	}
+	if r, ok := g.(codec.WholeRounder); ok {
+		r.RoundAll(w)
+		return g.Pack(), nil
+	}
+	scratch := tensor.NewMat(w.Rows, w.Cols)
+	copy(scratch.Data, w.Data)
+	for c := 0; c < w.Cols; c += g.Step() {
+		g.Round(scratch, c)
+	}
+	return g.Pack(), nil
+}
+
+// best returns the seconds of the fastest of several calls over about a third of a second.
+func best(f func()) float64 {
+	f() // first touch of memory
+	fastest, start := time.Hour, time.Now()
+	for n := 0; n < 3 || time.Since(start) < 300*time.Millisecond; n++ {
+		t := time.Now()
+		f()
+		fastest = min(fastest, time.Since(t))
+	}
+	return fastest.Seconds()
+}
