@@ -35,13 +35,13 @@ type atomicFile interface {
 	Sync() error
 }
 
-func finishAtomic(path, partial string, f atomicFile, write func(w io.Writer) error) (err error) {
-	closed := false
-	defer func() {
+func finishAtomic(path, partial string, f atomicFile, write func(w io.Writer) error) error {
+	closed, renamed := false, false
+	defer func() { // also when write panics
 		if !closed {
 			f.Close()
 		}
-		if err != nil {
+		if !renamed {
 			os.Remove(partial)
 		}
 	}()
@@ -62,6 +62,7 @@ func finishAtomic(path, partial string, f atomicFile, write func(w io.Writer) er
 	if err := os.Rename(partial, path); err != nil {
 		return fmt.Errorf("%s: not written: %w", path, err)
 	}
+	renamed = true
 	return syncDir(filepath.Dir(path))
 }
 

@@ -72,7 +72,7 @@ func (f *file) readFull(buf []byte, off int64) error {
 func (f *file) text(off, n int64) (string, error) {
 	var b strings.Builder
 	b.Grow(int(n))
-	if m, err := io.Copy(&b, io.NewSectionReader(f.r, off, n)); err != nil {
+	if m, err := io.CopyBuffer(&b, io.NewSectionReader(f.r, off, n), make([]byte, max(1, min(n, 1<<16)))); err != nil {
 		return "", fmt.Errorf("%s: %w", f.path, err)
 	} else if m != n {
 		return "", f.short()
