@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -114,5 +115,55 @@ func TestGGUFShardsAreReadAsTheWholeFile(t *testing.T) {
 	}
 	if len(g.Files()) != 3 {
 		t.Errorf("files %q", g.Files())
+	}
+}
+
+// Run with -race: readers share nothing but the file.
+func TestConcurrentReadsGiveTheSameBytes(t *testing.T) {
+	for _, open := range []func() (Source, error){
+		func() (Source, error) { return OpenSafetensors("testdata/python.safetensors") },
+		func() (Source, error) { return OpenGGUF("testdata/split-00001-of-00003.gguf") },
+	} {
+		s, err := open()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		want := map[string][]byte{}
+		for _, name := range s.Names() {
+			x, err := Read(s, name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want[name] = x.Data
+		}
+		var group sync.WaitGroup
+		for range 8 {
+			group.Go(func() {
+				for name, data := range want {
+					half := len(data) / 2
+					got := make([]byte, len(data)-half)
+					if err := s.ReadAt(name, got, int64(half)); err != nil || !bytes.Equal(got, data[half:]) {
+						t.Errorf("%s: %v", name, err)
+					}
+				}
+			})
+		}
+		group.Wait()
+	}
+}
+
+func TestReadsAfterCloseFail(t *testing.T) {
+	s, err := OpenSafetensors("testdata/python.safetensors")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, info := range s.Tensors() {
+		if _, err := Read(s, info.Name); err == nil && info.Bytes > 0 {
+			t.Fatalf("%s is read from a closed file", info.Name)
+		}
 	}
 }
