@@ -11,6 +11,7 @@ import (
 	"pith/codec"
 	"pith/model"
 	"pith/tensor"
+	"pith/tokenizer"
 )
 
 // Kind is what a path turned out to hold.
@@ -81,6 +82,9 @@ func (c *Checkpoint) Config() (model.Config, error) {
 	}
 	cfg, err := model.ParseConfig(c.configJSON)
 	if err != nil {
+		if c.Kind == GGUF {
+			return cfg, fmt.Errorf("%s: %w", c.Path, err)
+		}
 		return cfg, fmt.Errorf("%s: %w", filepath.Join(c.dir, "config.json"), err)
 	}
 	return cfg, nil
@@ -91,6 +95,14 @@ func (c *Checkpoint) ConfigJSON() []byte { return c.configJSON }
 
 // Dir returns the directory that holds config.json and the tokenizer files, or "" for GGUF.
 func (c *Checkpoint) Dir() string { return c.dir }
+
+// Tokenizer reads the checkpoint's tokenizer.
+func (c *Checkpoint) Tokenizer() (*tokenizer.Tokenizer, error) {
+	if c.Kind == GGUF {
+		return nil, fmt.Errorf("%s: the tokenizers of GGUF files cannot be read yet", c.Path)
+	}
+	return tokenizer.OpenDir(c.dir)
+}
 
 // Shape returns a weight's shape as the checkpoint states it.
 func (c *Checkpoint) Shape(name string) ([]int, error) {

@@ -8,11 +8,15 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 )
 
 // configFiles are copied into an artifact next to the weights when a checkpoint has them.
 var configFiles = [...]string{"config.json", "generation_config.json", "tokenizer.json", "tokenizer.model", "tokenizer_config.json",
 	"special_tokens_map.json", "added_tokens.json", "vocab.json", "merges.txt", "chat_template.jinja", "chat_template.json"}
+
+// IsConfigFile reports whether a file of this name is copied into artifacts.
+func IsConfigFile(name string) bool { return slices.Contains(configFiles[:], name) }
 
 // ConfigFiles returns the paths of the checkpoint's config and tokenizer files.
 func (c *Checkpoint) ConfigFiles() []string {
@@ -27,6 +31,25 @@ func (c *Checkpoint) ConfigFiles() []string {
 		}
 	}
 	return files
+}
+
+// ConfigContent is a config or tokenizer file's name, without directory, and bytes.
+type ConfigContent struct {
+	Name string
+	Data []byte
+}
+
+// ConfigContents returns what an artifact of this checkpoint holds besides weights.
+func (c *Checkpoint) ConfigContents() ([]ConfigContent, error) {
+	var all []ConfigContent
+	for _, path := range c.ConfigFiles() {
+		data, err := readBounded(path, maxManifest)
+		if err != nil {
+			return nil, fmt.Errorf("copy: %w", err)
+		}
+		all = append(all, ConfigContent{filepath.Base(path), data})
+	}
+	return all, nil
 }
 
 // Digests returns the sha256 of every weight, config and tokenizer file, in that order. It reads all of them.

@@ -29,7 +29,8 @@ type Manifest struct {
 	Weights    []WeightRecord  `json:"weights"`
 }
 
-// SourceRecord identifies the checkpoint that was compressed.
+// SourceRecord identifies the checkpoint that was compressed. Weight files have names and sizes only: their content is identified
+// weight by weight (WeightRecord.Source), so that it does not matter how a checkpoint is cut into files.
 type SourceRecord struct {
 	Kind  Kind         `json:"kind"`
 	Files []FileDigest `json:"files"`
@@ -41,6 +42,7 @@ type Totals struct {
 	TensorBytes   int64   `json:"tensor_bytes"` // of all parts
 	ShardBytes    int64   `json:"shard_bytes"`  // of the shard files, headers included
 	BitsPerWeight float64 `json:"bits_per_weight"`
+	RelError      float64 `json:"relative_squared_error"` // Σ‖W−Ŵ‖² / Σ‖W‖²
 }
 
 // WeightRecord is what became of one weight.
@@ -51,14 +53,15 @@ type WeightRecord struct {
 	Bytes    int64             `json:"bytes"`
 	RelError float64           `json:"relative_squared_error"` // ‖W−Ŵ‖²/‖W‖²
 	Shard    string            `json:"shard"`
-	Parts    map[string]string `json:"parts"` // tensor name → sha256 of its bytes
+	Source   string            `json:"source_sha256"` // of the weight's bytes in the source checkpoint
+	Parts    map[string]string `json:"parts"`         // tensor name → sha256 of its bytes
 }
 
 // FileDigest identifies a file by content.
 type FileDigest struct {
 	Name   string `json:"name"` // without directory
 	Bytes  int64  `json:"bytes"`
-	SHA256 string `json:"sha256"`
+	SHA256 string `json:"sha256,omitempty"`
 }
 
 // TermSpec is how a shard's metadata describes one term of a weight; see docs/formats/artifact.md.

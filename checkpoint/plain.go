@@ -77,24 +77,21 @@ func filesOf(src formats.Source) []string {
 	return files
 }
 
-// ReadRaw fills buf from byte off of a plain tensor's stored bytes. It panics if the weight is not a plain tensor.
+// ReadRaw fills buf from byte off of a plain tensor's stored bytes. It panics if Plain says no.
 func (c *Checkpoint) ReadRaw(name string, buf []byte, off int64) error {
 	switch s := c.store.(type) {
 	case *plain:
 		return s.src.ReadAt(name, buf, off)
 	case *artifact:
 		return s.src.ReadAt(name, buf, off)
+	case *gguf:
+		return s.m.ReadAt(name, buf, off)
 	}
 	panic("checkpoint: ReadRaw of a weight that is not a plain tensor")
 }
 
-// Plain reports whether a weight is one tensor of scalars that ReadRaw can copy as it is.
+// Plain reports whether a weight is one tensor of scalars in the checkpoint's orientation, which ReadRaw can copy as it is.
 func (c *Checkpoint) Plain(name string) bool {
-	switch c.store.(type) {
-	case *plain, *artifact:
-	default:
-		return false
-	}
 	info, err := c.Info(name)
-	return err == nil && info.DType != tensor.Invalid
+	return err == nil && info.DType != tensor.Invalid && !info.Transposed
 }

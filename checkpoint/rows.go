@@ -12,7 +12,8 @@ import (
 type Rows struct {
 	info   Info
 	readAt func(buf []byte, off int64) error // plain tensors: bytes of the file
-	weight *codec.Weight                     // everything else
+	weight *codec.Weight                     // terms in memory
+	whole  func() (tensor.Mat, error)        // transposes
 	bufs   sync.Pool                         // *[]byte
 }
 
@@ -29,6 +30,16 @@ func (r *Rows) Read(dst tensor.Mat, r0 int) error {
 		return nil
 	}
 	if dst.Rows == 0 || dst.Cols == 0 {
+		return nil
+	}
+	if r.whole != nil {
+		m, err := r.whole()
+		if err != nil {
+			return err
+		}
+		for i := range dst.Rows {
+			copy(dst.Row(i), m.Row(r0+i))
+		}
 		return nil
 	}
 	// Elements of F4 and F6 share bytes, so read from the block that holds the first one.
@@ -57,3 +68,23 @@ func (r *Rows) Read(dst tensor.Mat, r0 int) error {
 
 // rowsOf wraps a weight that is in memory.
 func rowsOf(info Info, w *codec.Weight) *Rows { return &Rows{info: info, weight: w} }
+
+// Transpose returns a reader of the transpose of r, which is loaded whole: (rows, cols) float32, on first use.
+func (r *Rows) Transpose() *Rows {
+	info := r.info
+	info.Rows, info.Cols = r.info.Cols, r.info.Rows
+	info.Transposed = !r.info.Transposed
+	return &Rows{info: info, whole: sync.OnceValues(func() (tensor.Mat, error) {
+		m := tensor.NewMat(info.Rows, info.Cols)
+		row := tensor.NewMat(1, r.info.Cols)
+		for i := range r.info.Rows {
+			if err := r.Read(row, i); err != nil {
+				return tensor.Mat{}, err
+			}
+			for j, v := range row.Data {
+				m.Data[j*m.Stride+i] = v
+			}
+		}
+		return m, nil
+	})}
+}
