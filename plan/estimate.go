@@ -1,0 +1,68 @@
+package plan
+
+import "time"
+
+// TileElements is about how many weights are solved at a time by one worker: 1 MiB of float32.
+const TileElements = 1 << 18
+
+// TileRows returns how many rows of a weight with this many columns make a tile. It depends on the shape only.
+func TileRows(rows, cols int) int {
+	if cols == 0 {
+		return max(1, rows)
+	}
+	return min(max(1, rows), max(1, TileElements/cols))
+}
+
+// workerOverhead is what a worker holds besides its tile: file buffers and the tile's codes.
+const (
+	tileBytesPerWeight = 4 + 4 + 2 + 2 // the tile, its source bytes, codes and scratch
+	fixedBytes         = 48 << 20      // the program, headers, file buffers
+)
+
+// Memory estimates the peak anonymous bytes of compressing with this many workers: the terms of the largest two neighbouring
+// blocks (one is written while the next is solved) and a tile for each worker.
+func (p *Plan) Memory(workers int) int64 {
+	var peak int64
+	var before int64
+	for _, b := range p.Blocks {
+		now, tile, whole := b.held()
+		peak = max(peak, before+now+whole+int64(max(1, workers))*tile)
+		before = now
+	}
+	return peak + fixedBytes
+}
+
+// MinMemory is Memory without overlap of writing and solving, with one worker: the least that compressing can do with.
+func (p *Plan) MinMemory() int64 {
+	var peak int64
+	for _, b := range p.Blocks {
+		now, tile, whole := b.held()
+		peak = max(peak, now+whole+tile)
+	}
+	return peak + fixedBytes
+}
+
+// held returns the bytes of a block's terms, of the largest tile, and of the largest weight that has to be whole in float32.
+func (b *Block) held() (terms, tile, whole int64) {
+	for i := range b.Lines {
+		l := &b.Lines[i]
+		if l.Keeps() {
+			continue // copied through a small buffer
+		}
+		terms += l.Bytes
+		tile = max(tile, int64(TileRows(l.Rows, l.Cols))*int64(l.Cols)*tileBytesPerWeight)
+		if l.Transposed {
+			whole = max(whole, 8*l.Elements())
+		}
+	}
+	return terms, tile, whole
+}
+
+// Time estimates how long compressing takes at weightsPerSecond a worker; 0 stands for 100 million, a modest core's.
+func (p *Plan) Time(workers int, weightsPerSecond float64) time.Duration {
+	if weightsPerSecond <= 0 {
+		weightsPerSecond = 100e6
+	}
+	seconds := float64(p.Totals.Weights) / (weightsPerSecond * float64(max(1, workers)))
+	return time.Duration(seconds * float64(time.Second))
+}

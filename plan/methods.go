@@ -1,0 +1,95 @@
+package plan
+
+import (
+	"fmt"
+	"slices"
+
+	"pith/approx"
+	"pith/codec"
+	"pith/quantizers"
+)
+
+const (
+	defaultMethod = "nearest"
+	keepMethod    = "keep" // the weight is stored as the source stores it
+)
+
+// method makes an approx.Method of what a rule says.
+type method struct {
+	name string
+	make func(c codec.Codec, l *Line) approx.Method
+}
+
+// methods is the one table of methods that recipes can name.
+func methods() []method {
+	return []method{
+		{defaultMethod, func(c codec.Codec, l *Line) approx.Method { return quantizers.Nearest{Codec: c, Search: l.Search} }},
+	}
+}
+
+// Methods returns the names of the methods that recipes can name.
+func Methods() []string {
+	var names []string
+	for _, m := range methods() {
+		names = append(names, m.name)
+	}
+	return names
+}
+
+// NewMethod returns the method that a line calls for. A line that keeps its weight has none: nil.
+func (l *Line) NewMethod() (approx.Method, error) {
+	if l.Keeps() {
+		return nil, nil
+	}
+	c, err := codec.Parse(l.Codec)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", l.Weight, err)
+	}
+	for _, m := range methods() {
+		if m.name == l.Method {
+			return m.make(c, l), nil
+		}
+	}
+	return nil, fmt.Errorf("%s: unknown method %q; known: %v", l.Weight, l.Method, Methods())
+}
+
+// Roles returns the words that a rule can match instead of a glob: the roles of model.Role and their groups.
+func Roles() []string {
+	list := []string{"embedding", "position", "head", "attn_q", "attn_k", "attn_v", "attn_qkv", "attn_output", "ffn_gate", "ffn_up",
+		"ffn_gate_up", "ffn_down", "norm", "bias", "other"}
+	for g := range groups() {
+		list = append(list, g)
+	}
+	slices.Sort(list)
+	return list
+}
+
+// groups are words for several roles.
+func groups() map[string][]string {
+	attention := []string{"attn_q", "attn_k", "attn_v", "attn_qkv", "attn_output"}
+	ffn := []string{"ffn_gate", "ffn_up", "ffn_gate_up", "ffn_down"}
+	return map[string][]string{"attention": attention, "ffn": ffn, "linear": slices.Concat(attention, ffn)}
+}
+
+// Offers returns what allocators choose from: every method with every named codec (all that codec.Names lists, if none is named), plain and
+// searching. Each gives its menu of exact bytes and predicted losses through approx.Offer.
+func Offers(codecs ...string) ([]approx.Offer, error) {
+	if len(codecs) == 0 {
+		codecs = codec.Names()
+	}
+	var offers []approx.Offer
+	for _, name := range codecs {
+		c, err := codec.Parse(name)
+		if err != nil {
+			return nil, err
+		}
+		for _, m := range methods() {
+			for _, search := range []bool{false, true} {
+				if o, ok := m.make(c, &Line{Search: search}).(approx.Offer); ok {
+					offers = append(offers, o)
+				}
+			}
+		}
+	}
+	return offers, nil
+}

@@ -1,0 +1,141 @@
+package plan
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+
+	"pith/formats"
+)
+
+// Format is the version of the plan's JSON.
+const Format = 1
+
+// Plan is what will be done with every weight of a checkpoint. The same recipe and checkpoint give the same plan and the same hash.
+type Plan struct {
+	Format int      `json:"format"`
+	Recipe Recipe   `json:"recipe"`
+	Model  string   `json:"model_type"` // config.json's, or "" if there is no table for it
+	Blocks []Block  `json:"blocks"`     // in the order of the forward pass; one shard each
+	Totals Totals   `json:"totals"`
+	Notes  []string `json:"notes,omitempty"` // what a reader of the plan should know: rules that match nothing, tied heads
+}
+
+// Block is a group of weights that are compressed and written together.
+type Block struct {
+	Name  string `json:"name"`
+	Lines []Line `json:"lines"`
+}
+
+// Line is one weight's fate.
+type Line struct {
+	Weight      string `json:"weight"`
+	Role        string `json:"role"`
+	Shape       []int  `json:"shape"` // as the checkpoint states it
+	Rows        int    `json:"rows"`  // of the matrix that is compressed: (out, in)
+	Cols        int    `json:"cols"`
+	Transposed  bool   `json:"transposed,omitempty"` // the checkpoint stores (in, out)
+	Source      string `json:"source"`               // codec in the checkpoint
+	SourceBytes int64  `json:"source_bytes"`
+	Method      string `json:"method"` // "keep", or a name of Methods
+	Codec       string `json:"codec"`
+	Search      bool   `json:"search,omitempty"`
+	Rule        int    `json:"rule"`  // number of the deciding rule, from 1; 0: none applied
+	Bytes       int64  `json:"bytes"` // exact, of all parts
+	Note        string `json:"note,omitempty"`
+}
+
+// Totals sums the lines.
+type Totals struct {
+	Weights       int64   `json:"weights"` // elements
+	SourceBytes   int64   `json:"source_bytes"`
+	Bytes         int64   `json:"bytes"` // exact, of all tensors; shard headers come on top
+	BitsPerWeight float64 `json:"bits_per_weight"`
+}
+
+// Keeps reports whether the weight is stored as the source stores it.
+func (l *Line) Keeps() bool { return l.Method == keepMethod }
+
+// Elements returns the number of weights of the line.
+func (l *Line) Elements() int64 { return int64(l.Rows) * int64(l.Cols) }
+
+// Lines returns the lines of all blocks in order.
+func (p *Plan) Lines() []Line {
+	var all []Line
+	for _, b := range p.Blocks {
+		all = append(all, b.Lines...)
+	}
+	return all
+}
+
+// Hash returns the sha256 of the plan's canonical JSON, in hexadecimal.
+func (p *Plan) Hash() string {
+	sum := sha256.Sum256(p.JSON())
+	return hex.EncodeToString(sum[:])
+}
+
+// JSON returns the plan's canonical form: compact, fields in the order of the types.
+func (p *Plan) JSON() []byte {
+	data, err := json.Marshal(p)
+	if err != nil {
+		panic("plan: a plan is always representable as JSON")
+	}
+	return data
+}
+
+// Save writes the plan to path as indented JSON, atomically.
+func (p *Plan) Save(path string) error {
+	data, err := json.MarshalIndent(p, "", "  ")
+	if err != nil {
+		return fmt.Errorf("save plan: %w", err)
+	}
+	return formats.WriteFileAtomic(path, func(w io.Writer) error {
+		_, err := w.Write(append(data, '\n'))
+		return err
+	})
+}
+
+// maxPlan bounds what is read of a plan: about 1 KB a weight, for the largest models known.
+const maxPlan = 256 << 20
+
+// Load reads a plan that Save wrote and checks it.
+func Load(path string) (*Plan, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, fmt.Errorf("plan: %w", err)
+	}
+	if info.Size() > maxPlan {
+		return nil, fmt.Errorf("%s: %d bytes are too many for a plan", path, info.Size())
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("plan: %w", err)
+	}
+	p, err := parse(data)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return p, nil
+}
+
+func parse(data []byte) (*Plan, error) {
+	var p Plan
+	if err := json.Unmarshal(data, &p); err != nil {
+		return nil, fmt.Errorf("not a plan (%w); make one with pith plan", err)
+	}
+	if p.Format != Format {
+		return nil, fmt.Errorf("plan format %d, this version of pith reads %d; make it again with pith plan", p.Format, Format)
+	}
+	for _, l := range p.Lines() {
+		if l.Rows < 0 || l.Cols < 0 || l.Bytes < 0 {
+			return nil, fmt.Errorf("%s: negative size; make the plan again with pith plan", l.Weight)
+		}
+		if _, err := l.NewMethod(); err != nil {
+			return nil, err
+		}
+	}
+	return &p, nil
+}

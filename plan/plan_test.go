@@ -1,0 +1,232 @@
+package plan
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"pith/approx"
+	"pith/checkpoint"
+	"pith/codec"
+	"pith/internal/synth/llama"
+	"pith/tensor"
+)
+
+func open(t testing.TB, s llama.Shape) *checkpoint.Checkpoint {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "model")
+	if err := llama.Write(dir, s, llama.Options{Seed: 1}); err != nil {
+		t.Fatal(err)
+	}
+	c, err := checkpoint.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c
+}
+
+func resolve(t testing.TB, c *checkpoint.Checkpoint, yaml string) *Plan {
+	t.Helper()
+	r, err := ParseRecipe("recipe.yaml", []byte(yaml))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := Resolve(c, r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func line(t testing.TB, p *Plan, weight string) Line {
+	t.Helper()
+	for _, l := range p.Lines() {
+		if l.Weight == weight {
+			return l
+		}
+	}
+	t.Fatalf("no line for %s", weight)
+	return Line{}
+}
+
+func TestEveryWeightHasExactlyOneLineAndTotalsAreTheirSums(t *testing.T) {
+	c := open(t, llama.Shapes()["tiny"])
+	p := resolve(t, c, `rules: [{match: "*", codec: int4-g128}]`)
+	seen := map[string]bool{}
+	var bytes, elements int64
+	for _, l := range p.Lines() {
+		if seen[l.Weight] {
+			t.Errorf("%s has two lines", l.Weight)
+		}
+		seen[l.Weight] = true
+		bytes += l.Bytes
+		elements += l.Elements()
+	}
+	if len(seen) != len(c.Names()) {
+		t.Errorf("%d lines for %d weights", len(seen), len(c.Names()))
+	}
+	if p.Totals.Bytes != bytes || p.Totals.Weights != elements || elements != c.NumWeights() || p.Totals.SourceBytes != c.Bytes() {
+		t.Errorf("totals %+v, lines have %d bytes and %d weights", p.Totals, bytes, elements)
+	}
+	for _, name := range []string{"model.embed_tokens.weight", "lm_head.weight", "model.layers.1.mlp.down_proj.weight"} {
+		if l := line(t, p, name); l.Codec != "int4-g128" || l.Method != "nearest" || l.Rule != 1 {
+			t.Errorf("%+v", l)
+		}
+	}
+	if l := line(t, p, "model.norm.weight"); !l.Keeps() || l.Codec != "f16" || l.Note != "vector: kept" {
+		t.Errorf("%+v", l)
+	}
+}
+
+func TestTheFirstMatchingRuleDecides(t *testing.T) {
+	p := resolve(t, open(t, llama.Shapes()["tiny"]), `
+name: mixed
+rules:
+  - match: [head, embedding]
+    keep: true
+  - match: "*.layers.1.*"
+    codec: q8_0
+  - match: ffn
+    codec: int4-g64-asym
+    search: true
+  - {match: attn_v, codec: q6_k}
+`)
+	for name, want := range map[string]string{
+		"lm_head.weight":                         "keep f16 1",
+		"model.embed_tokens.weight":              "keep f16 1",
+		"model.layers.1.mlp.up_proj.weight":      "nearest q8_0 2",
+		"model.layers.0.mlp.up_proj.weight":      "nearest int4-g64-asym 3",
+		"model.layers.0.self_attn.q_proj.weight": "keep f16 0",
+	} {
+		if l := line(t, p, name); fmt.Sprint(l.Method, " ", l.Codec, " ", l.Rule) != want {
+			t.Errorf("%s: %s %s rule %d, want %s", name, l.Method, l.Codec, l.Rule, want)
+		}
+	}
+	if l := line(t, p, "model.layers.0.self_attn.q_proj.weight"); l.Note != "no rule matches: kept" {
+		t.Errorf("note %q", l.Note)
+	}
+	if l := line(t, p, "model.layers.0.self_attn.v_proj.weight"); l.Codec == "q6_k" || !strings.Contains(l.Note, "instead of q6_k") {
+		t.Errorf("a matrix of 128 columns is planned as %s with note %q", l.Codec, l.Note)
+	}
+}
+
+func TestNoFallbackMakesAShapeThatDoesNotFitAnError(t *testing.T) {
+	c := open(t, llama.Shapes()["tiny"])
+	r, err := ParseRecipe("r", []byte(`rules: [{match: attn_v, codec: q6_k, no_fallback: true}]`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Resolve(c, r); err == nil || !strings.Contains(err.Error(), "v_proj") {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestTiedHeadsAndIdleRulesAreNoted(t *testing.T) {
+	s := llama.Shapes()["tiny"]
+	s.Tied = true
+	p := resolve(t, open(t, s), `rules: [{match: head, keep: true}, {match: "*", codec: q8_0}]`)
+	notes := strings.Join(p.Notes, "\n")
+	if !strings.Contains(notes, "tied") || !strings.Contains(notes, "rule 1 (match head) decides no weight") {
+		t.Errorf("notes %q", notes)
+	}
+}
+
+func TestUnknownArchitecturesGetOneBlockAWeight(t *testing.T) {
+	c := open(t, llama.Shapes()["tiny"])
+	path := filepath.Join(c.Dir(), "config.json")
+	if err := os.WriteFile(path, []byte(`{"model_type": "nobody-knows"}`), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	c, err := checkpoint.Open(c.Dir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	p := resolve(t, c, `rules: [{match: "*", codec: int4-g128}]`)
+	if len(p.Blocks) != len(c.Names()) || len(p.Notes) == 0 {
+		t.Errorf("%d blocks for %d weights, notes %q", len(p.Blocks), len(c.Names()), p.Notes)
+	}
+	if l := line(t, p, "model.layers.0.mlp.up_proj.weight"); l.Codec != "int4-g128" || l.Role != "other" {
+		t.Errorf("%+v", l)
+	}
+}
+
+func TestSavedPlansAreEqualAndHashesTellPlansApart(t *testing.T) {
+	c := open(t, llama.Shapes()["tiny"])
+	p := resolve(t, c, `rules: [{match: "*", codec: int4-g128}]`)
+	path := filepath.Join(t.TempDir(), "plan.json")
+	if err := p.Save(path); err != nil {
+		t.Fatal(err)
+	}
+	q, err := Load(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if q.Hash() != p.Hash() || resolve(t, c, "rules:\n- match: ['*']\n  codec: int4-g128").Hash() != p.Hash() {
+		t.Error("the same plan has several hashes")
+	}
+	for _, other := range []string{`rules: [{match: "*", codec: int4-g64}]`, `rules: [{match: "*", codec: int4-g128, search: true}]`,
+		"seed: 1\nrules: [{match: '*', codec: int4-g128}]"} {
+		if resolve(t, c, other).Hash() == p.Hash() {
+			t.Errorf("%s has the hash of another plan", other)
+		}
+	}
+	for name, content := range map[string]string{"text": "hello", "other format": `{"format": 7}`, "negative": `{"format":1,"blocks":[{"lines":[{"weight":"a","rows":-1}]}]}`,
+		"method": `{"format":1,"blocks":[{"lines":[{"weight":"a","method":"magic","codec":"f16"}]}]}`} {
+		bad := filepath.Join(t.TempDir(), "bad.json")
+		if err := os.WriteFile(bad, []byte(content), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Load(bad); err == nil || !strings.Contains(err.Error(), bad) {
+			t.Errorf("%s: error %v", name, err)
+		}
+	}
+}
+
+func TestMemoryGrowsWithWorkersAndIsNeverBelowTheLeast(t *testing.T) {
+	p := resolve(t, open(t, llama.Shapes()["small"]), `rules: [{match: "*", codec: int4-g128}]`)
+	before := p.MinMemory()
+	for workers := 1; workers <= 8; workers++ {
+		m := p.Memory(workers)
+		if m < before {
+			t.Errorf("%d workers: %d, less than %d", workers, m, before)
+		}
+		before = m
+	}
+}
+
+func TestEveryMethodAndCodecOffersExactBytes(t *testing.T) {
+	offers, err := Offers()
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := tensor.NewMat(3, 256)
+	for i := range w.Data {
+		w.Data[i] = float32(i%17) - 8
+	}
+	seen := map[string]bool{}
+	for _, o := range offers {
+		menu, err := o.Menu(approx.Problem{Name: "w", W: w})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range menu {
+			c, err := codec.Parse(e.Codec)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if e.Bytes != c.Size(3, 256) || e.Loss < 0 || e.Loss > 1 {
+				t.Errorf("%+v", e)
+			}
+			seen[e.Codec] = true
+		}
+	}
+	for _, name := range codec.Names() {
+		if !seen[name] {
+			t.Errorf("%s is in no menu", name)
+		}
+	}
+}
