@@ -11,7 +11,6 @@ import (
 	"pith/codec"
 	"pith/model"
 	"pith/tensor"
-	"pith/tokenizer"
 )
 
 // Kind is what a path turned out to hold.
@@ -95,14 +94,6 @@ func (c *Checkpoint) ConfigJSON() []byte { return c.configJSON }
 
 // Dir returns the directory that holds config.json and the tokenizer files, or "" for GGUF.
 func (c *Checkpoint) Dir() string { return c.dir }
-
-// Tokenizer reads the checkpoint's tokenizer.
-func (c *Checkpoint) Tokenizer() (*tokenizer.Tokenizer, error) {
-	if c.Kind == GGUF {
-		return nil, fmt.Errorf("%s: the tokenizers of GGUF files cannot be read yet", c.Path)
-	}
-	return tokenizer.OpenDir(c.dir)
-}
 
 // Shape returns a weight's shape as the checkpoint states it.
 func (c *Checkpoint) Shape(name string) ([]int, error) {
