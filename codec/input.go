@@ -18,12 +18,18 @@ type Input struct {
 // NewInput wraps x (tokens, features); x must not change while the input is in use.
 func NewInput(x tensor.Mat) *Input { return &Input{X: x} }
 
+// Reset makes in the input of x, with the memory it has. Nobody may be using in.
+func (in *Input) Reset(x tensor.Mat) { in.X, in.once = x, sync.Once{} }
+
 // Q8 returns each row of X in blocks of 32 int8 codes with one scale each (kernels.QuantizeQ8).
 func (in *Input) Q8() []kernels.Q8 {
 	in.once.Do(func() {
-		in.q8 = make([]kernels.Q8, in.X.Rows)
+		if cap(in.q8) < in.X.Rows {
+			in.q8 = make([]kernels.Q8, in.X.Rows)
+		}
+		in.q8 = in.q8[:in.X.Rows]
 		for t := range in.q8 {
-			in.q8[t] = kernels.QuantizeQ8(in.X.Row(t))
+			kernels.QuantizeQ8Into(&in.q8[t], in.X.Row(t))
 		}
 	})
 	return in.q8

@@ -22,19 +22,19 @@ func (c *Config) heads() heads {
 }
 
 // prepareHeads norms (if the architecture does), rotates and scales queries and keys, and stores keys and values in the cache.
-func (m *Model) prepareHeads(qkv tensor.Mat, spans []span, index int) {
-	l, c := &m.layers[index], &m.config
+func (p pass) prepareHeads(qkv tensor.Mat, index int) {
+	l, c := &p.Model.layers[index], &p.config
 	at, d := c.heads(), c.HeadDim
 	scale := float32(c.QueryScale)
 	if c.ScaleByLayer {
 		scale /= float32(index + 1)
 	}
-	for _, s := range spans {
+	for _, s := range p.spans {
 		turn := s.global
 		if c.Sliding[index] {
 			turn = s.local
 		}
-		m.eachRow(s.n, func(i int) {
+		p.eachRow(s.n, func(i int) {
 			row := qkv.Row(s.row + i)
 			var cos, sin []float32
 			if turn != nil {
@@ -74,29 +74,30 @@ type task struct {
 }
 
 // attend computes softmax(q·kᵀ)·v of every head, causally and within the layer's window.
-func (m *Model) attend(att, qkv tensor.Mat, spans []span, index int) {
-	c := &m.config
+func (p pass) attend(att, qkv tensor.Mat, index int) {
+	c := &p.config
 	window := 0
 	if c.Sliding[index] {
 		window = c.SlidingWindow
 	}
-	var tasks []task
+	tasks := p.tasks[:0]
 	work := 0
-	for _, s := range spans {
-		tasks = m.tasks(tasks, att, qkv, s, index)
+	for _, s := range p.spans {
+		tasks = p.split(tasks, att, qkv, s, index)
 		work += s.n * (s.pos + s.n) * c.Heads * c.HeadDim
 	}
+	p.tasks = tasks
 	if work < 1<<16 { // not worth waking anyone
 		for i := range tasks {
 			tasks[i].run(c, window)
 		}
 		return
 	}
-	m.run(len(tasks), func(i int) { tasks[i].run(c, window) })
+	p.run(len(tasks), func(i int) { tasks[i].run(c, window) })
 }
 
-// tasks appends the pieces of one sequence. A single token's query heads that share keys are one piece.
-func (m *Model) tasks(list []task, att, qkv tensor.Mat, s span, index int) []task {
+// split appends the pieces of one sequence. A single token's query heads that share keys are one piece.
+func (m *Model) split(list []task, att, qkv tensor.Mat, s span, index int) []task {
 	c := &m.config
 	at, d, group := c.heads(), c.HeadDim, c.Heads/c.KVHeads
 	for kv := range c.KVHeads {

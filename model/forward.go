@@ -1,6 +1,7 @@
 package model
 
 import (
+	"pith/codec"
 	"pith/tensor"
 )
 
@@ -11,10 +12,24 @@ type span struct {
 	global, local *angles
 }
 
-// workspace holds the intermediate results of a pass.
+// workspace holds the intermediate results of a pass, to be used again by the next.
 type workspace struct {
 	x, h, qkv, att, proj, up []float32
+	inputs                   [4]codec.Input // of qkv, out, up, down; the head takes the first
+	tasks                    []task
 }
+
+// pass is one trip of some sequences through the network.
+type pass struct {
+	*Model
+	*workspace
+	*team
+	spans []span
+}
+
+// begin returns a pass; end must follow.
+func (m *Model) begin(s *workspace, spans []span) pass { return pass{m, s, newTeam(m.workers), spans} }
+func (p pass) end()                                    { p.stop() }
 
 // mlpRows bounds the rows that go through an MLP at once, and so the largest buffer.
 const mlpRows = 1024
@@ -54,29 +69,35 @@ func (m *Model) Forward(batch [][]int32) tensor.Mat {
 	}
 	s := m.space()
 	defer m.spaces.Put(s)
+	p := m.begin(s, spans)
+	defer p.end()
 	x := mat(&s.x, rows, m.config.Hidden)
 	row := 0
 	for _, tokens := range batch {
 		m.embedTokens(x.Slice(row, row+len(tokens)), tokens, 0)
 		row += len(tokens)
 	}
-	m.pass(s, x, spans)
+	p.layers(x)
 	hidden := tensor.NewMat(rows, m.config.Hidden)
-	m.eachRow(rows, func(r int) { m.finalNorm.apply(hidden.Row(r), x.Row(r)) })
+	p.eachRow(rows, func(r int) { m.finalNorm.apply(hidden.Row(r), x.Row(r)) })
 	return hidden
 }
 
 // Logits multiplies hidden states by the head, and soft-caps the result if the architecture does: (hidden.Rows, Vocab).
 func (m *Model) Logits(hidden tensor.Mat) tensor.Mat {
 	y := tensor.NewMat(hidden.Rows, m.config.Vocab)
-	m.logits(y, hidden)
+	s := m.space()
+	defer m.spaces.Put(s)
+	p := m.begin(s, nil)
+	defer p.end()
+	p.logits(y, hidden)
 	return y
 }
 
-func (m *Model) logits(y, hidden tensor.Mat) {
-	m.project(y, hidden, &m.head, false)
-	if c := float32(m.config.LogitSoftcap); c != 0 {
-		m.eachRow(y.Rows, func(r int) { softcapped(y.Row(r), c) })
+func (p pass) logits(y, hidden tensor.Mat) {
+	p.project(y, hidden, &p.head, &p.inputs[0], false)
+	if c := float32(p.config.LogitSoftcap); c != 0 {
+		p.eachRow(y.Rows, func(r int) { softcapped(y.Row(r), c) })
 	}
 }
 
@@ -98,43 +119,43 @@ func (m *Model) embedTokens(x tensor.Mat, tokens []int32, pos int) {
 	}
 }
 
-// pass runs x through all layers, in place.
-func (m *Model) pass(s *workspace, x tensor.Mat, spans []span) {
-	for i := range m.layers {
-		m.attentionBlock(s, x, spans, i)
-		m.mlpBlock(s, x, i)
+// layers runs x through all layers, in place.
+func (p pass) layers(x tensor.Mat) {
+	for i := range p.Model.layers {
+		p.attentionBlock(x, i)
+		p.mlpBlock(x, i)
 	}
 }
 
-func (m *Model) attentionBlock(s *workspace, x tensor.Mat, spans []span, index int) {
-	l, c := &m.layers[index], &m.config
-	h := mat(&s.h, x.Rows, c.Hidden)
-	m.eachRow(x.Rows, func(r int) { l.attnNorm.apply(h.Row(r), x.Row(r)) })
-	qkv := mat(&s.qkv, x.Rows, l.qkv.rows)
-	m.project(qkv, h, &l.qkv, false)
-	m.prepareHeads(qkv, spans, index)
-	att := mat(&s.att, x.Rows, c.Heads*c.HeadDim)
-	m.attend(att, qkv, spans, index)
+func (p pass) attentionBlock(x tensor.Mat, index int) {
+	l, c := &p.Model.layers[index], &p.config
+	h := mat(&p.h, x.Rows, c.Hidden)
+	p.eachRow(x.Rows, func(r int) { l.attnNorm.apply(h.Row(r), x.Row(r)) })
+	qkv := mat(&p.qkv, x.Rows, l.qkv.rows)
+	p.project(qkv, h, &l.qkv, &p.inputs[0], false)
+	p.prepareHeads(qkv, index)
+	att := mat(&p.att, x.Rows, c.Heads*c.HeadDim)
+	p.attend(att, qkv, index)
 	if c.ParallelResidual { // the MLP reads x as it is before attention is added
-		m.eachRow(x.Rows, func(r int) { l.mlpNorm.apply(h.Row(r), x.Row(r)) })
+		p.eachRow(x.Rows, func(r int) { l.mlpNorm.apply(h.Row(r), x.Row(r)) })
 	}
-	m.addTo(s, x, att, &l.out, &l.postAttn)
+	p.addTo(x, att, &l.out, &p.inputs[1], &l.postAttn)
 }
 
-func (m *Model) mlpBlock(s *workspace, x tensor.Mat, index int) {
-	l, c := &m.layers[index], &m.config
-	h := mat(&s.h, x.Rows, c.Hidden)
+func (p pass) mlpBlock(x tensor.Mat, index int) {
+	l, c := &p.Model.layers[index], &p.config
+	h := mat(&p.h, x.Rows, c.Hidden)
 	for r0 := 0; r0 < x.Rows; r0 += mlpRows {
 		r1 := min(x.Rows, r0+mlpRows)
 		xs, hs := x.Slice(r0, r1), h.Slice(r0, r1)
 		if !c.ParallelResidual {
-			m.eachRow(xs.Rows, func(r int) { l.mlpNorm.apply(hs.Row(r), xs.Row(r)) })
+			p.eachRow(xs.Rows, func(r int) { l.mlpNorm.apply(hs.Row(r), xs.Row(r)) })
 		}
-		up := mat(&s.up, xs.Rows, l.up.rows)
-		m.project(up, hs, &l.up, false)
+		up := mat(&p.up, xs.Rows, l.up.rows)
+		p.project(up, hs, &l.up, &p.inputs[2], false)
 		act := up
 		act.Cols = c.Intermediate
-		m.eachRow(xs.Rows, func(r int) {
+		p.eachRow(xs.Rows, func(r int) {
 			row := up.Row(r)
 			if c.Gated {
 				c.Activation.gate(row[:c.Intermediate], row[c.Intermediate:])
@@ -142,23 +163,65 @@ func (m *Model) mlpBlock(s *workspace, x tensor.Mat, index int) {
 				c.Activation.apply(row)
 			}
 		})
-		m.addTo(s, xs, act, &l.down, &l.postMLP)
+		p.addTo(xs, act, &l.down, &p.inputs[3], &l.postMLP)
 	}
 }
 
 // addTo adds l(in) to x, normed first if the architecture does.
-func (m *Model) addTo(s *workspace, x, in tensor.Mat, l *linear, post *norm) {
-	if !m.config.PostNorms {
-		m.project(x, in, l, true)
+func (p pass) addTo(x, in tensor.Mat, l *linear, q *codec.Input, post *norm) {
+	if !p.config.PostNorms {
+		p.project(x, in, l, q, true)
 		return
 	}
-	proj := mat(&s.proj, x.Rows, x.Cols)
-	m.project(proj, in, l, false)
-	m.eachRow(x.Rows, func(r int) {
-		p, row := proj.Row(r), x.Row(r)
-		post.apply(p, p)
-		for i, v := range p {
+	proj := mat(&p.proj, x.Rows, x.Cols)
+	p.project(proj, in, l, q, false)
+	p.eachRow(x.Rows, func(r int) {
+		add, row := proj.Row(r), x.Row(r)
+		post.apply(add, add)
+		for i, v := range add {
 			row[i] += v
 		}
+	})
+}
+
+// rowGrain is how many rows one piece of row-wise work takes.
+const rowGrain = 16
+
+// eachRow calls f for every row, in parallel if there are many.
+func (p pass) eachRow(rows int, f func(r int)) {
+	if rows <= rowGrain {
+		for r := range rows {
+			f(r)
+		}
+		return
+	}
+	p.run((rows+rowGrain-1)/rowGrain, func(i int) {
+		for r := i * rowGrain; r < min(rows, (i+1)*rowGrain); r++ {
+			f(r)
+		}
+	})
+}
+
+// project computes y = W·x + b for every row of x, or adds that to y. in is where x's int8 form is kept meanwhile.
+func (p pass) project(y, x tensor.Mat, l *linear, in *codec.Input, add bool) {
+	for r := range y.Rows {
+		row := y.Row(r)
+		switch {
+		case !add && l.bias == nil:
+			clear(row)
+		case !add:
+			copy(row, l.bias)
+		case l.bias != nil:
+			for i, b := range l.bias {
+				row[i] += b
+			}
+		}
+	}
+	in.Reset(x)
+	p.run(len(l.pieces), func(i int) {
+		q := l.pieces[i]
+		part := l.parts[q.part]
+		window := tensor.Mat{Rows: y.Rows, Cols: part.w.Rows, Stride: y.Stride, Data: y.Data[part.row:]}
+		part.w.MulAdd(window, in, q.r0, q.r1)
 	})
 }

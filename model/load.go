@@ -190,7 +190,14 @@ func New(c Config, w Weights, workers int) (*Model, error) {
 	}
 	if c.TiedHead && !l.names[l.head+".weight"] {
 		m.head = linear{parts: []part{{m.embed, 0}}, rows: c.Vocab}
-		return m, nil
+	} else if err := l.add(&m.head, l.head, c.Vocab, c.Hidden, c.HeadBias, false); err != nil {
+		return nil, err
 	}
-	return m, l.add(&m.head, l.head, c.Vocab, c.Hidden, c.HeadBias, false)
+	m.head.divide(m.workers)
+	for i := range m.layers {
+		for _, lin := range []*linear{&m.layers[i].qkv, &m.layers[i].out, &m.layers[i].up, &m.layers[i].down} {
+			lin.divide(m.workers)
+		}
+	}
+	return m, nil
 }

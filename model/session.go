@@ -19,6 +19,7 @@ type Session struct {
 	tokens []int32 // seen so far
 	key    [2]int  // which rotary frequencies the cache was made with
 	cache  cache
+	span   [1]span
 	space  workspace
 	logits tensor.Mat
 	hidden tensor.Mat
@@ -85,12 +86,15 @@ func (s *Session) run(from, to, length int) {
 	m := s.m
 	x := mat(&s.space.x, to-from, m.config.Hidden)
 	m.embedTokens(x, s.tokens[from:to], from)
-	m.pass(&s.space, x, []span{{n: to - from, pos: from, cache: &s.cache, global: m.global.forLength(length), local: m.local.forLength(length)}})
+	s.span[0] = span{n: to - from, pos: from, cache: &s.cache, global: m.global.forLength(length), local: m.local.forLength(length)}
+	p := m.begin(&s.space, s.span[:])
+	defer p.end()
+	p.layers(x)
 	if to < length {
 		return
 	}
 	m.finalNorm.apply(s.hidden.Row(0), x.Row(x.Rows-1))
-	m.logits(s.logits, s.hidden)
+	p.logits(s.logits, s.hidden)
 }
 
 // check returns an error if tokens at positions pos… cannot be run.
