@@ -215,10 +215,7 @@ func BenchmarkMatVec(b *testing.B) {
 					x := QuantizeQ8(randoms(r, size.cols))
 					bytes, run, _ := c.make(r, size.rows, size.cols)
 					y := make([]float32, size.rows)
-					b.SetBytes(int64(bytes))
-					for b.Loop() {
-						run(l, y, size.rows, x)
-					}
+					bestOf(b, float64(bytes), "GB/s", func() { run(l, y, size.rows, x) })
 				})
 			}
 		}

@@ -6,10 +6,13 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/mmcloughlin/avo/build"
+	"github.com/mmcloughlin/avo/ir"
 	"github.com/mmcloughlin/avo/pass"
 	"github.com/mmcloughlin/avo/printer"
+	"github.com/mmcloughlin/avo/reg"
 )
 
 // families is every generated file pair: <name>_amd64.s and <name>_amd64.go.
@@ -49,6 +52,9 @@ func generate(dir string) error {
 		if err := pass.Compile.Execute(file); err != nil {
 			return fmt.Errorf("%s: %w", f.name, err)
 		}
+		if err := checkRegisters(file); err != nil {
+			return err
+		}
 		cfg := printer.Config{Name: "avo", Argv: []string{"go", "run", "kernels/_asm"}, Pkg: "kernels"}
 		asm, err := printer.NewGoAsm(cfg).Print(file)
 		if err != nil {
@@ -63,6 +69,26 @@ func generate(dir string) error {
 	for name, data := range files {
 		if err := os.WriteFile(filepath.Join(dir, name), data, 0o644); err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// checkRegisters refuses functions for AVX2 (all whose names do not have 512) that use what only AVX-512 has: registers above
+// 15, mask registers, 64-byte vectors. The assembler would encode them without a word.
+func checkRegisters(file *ir.File) error {
+	for _, f := range file.Functions() {
+		if strings.Contains(f.Name, "512") {
+			continue
+		}
+		for _, i := range f.Instructions() {
+			for _, r := range i.Registers() {
+				p := reg.ToPhysical(r)
+				vector := r.Kind() == reg.KindVector
+				if p != nil && (vector && (p.PhysicalIndex() > 15 || r.Size() > 32) || r.Kind() == reg.KindOpmask) {
+					return fmt.Errorf("%s: %s uses %s, which AVX2 does not have", f.Name, i.Opcode, p.Asm())
+				}
+			}
 		}
 	}
 	return nil

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"math"
 
 	"github.com/mmcloughlin/avo/attr"
@@ -15,12 +16,13 @@ const prefetchAhead = 2048
 const rodata = attr.RODATA | attr.NOPTR
 
 // matvec emits products of packed rows with int8 activations. All go in steps of 256 columns, which are 8 blocks of 32. A
-// step makes 8 scales (weight's times activation's) at once; then each block's integer dot product, 8 partial sums of 4
-// products, is converted and multiplied by its scale. Both levels add the same numbers in the same order.
+// step makes 8 scales (weight's times activation's) at once; then each block's integer dot product, 4 or 8 partial sums,
+// is converted and multiplied by its scale. Both levels add the same numbers in the same order.
 func matvec(c *build.Context) {
+	tables := map[string]operand.Mem{}
 	for _, vnni := range []bool{false, true} {
 		for _, f := range []func(*build.Context, bool) format{q80, q40, q4K, int8Groups, int4Groups} {
-			matvecFunction(c, vnni, f)
+			matvecFunction(c, vnni, tables, f)
 		}
 	}
 }
@@ -35,25 +37,27 @@ type format struct {
 	begin     func(m *matvecEmitter) // loads constants
 	// scales returns the 8 scales of the step, and if the format has them the 8 minima.
 	scales func(m *matvecEmitter) (scale, minimum reg.VecVirtual)
-	// dot returns block b's 8 partial sums.
-	dot func(m *matvecEmitter, b int) reg.VecVirtual
+	// accumulate adds the step's products to acc: four vectors of 8 lanes, or with wide two of 16, which are the four in pairs.
+	accumulate func(m *matvecEmitter, scale reg.VecVirtual, acc []reg.VecVirtual)
+	wide       bool
 }
 
 // matvecEmitter holds the registers of one function.
 type matvecEmitter struct {
 	*build.Context
-	vnni          bool
-	w, codes      reg.Register   // at the current step
-	groupScales   reg.Register   // at the current step, if they are apart
-	nibble, shift reg.VecVirtual // 0x0f in each byte; 4 in the upper two quadwords
-	ones, zero    reg.VecVirtual // 1 in each word; 0
-	offset        reg.VecVirtual // -format.offset as float32
-	words         reg.VecVirtual // positions of scales in 128 bytes
-	loadMask, dup reg.VecVirtual // which group scales to load, and which of them each block has
-	highNibbles   reg.VecVirtual // of the strip being worked on
+	vnni         bool
+	w, codes     reg.Register           // at the current step
+	groupScales  reg.Register           // at the current step, if they are apart
+	nibble       reg.VecVirtual         // 0x0f in each byte
+	ones, zero   reg.VecVirtual         // 1 in each word; 0
+	words, quads reg.VecVirtual         // positions of scales and of codes in 128 bytes
+	spreads      []reg.VecVirtual       // positions of scales in the 8 of a step
+	pairs        [2]operand.Mem         // the same for two blocks of four
+	groupSpread  reg.Register           // kernels.groupSpread.table: which group scales to load, and which of them each block has
+	tables       map[string]operand.Mem // read-only data of the file by name
 }
 
-func matvecFunction(c *build.Context, vnni bool, describe func(*build.Context, bool) format) {
+func matvecFunction(c *build.Context, vnni bool, tables map[string]operand.Mem, describe func(*build.Context, bool) format) {
 	f := describe(c, vnni)
 	level := "256"
 	if vnni {
@@ -67,21 +71,14 @@ func matvecFunction(c *build.Context, vnni bool, describe func(*build.Context, b
 	}
 	c.SignatureExpr("func(" + args + ")")
 	c.Doc(f.doc)
-	m := &matvecEmitter{Context: c, vnni: vnni}
+	m := &matvecEmitter{Context: c, vnni: vnni, tables: tables}
 	y := c.Load(c.Param("y"), c.GP64())
 	w := c.Load(c.Param("w"), c.GP64())
 	rows := c.Load(c.Param("rows"), c.GP64())
-	local := c.AllocLocal(32)
 	if f.grouped {
-		m.loadMask, m.dup = c.XMM(), c.XMM()
-		spread := c.Load(c.Param("spread"), c.GP64())
-		c.VMOVDQU(operand.Mem{Base: spread}, m.loadMask)
-		c.VMOVDQU(operand.Mem{Base: spread, Disp: 16}, m.dup)
+		m.groupSpread = c.Load(c.Param("spread"), c.GP64())
 	}
 	f.begin(m)
-	if f.offset != 0 {
-		m.offset = word(c, 32, math.Float32bits(float32(-f.offset)))
-	}
 	if !vnni {
 		m.ones = word(c, 32, 0x00010001)
 	}
@@ -100,22 +97,19 @@ func matvecFunction(c *build.Context, vnni bool, describe func(*build.Context, b
 		m.groupScales = c.GP64()
 		c.MOVQ(groupPtr, m.groupScales)
 	}
-	acc := [4]reg.VecVirtual{c.YMM(), c.YMM(), c.YMM(), c.YMM()}
+	var acc []reg.VecVirtual
+	for len(acc) < 4 && !f.wide || len(acc) < 2 {
+		acc = append(acc, m.vector(f.wide))
+	}
 	correction := c.YMM()
-	for _, x := range []reg.VecVirtual{acc[0], acc[1], acc[2], acc[3], correction} {
-		c.VXORPS(x, x, x)
+	for _, x := range append([]reg.VecVirtual{correction}, acc...) {
+		c.VXORPS(x.AsY(), x.AsY(), x.AsY())
 	}
 	c.Label("step")
 	for line := 0; line < f.stepBytes; line += 64 {
 		c.PREFETCHT0(operand.Mem{Base: m.w, Disp: prefetchAhead + line})
 	}
-	m.scaleStep(f, local, scales, sums, correction)
-	for b := range 8 {
-		isum, scale := f.dot(m, b), c.YMM()
-		c.VCVTDQ2PS(isum, isum)
-		c.VBROADCASTSS(local.Offset(4*b), scale)
-		c.VFMADD231PS(scale, isum, acc[b%4])
-	}
+	f.accumulate(m, m.scaleStep(f, scales, sums, correction), acc)
 	c.ADDQ(operand.U32(uint64(f.stepBytes)), m.w)
 	c.ADDQ(operand.U32(256), m.codes)
 	c.ADDQ(operand.Imm(32), scales)
@@ -125,8 +119,15 @@ func matvecFunction(c *build.Context, vnni bool, describe func(*build.Context, b
 	}
 	c.DECQ(steps)
 	c.JNZ(operand.LabelRef("step"))
-	c.VADDPS(acc[2], acc[0], acc[0])
-	c.VADDPS(acc[3], acc[1], acc[1])
+	half := len(acc) / 2
+	for i := range half {
+		c.VADDPS(acc[i+half], acc[i], acc[i])
+	}
+	if f.wide {
+		acc[1] = c.YMM()
+		c.VEXTRACTF64X4(operand.Imm(1), acc[0], acc[1])
+		acc[0] = acc[0].AsY().(reg.VecVirtual)
+	}
 	c.VADDPS(acc[1], acc[0], acc[0])
 	c.VADDPS(correction, acc[0], acc[0])
 	sum := horizontalSum(c, acc[0])
@@ -143,9 +144,9 @@ func matvecFunction(c *build.Context, vnni bool, describe func(*build.Context, b
 	c.RET()
 }
 
-// scaleStep leaves the 8 products of scales in local, zero where the activation's scale is zero whatever the weight's bytes
+// scaleStep returns the 8 products of scales, zero where the activation's scale is zero whatever the weight's bytes
 // say (padding may be read from the next row), and adds the step's share of offsets and minima to correction.
-func (m *matvecEmitter) scaleStep(f format, local operand.Mem, scales, sums reg.Register, correction reg.VecVirtual) {
+func (m *matvecEmitter) scaleStep(f format, scales, sums reg.Register, correction reg.VecVirtual) reg.VecVirtual {
 	weight, minimum := f.scales(m)
 	activation := m.YMM()
 	m.VMOVUPS(operand.Mem{Base: scales}, activation)
@@ -155,9 +156,8 @@ func (m *matvecEmitter) scaleStep(f format, local operand.Mem, scales, sums reg.
 	m.VCMPPS(operand.Imm(notEqual), activation, valid, valid)
 	m.VMULPS(activation, weight, weight)
 	m.VANDPS(valid, weight, weight)
-	m.VMOVUPS(weight, local)
 	if f.offset == 0 && minimum == nil {
-		return
+		return weight
 	}
 	sum := m.YMM()
 	m.VCVTDQ2PS(operand.Mem{Base: sums}, sum)
@@ -165,10 +165,12 @@ func (m *matvecEmitter) scaleStep(f format, local operand.Mem, scales, sums reg.
 		m.VMULPS(activation, minimum, minimum)
 		m.VANDPS(valid, minimum, minimum)
 		m.VFNMADD231PS(sum, minimum, correction)
-		return
+		return weight
 	}
 	m.VMULPS(weight, sum, sum)
-	m.VFMADD231PS(m.offset, sum, correction)
+	offset := m.words32(fmt.Sprintf("minus%d", f.offset), 8, func(int) int { return int(math.Float32bits(float32(-f.offset))) })
+	m.VFMADD231PS(offset, sum, correction)
+	return weight
 }
 
 // horizontalSum adds the 8 lanes of v.
@@ -183,43 +185,11 @@ func horizontalSum(c *build.Context, v reg.VecVirtual) reg.VecVirtual {
 	return s.(reg.VecVirtual)
 }
 
-// unsignedDot returns 8 partial sums of codes (unsigned) times block b of the activations. Codes of up to 7 bits.
-func (m *matvecEmitter) unsignedDot(codes reg.VecVirtual, b int) reg.VecVirtual {
-	x := operand.Mem{Base: m.codes, Disp: 32 * b}
-	sum := m.YMM()
-	if m.vnni {
-		m.VPXOR(sum, sum, sum)
-		m.VPDPBUSD(x, codes, sum)
-		return sum
+func (m *matvecEmitter) vector(wide bool) reg.VecVirtual {
+	if wide {
+		return m.ZMM()
 	}
-	m.VPMADDUBSW(x, codes, sum)
-	m.VPMADDWD(m.ones, sum, sum)
-	return sum
-}
-
-// signedDot returns 8 partial sums of 32 int8 weights at mem times block b of the activations, which are never -128: the
-// weight's sign is moved to the activation.
-func (m *matvecEmitter) signedDot(mem operand.Mem, b int) reg.VecVirtual {
-	x := operand.Mem{Base: m.codes, Disp: 32 * b}
-	w, magnitude, signed, sum := m.YMM(), m.YMM(), m.YMM(), m.YMM()
-	if m.vnni {
-		negative := m.K()
-		m.VMOVDQU(mem, w)
-		m.VPMOVB2M(w, negative)
-		m.VPABSB(w, magnitude)
-		m.VMOVDQU(x, signed)
-		m.VPSUBB(signed, m.zero, negative, signed)
-		m.VPXOR(sum, sum, sum)
-		m.VPDPBUSD(signed, magnitude, sum)
-		return sum
-	}
-	m.VMOVDQU(mem, w)
-	m.VPABSB(w, magnitude)
-	m.VMOVDQU(x, signed)
-	m.VPSIGNB(w, signed, signed)
-	m.VPMADDUBSW(signed, magnitude, sum)
-	m.VPMADDWD(m.ones, sum, sum)
-	return sum
+	return m.YMM()
 }
 
 // halfScales gathers 8 binary16 scales, stride bytes apart, and converts them.

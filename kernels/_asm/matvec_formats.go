@@ -1,6 +1,8 @@
 package main
 
 import (
+	"fmt"
+
 	"github.com/mmcloughlin/avo/build"
 	"github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
@@ -14,29 +16,20 @@ func q80(*build.Context, bool) format {
 		scales: func(m *matvecEmitter) (reg.VecVirtual, reg.VecVirtual) {
 			return m.halfScales(34), nil
 		},
-		dot: func(m *matvecEmitter, b int) reg.VecVirtual {
-			return m.signedDot(operand.Mem{Base: m.w, Disp: 34*b + 2}, b)
-		},
+		accumulate: signedBlocks(34, 2),
 	}
 }
 
 // q40 is GGML's Q4_0: 18 bytes for 32 columns, a binary16 scale and 32 codes of 4 bits, stored plus 8.
 func q40(c *build.Context, vnni bool) format {
-	var positions operand.Mem
-	if vnni { // all 8 scales lie in 128 bytes
-		positions = c.StaticGlobal("scaleWordsQ40")
-		c.DataAttributes(rodata)
-		for b := range 8 {
-			c.AppendDatum(operand.U16(9 * b))
-		}
-	}
 	return format{
 		name: "matvecQ40", doc: "matvecQ40 adds rows of Q4_0 times int8 activations to y.", stepBytes: 8 * 18, offset: 8,
 		begin: func(m *matvecEmitter) {
 			m.beginNibbles()
-			if vnni {
-				m.words = m.ZMM()
-				m.VMOVDQU(positions, m.words.AsX())
+			if vnni { // all 8 scales lie in 128 bytes, and so do the codes of 4 blocks
+				m.words, m.quads = m.ZMM(), m.ZMM()
+				m.VMOVDQU(m.words16("scaleWordsQ40", 8, func(b int) int { return 9 * b }), m.words.AsX())
+				m.VMOVDQU64(m.words16("codeWordsQ40", 32, func(i int) int { return 9*(i/8) + 1 + i%8 }), m.quads)
 			}
 		},
 		scales: func(m *matvecEmitter) (reg.VecVirtual, reg.VecVirtual) {
@@ -49,9 +42,7 @@ func q40(c *build.Context, vnni bool) format {
 			m.VCVTPH2PS(words.AsX(), out)
 			return out, nil
 		},
-		dot: func(m *matvecEmitter, b int) reg.VecVirtual {
-			return m.unsignedDot(m.nibbles(operand.Mem{Base: m.w, Disp: 18*b + 2}), b)
-		},
+		accumulate: nibbleBlocks(18, 2), wide: vnni,
 	}
 }
 
@@ -59,32 +50,33 @@ func q40(c *build.Context, vnni bool) format {
 func int8Groups(*build.Context, bool) format {
 	return format{
 		name: "matvecInt8", doc: "matvecInt8 adds rows of int8 codes, scaled by groups, times int8 activations to y.", stepBytes: 256, grouped: true,
-		begin:  func(m *matvecEmitter) { m.beginSigned() },
-		scales: func(m *matvecEmitter) (reg.VecVirtual, reg.VecVirtual) { return m.groupedScales(), nil },
-		dot: func(m *matvecEmitter, b int) reg.VecVirtual {
-			return m.signedDot(operand.Mem{Base: m.w, Disp: 32 * b}, b)
-		},
+		begin:      func(m *matvecEmitter) { m.beginSigned() },
+		scales:     func(m *matvecEmitter) (reg.VecVirtual, reg.VecVirtual) { return m.groupedScales(), nil },
+		accumulate: signedBlocks(32, 0),
 	}
 }
 
 // int4Groups is rows of blocks of 16 bytes for 32 columns, codes stored plus 8, and a binary16 scale a group.
-func int4Groups(*build.Context, bool) format {
+func int4Groups(_ *build.Context, vnni bool) format {
 	return format{
 		name: "matvecInt4", doc: "matvecInt4 adds rows of 4-bit codes, scaled by groups, times int8 activations to y.", stepBytes: 128, grouped: true, offset: 8,
-		begin:  func(m *matvecEmitter) { m.beginNibbles() },
-		scales: func(m *matvecEmitter) (reg.VecVirtual, reg.VecVirtual) { return m.groupedScales(), nil },
-		dot: func(m *matvecEmitter, b int) reg.VecVirtual {
-			return m.unsignedDot(m.nibbles(operand.Mem{Base: m.w, Disp: 16 * b}), b)
-		},
+		begin:      func(m *matvecEmitter) { m.beginNibbles() },
+		scales:     func(m *matvecEmitter) (reg.VecVirtual, reg.VecVirtual) { return m.groupedScales(), nil },
+		accumulate: nibbleBlocks(16, 0), wide: vnni,
 	}
 }
 
 // q4K is GGML's Q4_K: 144 bytes for 256 columns; binary16 d and dmin, 8 scales and 8 minima of 6 bits in 12 bytes, and four
 // strips of 32 bytes whose low nibbles are one block and whose high nibbles are the next.
-func q4K(*build.Context, bool) format {
+func q4K(_ *build.Context, vnni bool) format {
 	return format{
 		name: "matvecQ4K", doc: "matvecQ4K adds rows of Q4_K times int8 activations to y.", stepBytes: 144,
-		begin: func(m *matvecEmitter) { m.nibble = word(m.Context, 32, 0x0f0f0f0f) },
+		begin: func(m *matvecEmitter) {
+			m.nibble = word(m.Context, m.width(), 0x0f0f0f0f)
+			for i := 0; vnni && i < 4; i++ { // of blocks 0 and 2, 1 and 3, 4 and 6, 5 and 7
+				m.spreads = append(m.spreads, m.spread(fmt.Sprintf("stripScales%d", i), func(lane int) int { return i/2*4 + i%2 + lane/8*2 }))
+			}
+		},
 		scales: func(m *matvecEmitter) (reg.VecVirtual, reg.VecVirtual) {
 			a, b, d := m.GP32(), m.GP32(), m.GP32()
 			m.MOVL(operand.Mem{Base: m.w, Disp: 4}, a)  // scales 0…3, and upper bits of scales 4…7
@@ -95,18 +87,7 @@ func q4K(*build.Context, bool) format {
 			m.SHRL(operand.Imm(4), high)
 			return m.sixBits(a, d, 0), m.sixBits(b, high, 2)
 		},
-		dot: func(m *matvecEmitter, b int) reg.VecVirtual {
-			codes := m.YMM()
-			if b%2 == 0 {
-				m.highNibbles = m.YMM()
-				m.VMOVDQU(operand.Mem{Base: m.w, Disp: 16 + 16*b}, codes)
-				m.VPSRLW(operand.Imm(4), codes, m.highNibbles)
-				m.VPAND(m.nibble, codes, codes)
-				m.VPAND(m.nibble, m.highNibbles, m.highNibbles)
-				return m.unsignedDot(codes, b)
-			}
-			return m.unsignedDot(m.highNibbles, b)
-		},
+		accumulate: stripBlocks, wide: vnni,
 	}
 }
 
@@ -133,39 +114,12 @@ func (m *matvecEmitter) sixBits(low, nibbles reg.GPVirtual, half int) reg.VecVir
 	return numbers
 }
 
-func (m *matvecEmitter) beginSigned() {
-	if m.vnni {
-		m.zero = m.YMM()
-		m.VPXOR(m.zero, m.zero, m.zero)
-	}
-}
-
-func (m *matvecEmitter) beginNibbles() {
-	m.nibble = word(m.Context, 32, 0x0f0f0f0f)
-	four := m.GP64()
-	x := m.XMM()
-	m.MOVQ(operand.U32(4), four)
-	m.VMOVQ(four, x)
-	m.VPBROADCASTQ(x, x)
-	m.shift = m.YMM()
-	m.VPXOR(m.shift, m.shift, m.shift)
-	m.VINSERTI128(operand.Imm(1), x, m.shift, m.shift)
-}
-
-// nibbles returns the low nibbles of the 16 bytes at mem, then the high ones.
-func (m *matvecEmitter) nibbles(mem operand.Mem) reg.VecVirtual {
-	codes := m.YMM()
-	m.VBROADCASTI128(mem, codes)
-	m.VPSRLVQ(m.shift, codes, codes)
-	m.VPAND(m.nibble, codes, codes)
-	return codes
-}
-
 // groupedScales loads the step's group scales and gives each block its own.
 func (m *matvecEmitter) groupedScales() reg.VecVirtual {
-	halves, out := m.XMM(), m.YMM()
-	m.VPMASKMOVD(operand.Mem{Base: m.groupScales}, m.loadMask, halves)
-	m.VPSHUFB(m.dup, halves, halves)
+	load, halves, out := m.XMM(), m.XMM(), m.YMM()
+	m.VMOVDQU(operand.Mem{Base: m.groupSpread}, load)
+	m.VPMASKMOVD(operand.Mem{Base: m.groupScales}, load, halves)
+	m.VPSHUFB(operand.Mem{Base: m.groupSpread, Disp: 16}, halves, halves)
 	m.VCVTPH2PS(halves, out)
 	return out
 }
