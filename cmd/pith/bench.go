@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"pith/eval"
+	"pith/internal/human"
 )
 
 func benchCommand(s streams) *cobra.Command {
@@ -26,7 +27,7 @@ func benchCommand(s streams) *cobra.Command {
 			if asJSON {
 				return printJSON(s.out, r)
 			}
-			fmt.Fprintf(s.out, "model    %s (%s, %s)\n", r.Model.Path, r.Model.Kind, exactSize(r.Model.Bytes))
+			fmt.Fprintf(s.out, "model    %s (%s, %s)\n", r.Model.Path, r.Model.Kind, human.ExactSize(r.Model.Bytes))
 			fmt.Fprintf(s.out, "load     %.2f s\n", r.LoadSeconds)
 			fmt.Fprintf(s.out, "prompt   %.1f tokens/s (%d tokens at once)\n", r.PromptTokensPerSecond, r.PromptTokens)
 			_, err = fmt.Fprintf(s.out, "decode   %.1f tokens/s (%d tokens, %.2f GB/s of weights)\n", r.DecodeTokensPerSecond, r.DecodeTokens, r.DecodeGBPerSecond)
@@ -60,11 +61,11 @@ func benchKernelsCommand(s streams) *cobra.Command {
 			if asJSON {
 				return printJSON(s.out, list)
 			}
-			t := newTable("kernel", ">GFLOP/s", ">GB/s", ">Gweights/s")
+			t := human.NewTable("kernel", ">GFLOP/s", ">GB/s", ">Gweights/s")
 			for _, k := range list {
-				t.add(k.Kernel, fmt.Sprintf("%.1f", k.GFLOPS), fmt.Sprintf("%.2f", k.GBs), fmt.Sprintf("%.2f", k.GWeights))
+				t.Add(k.Kernel, fmt.Sprintf("%.1f", k.GFLOPS), fmt.Sprintf("%.2f", k.GBs), fmt.Sprintf("%.2f", k.GWeights))
 			}
-			return t.print(s.out)
+			return t.Print(s.out)
 		},
 	}
 	workersFlag(c, &workers)

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"pith/eval"
+	"pith/internal/human"
 )
 
 func evalCommand(s streams) *cobra.Command {
@@ -74,8 +75,8 @@ func printEval(w io.Writer, r eval.Result) error {
 	p := func(name, format string, args ...any) {
 		fmt.Fprintf(w, "%-22s"+format+"\n", append([]any{name}, args...)...)
 	}
-	p("model", "%s (%s, %s, %.3f bits per weight)", r.Model.Path, r.Model.Kind, exactSize(r.FileBytes), r.BitsPerWeight)
-	p("protocol", "%s, windows of %d, %s of them, %s tokens scored", r.Protocol, r.Ctx, count(r.Chunks), count(r.Tokens))
+	p("model", "%s (%s, %s, %.3f bits per weight)", r.Model.Path, r.Model.Kind, human.ExactSize(r.FileBytes), r.BitsPerWeight)
+	p("protocol", "%s, windows of %d, %s of them, %s tokens scored", r.Protocol, r.Ctx, human.Count(r.Chunks), human.Count(r.Tokens))
 	for _, n := range r.Notes {
 		p("note", "%s", n)
 	}
@@ -83,7 +84,7 @@ func printEval(w io.Writer, r eval.Result) error {
 	p("nll per token", "%.5f ± %.5f", r.NLLPerToken, r.NLLStderr)
 	p("bits per byte", "%.4f", r.BitsPerByte)
 	if c := r.Comparison; c != nil {
-		p("base", "%s (%s, %s)", r.Base.Path, r.Base.Kind, exactSize(r.Base.FileBytes))
+		p("base", "%s (%s, %s)", r.Base.Path, r.Base.Kind, human.ExactSize(r.Base.FileBytes))
 		p("base perplexity", "%.4f ± %.4f", c.BasePerplexity, c.BasePerplexityStderr)
 		p("ln perplexity ratio", "%.5f ± %.5f", c.LogRatio, c.LogRatioStderr)
 		p("KL mean", "%.6f ± %.6f", c.KLMean, c.KLStderr)

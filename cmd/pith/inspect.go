@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"pith/checkpoint"
+	"pith/internal/human"
 	"pith/model"
 )
 
@@ -83,7 +84,7 @@ func describe(c *checkpoint.Checkpoint) (*inspection, error) {
 		v.Note = oneLine(err.Error())
 	}
 	if tok, err := c.Tokenizer(); err == nil {
-		v.Tokenizer = fmt.Sprintf("%s tokens", count(tok.Size()))
+		v.Tokenizer = fmt.Sprintf("%s tokens", human.Count(tok.Size()))
 	} else if v.Note == "" {
 		v.Note = oneLine(err.Error())
 	}
@@ -111,8 +112,8 @@ func describe(c *checkpoint.Checkpoint) (*inspection, error) {
 func (v *inspection) print(w io.Writer) error {
 	for _, l := range [][2]string{
 		{"model", v.Path}, {"kind", v.Kind}, {"architecture", v.Architecture}, {"tokenizer", v.Tokenizer}, {"note", v.Note},
-		{"files", count(len(v.Files))}, {"parameters", count(v.Parameters)},
-		{"tensor bytes", fmt.Sprintf("%s, %.3f bits per weight", exactSize(v.TensorBytes), v.BitsPerWeight)},
+		{"files", human.Count(len(v.Files))}, {"parameters", human.Count(v.Parameters)},
+		{"tensor bytes", fmt.Sprintf("%s, %.3f bits per weight", human.ExactSize(v.TensorBytes), v.BitsPerWeight)},
 	} {
 		if l[1] != "" {
 			fmt.Fprintf(w, "%-14s%s\n", l[0], l[1])
@@ -120,21 +121,21 @@ func (v *inspection) print(w io.Writer) error {
 	}
 	fmt.Fprintln(w)
 	if len(v.Tensors) > 0 {
-		t := newTable("tensor", ">shape", "stored as", ">bytes")
+		t := human.NewTable("tensor", ">shape", "stored as", ">bytes")
 		for _, l := range v.Tensors {
-			t.add(l.Name, shapeString(l.Shape), l.Codec, count(l.Bytes))
+			t.Add(l.Name, shapeString(l.Shape), l.Codec, human.Count(l.Bytes))
 		}
-		if err := t.print(w); err != nil {
+		if err := t.Print(w); err != nil {
 			return err
 		}
 		fmt.Fprintln(w)
 	}
-	t := newTable("stored as", ">tensors", ">parameters", ">bytes", ">bits/weight")
+	t := human.NewTable("stored as", ">tensors", ">parameters", ">bytes", ">bits/weight")
 	for _, name := range v.order {
 		c := v.Codecs[name]
-		t.add(name, count(c.Tensors), count(c.Parameters), count(c.Bytes), fmt.Sprintf("%.3f", 8*float64(c.Bytes)/float64(max(1, c.Parameters))))
+		t.Add(name, human.Count(c.Tensors), human.Count(c.Parameters), human.Count(c.Bytes), fmt.Sprintf("%.3f", 8*float64(c.Bytes)/float64(max(1, c.Parameters))))
 	}
-	return t.print(w)
+	return t.Print(w)
 }
 
 func shapeString(shape []int) string {
@@ -155,5 +156,5 @@ func architecture(c model.Config) string {
 		head = "tied head"
 	}
 	return fmt.Sprintf("%s, %d layers of %d, %d heads (%d KV) of %d, MLP %d, vocabulary %s, context %s, %s",
-		c.ModelType, c.Layers, c.Hidden, c.Heads, c.KVHeads, c.HeadDim, c.Intermediate, count(c.Vocab), count(c.MaxPositions), head)
+		c.ModelType, c.Layers, c.Hidden, c.Heads, c.KVHeads, c.HeadDim, c.Intermediate, human.Count(c.Vocab), human.Count(c.MaxPositions), head)
 }

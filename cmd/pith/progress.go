@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -9,6 +8,8 @@ import (
 
 	"github.com/schollz/progressbar/v3"
 	"golang.org/x/term"
+
+	"pith/internal/human"
 )
 
 // meter shows how far a long command is, on stderr: a bar with its ETA on a terminal, else a line from time to time.
@@ -53,7 +54,7 @@ func (m *meter) update(done, total int64, note string) {
 	m.printed = now
 	eta := "?"
 	if done > 0 {
-		eta = short(time.Duration(float64(now.Sub(m.start)) / float64(done) * float64(total-done)))
+		eta = human.Duration(time.Duration(float64(now.Sub(m.start)) / float64(done) * float64(total-done)))
 	}
 	fmt.Fprintf(m.w, "%s %3.0f%% %s, %s left\n", m.what, 100*float64(done)/float64(total), note, eta)
 }
@@ -64,14 +65,3 @@ func (m *meter) finish() {
 		m.bar.Finish() //nolint:errcheck // as above
 	}
 }
-
-// eventWriter writes one JSON object a line.
-type eventWriter struct{ e *json.Encoder }
-
-func newEventWriter(w io.Writer) eventWriter {
-	e := json.NewEncoder(w)
-	e.SetEscapeHTML(false)
-	return eventWriter{e}
-}
-
-func (e eventWriter) write(v any) error { return e.e.Encode(v) }

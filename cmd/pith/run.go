@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"pith/eval"
+	"pith/internal/human"
 	"pith/model"
 )
 
@@ -50,8 +51,8 @@ same --seed gives the same text. Text goes to standard output as it is made, the
 			if err != nil {
 				return err
 			}
-			fmt.Fprintf(s.err, "%d tokens of prompt in %s, %d generated in %s: %.1f tokens/s\n", r.PromptTokens, short(seconds(r.PromptSeconds)),
-				r.Tokens, short(seconds(r.Seconds)), r.TokensPerSecond)
+			fmt.Fprintf(s.err, "%d tokens of prompt in %s, %d generated in %s: %.1f tokens/s\n", r.PromptTokens, human.Duration(seconds(r.PromptSeconds)),
+				r.Tokens, human.Duration(seconds(r.Seconds)), r.TokensPerSecond)
 			return nil
 		},
 	}

@@ -18,6 +18,7 @@ import (
 var allowed = map[string][]string{
 	"internal/par":         {},
 	"internal/sharedtest":  {},
+	"internal/human":       {},
 	"internal/arch":        {},
 	"kernels":              {},
 	"tokenizer":            {},
@@ -38,8 +39,8 @@ var allowed = map[string][]string{
 	"eval":                 {"tensor", "kernels", "tokenizer", "codec", "model", "checkpoint", "internal/par"},
 	"internal/synth":       {"tensor", "internal/synth/llama"},
 	"internal/synth/llama": {"tensor", "formats", "internal/par"},
-	"internal/demo":        {"tensor", "kernels", "tokenizer", "formats", "codec", "calib", "approx", "quantizers", "model", "formats/interop", "checkpoint", "plan", "compress", "eval", "internal/par"},
-	"cmd/pith":             {"tensor", "kernels", "tokenizer", "formats", "codec", "calib", "approx", "quantizers", "model", "formats/interop", "checkpoint", "plan", "compress", "eval", "internal/par", "internal/demo"},
+	"internal/demo":        {"tensor", "kernels", "tokenizer", "formats", "codec", "calib", "approx", "quantizers", "model", "formats/interop", "checkpoint", "plan", "compress", "eval", "internal/par", "internal/human"},
+	"cmd/pith":             {"tensor", "kernels", "tokenizer", "formats", "codec", "calib", "approx", "quantizers", "model", "formats/interop", "checkpoint", "plan", "compress", "eval", "internal/par", "internal/human", "internal/demo"},
 }
 
 const maxLines = 500

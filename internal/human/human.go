@@ -1,7 +1,7 @@
-package main
+// Package human writes numbers, sizes, times and tables for people, and reads the sizes they write.
+package human
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"math"
@@ -11,25 +11,20 @@ import (
 	"unicode/utf8"
 )
 
-// printJSON writes v as one indented JSON document.
-func printJSON(w io.Writer, v any) error {
-	e := json.NewEncoder(w)
-	e.SetEscapeHTML(false)
-	e.SetIndent("", "  ")
-	return e.Encode(v)
-}
-
-// table prints rows in aligned columns. A column whose header starts with '>' is aligned to the right.
-type table struct {
+// Table prints rows in aligned columns. A column whose header starts with '>' is aligned to the right.
+type Table struct {
 	header []string
 	rows   [][]string
 }
 
-func newTable(header ...string) *table { return &table{header: header} }
+// NewTable returns a table without rows.
+func NewTable(header ...string) *Table { return &Table{header: header} }
 
-func (t *table) add(cells ...string) { t.rows = append(t.rows, cells) }
+// Add appends a row, one cell per column.
+func (t *Table) Add(cells ...string) { t.rows = append(t.rows, cells) }
 
-func (t *table) print(w io.Writer) error {
+// Print writes the table.
+func (t *Table) Print(w io.Writer) error {
 	right := make([]bool, len(t.header))
 	head := make([]string, len(t.header))
 	for i, h := range t.header {
@@ -62,8 +57,8 @@ func (t *table) print(w io.Writer) error {
 	return err
 }
 
-// count writes n with its thousands separated.
-func count[T int | int64](n T) string {
+// Count writes n with its thousands separated.
+func Count[T int | int64](n T) string {
 	s := strconv.FormatInt(int64(n), 10)
 	for i := len(s) - 3; i > 0 && s[i-1] != '-'; i -= 3 {
 		s = s[:i] + "," + s[i:]
@@ -71,8 +66,8 @@ func count[T int | int64](n T) string {
 	return s
 }
 
-// size writes bytes for people: "13.0 MiB".
-func size(bytes int64) string {
+// Size writes bytes for people: "13.0 MiB".
+func Size(bytes int64) string {
 	const units = "KMGTPE"
 	if bytes < 1024 {
 		return fmt.Sprintf("%d B", bytes)
@@ -85,16 +80,16 @@ func size(bytes int64) string {
 	return fmt.Sprintf("%.1f %ciB", v, units[u])
 }
 
-// exactSize writes bytes both ways: "13,644,312 B (13.0 MiB)".
-func exactSize(bytes int64) string {
+// ExactSize writes bytes both ways: "13,644,312 B (13.0 MiB)".
+func ExactSize(bytes int64) string {
 	if bytes < 1024 {
-		return size(bytes)
+		return Size(bytes)
 	}
-	return fmt.Sprintf("%s B (%s)", count(bytes), size(bytes))
+	return fmt.Sprintf("%s B (%s)", Count(bytes), Size(bytes))
 }
 
-// short writes a duration for people: "0.4s", "12s", "3m05s", "2h10m".
-func short(d time.Duration) string {
+// Duration writes a duration for people: "0.4s", "12s", "3m05s", "2h10m".
+func Duration(d time.Duration) string {
 	switch {
 	case d < 10*time.Second:
 		return fmt.Sprintf("%.1fs", d.Seconds())
@@ -106,8 +101,8 @@ func short(d time.Duration) string {
 	return fmt.Sprintf("%dh%02dm", int(d.Hours()), int(d.Minutes())%60)
 }
 
-// parseSize reads "512MiB", "2GB", "1.5g" or a number of bytes. Letters without i count in 1024s too, as memory is counted; KB, MB, GB, TB in 1000s.
-func parseSize(s string) (int64, error) {
+// ParseSize reads "512MiB", "2GB", "1.5g" or a number of bytes. Letters without i count in 1024s too, as memory is counted; KB, MB, GB, TB in 1000s.
+func ParseSize(s string) (int64, error) {
 	bad := func() (int64, error) {
 		return 0, fmt.Errorf("size %q: write a number and a unit, as in 512MiB, 2GB or 1000000", s)
 	}
