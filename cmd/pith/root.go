@@ -89,6 +89,7 @@ Exit codes: 0 done; 1 the answer is no (verify found damage); 2 bad usage or inp
 	}
 	root.AddCommand(
 		inspectCommand(s),
+		planCommand(s),
 		evalCommand(s),
 		runCommand(s),
 		benchCommand(s),

@@ -1,0 +1,164 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"runtime"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"pith/checkpoint"
+	"pith/internal/human"
+	"pith/plan"
+)
+
+// planFlags are the flags that decide what is done with a checkpoint; plan and compress share them.
+type planFlags struct {
+	recipe, codec, planFile string
+	search                  bool
+	format                  string
+	workers                 int
+	memory                  string
+}
+
+func (f *planFlags) add(c *cobra.Command) {
+	p := c.Flags()
+	p.StringVar(&f.recipe, "recipe", "", "YAML file that says which weights get which codec")
+	p.StringVar(&f.codec, "codec", "", "one codec for every matrix: int{2,3,4,5,6,8}-g{32,64,128,row}[-asym], q8_0, q6_k, q5_k, q4_k, q4_0, …")
+	p.BoolVar(&f.search, "search", false, "with --codec: search the scales of least squared error")
+	p.StringVar(&f.planFile, "plan", "", "carry out a plan saved by pith plan --save")
+	p.StringVar(&f.format, "format", "pith", "pith (a directory of safetensors) or gguf (one file for llama.cpp)")
+	p.StringVar(&f.memory, "memory", "", "bound of the memory used, as in 512MiB or 2GB (default: no bound)")
+	workersFlag(c, &f.workers)
+	c.MarkFlagsOneRequired("recipe", "codec", "plan")
+	c.MarkFlagsMutuallyExclusive("recipe", "codec", "plan")
+}
+
+// resolve opens the checkpoint and makes the plan that the flags ask for.
+func (f *planFlags) resolve(path string) (*checkpoint.Checkpoint, *plan.Plan, error) {
+	if f.format != "pith" && f.format != "gguf" {
+		return nil, nil, fmt.Errorf("--format %q: choose pith or gguf", f.format)
+	}
+	if f.search && f.codec == "" {
+		return nil, nil, errors.New("--search goes with --codec; in a recipe it is a field of a rule")
+	}
+	var r plan.Recipe
+	var err error
+	switch {
+	case f.codec != "":
+		r, err = plan.FromCodec(f.codec, f.search)
+	case f.recipe != "":
+		r, err = plan.ReadRecipe(f.recipe)
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	c, err := checkpoint.Open(path)
+	if err != nil {
+		return nil, nil, err
+	}
+	var p *plan.Plan
+	if f.planFile != "" {
+		p, err = plan.Load(f.planFile)
+	} else {
+		p, err = plan.Resolve(c, r)
+	}
+	if err != nil {
+		c.Close()
+		return nil, nil, err
+	}
+	return c, p, nil
+}
+
+// memoryBytes returns --memory in bytes, 0 if it was not given.
+func (f *planFlags) memoryBytes() (int64, error) {
+	if f.memory == "" {
+		return 0, nil
+	}
+	n, err := human.ParseSize(f.memory)
+	if err != nil {
+		return 0, fmt.Errorf("--memory: %w", err)
+	}
+	if n == 0 {
+		return 0, errors.New("--memory: 0 bytes are not enough; leave the flag out for no bound")
+	}
+	return n, nil
+}
+
+func planCommand(s streams) *cobra.Command {
+	var f planFlags
+	var asJSON bool
+	var save string
+	c := &cobra.Command{
+		Use:   "plan MODEL",
+		Short: "Show what compress would do, with exact bytes, memory and time",
+		Long: `Resolves a recipe (or one codec for every matrix) against a checkpoint: one line per weight with its codec and exact bytes. Only headers
+are read and nothing is written, unless --save keeps the plan for pith compress --plan.`,
+		Example: "  pith plan MODEL --codec int4-g128\n  pith plan MODEL --recipe mixed.yaml --json\n  pith plan MODEL --codec q4_k --save plan.json",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			if _, err := f.memoryBytes(); err != nil {
+				return err
+			}
+			ckpt, p, err := f.resolve(args[0])
+			if err != nil {
+				return err
+			}
+			defer ckpt.Close()
+			if save != "" {
+				if err := p.Save(save); err != nil {
+					return err
+				}
+			}
+			if asJSON {
+				return printJSON(s.out, plannedJSON{p, p.Hash(), p.Memory(f.workers), p.MinMemory(), p.Time(f.workers, 0).Seconds()})
+			}
+			return printPlan(s.out, p, f.workers)
+		},
+	}
+	f.add(c)
+	c.Flags().StringVar(&save, "save", "", "write the plan to this file")
+	jsonFlag(c, &asJSON)
+	return c
+}
+
+// plannedJSON is a plan with its estimates.
+type plannedJSON struct {
+	*plan.Plan
+	SHA256    string  `json:"plan_sha256"`
+	Memory    int64   `json:"memory_bytes"`     // estimate of the peak, with all workers
+	MinMemory int64   `json:"min_memory_bytes"` // what --memory can go down to
+	Seconds   float64 `json:"seconds"`          // estimate
+}
+
+// printPlan writes a plan for people.
+func printPlan(w io.Writer, p *plan.Plan, workers int) error {
+	t := human.NewTable("weight", "role", ">shape", "stored as", "becomes", ">bytes", "note")
+	for _, l := range p.Lines() {
+		t.Add(l.Weight, l.Role, shapeString(l.Shape), l.Source, l.Codec, human.Count(l.Bytes), l.Note)
+	}
+	if err := t.Print(w); err != nil {
+		return err
+	}
+	fmt.Fprintln(w)
+	for _, n := range p.Notes {
+		fmt.Fprintf(w, "note        %s\n", n)
+	}
+	source := 8 * float64(p.Totals.SourceBytes) / float64(max(1, p.Totals.Weights))
+	fmt.Fprintf(w, "weights     %s in %d blocks\n", human.Count(p.Totals.Weights), len(p.Blocks))
+	fmt.Fprintf(w, "now         %s, %.3f bits per weight\n", human.ExactSize(p.Totals.SourceBytes), source)
+	fmt.Fprintf(w, "compressed  %s, %.3f bits per weight, %.1f %% of now\n", human.ExactSize(p.Totals.Bytes), p.Totals.BitsPerWeight,
+		100*float64(p.Totals.Bytes)/float64(max(1, p.Totals.SourceBytes)))
+	fmt.Fprintf(w, "memory      about %s with %d workers, at least %s\n", human.Size(p.Memory(workers)), workers, human.Size(p.MinMemory()))
+	_, err := fmt.Fprintf(w, "time        about %s on %s\n", human.Duration(p.Time(workers, 0).Round(100*time.Millisecond)), cpus(workers))
+	return err
+}
+
+func cpus(n int) string {
+	if n = min(n, runtime.NumCPU()); n == 1 {
+		return "1 core"
+	}
+	return fmt.Sprintf("%d cores", n)
+}
