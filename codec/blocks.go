@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"strings"
+	"sync"
 
 	"pith/kernels"
 	"pith/tensor"
@@ -60,30 +61,46 @@ type rounding struct {
 
 func (f *blockFormat) name() string { return strings.ToLower(f.dt.String()) }
 
-// code applies a rule other than keep.
-func (f *blockFormat) code(p rounding, v float32) uint8 {
-	var q int
+// codes applies a rule other than keep to x. Clamping comes before rounding, which gives the same codes and keeps integers in range.
+func (f *blockFormat) codes(dst []uint8, p rounding, x []float32) {
+	dst = dst[:len(x)]
+	low, high := float32(f.lowest-f.bias), float32(f.levels-1-f.bias)
 	switch p.kind {
 	case byDivision:
-		q = nearestInt(clampFloat((v+p.a)/p.b)) + f.bias
+		for i, v := range x {
+			dst[i] = uint8(nearestInt(clampFloat((v+p.a)/p.b, low, high)) + f.bias)
+		}
 	case truncated:
-		q = int(clampFloat(float32((v-p.a)*p.b) + p.half))
+		high += float32(f.bias)
+		for i, v := range x {
+			dst[i] = uint8(int32(clampFloat(float32((v-p.a)*p.b)+p.half, 0, high)))
+		}
 	case halfAway:
-		q = roundHalfAway(clampFloat(float32(v*p.b))) + f.bias
+		for i, v := range x {
+			dst[i] = uint8(roundHalfAway(clampFloat(float32(v*p.b), low, high)) + int32(f.bias))
+		}
 	}
-	return uint8(min(max(q, f.lowest), f.levels-1))
 }
 
-// clampFloat keeps v where float32 holds integers exactly; weights within the block's range never get there.
-func clampFloat(v float32) float32 {
-	if v > 1<<20 {
-		return 1 << 20
+// clampFloat returns v moved into low … high; a NaN becomes low.
+func clampFloat(v, low, high float32) float32 {
+	if v > high {
+		return high
 	}
-	if v < -1<<20 {
-		return -1 << 20
+	if v >= low {
+		return v
 	}
-	return v
+	return low
 }
+
+// blockScratch is what decoding or rounding one block at a time needs.
+type blockScratch struct {
+	codes [maxBlock]uint8
+	a     [maxSubBlocks]affine
+}
+
+// blockScratches recycles them; what is in them never matters.
+var blockScratches = sync.Pool{New: func() any { return new(blockScratch) }}
 
 // blockCodec is a blockFormat as a Codec. Columns must be whole blocks.
 type blockCodec struct{ *blockFormat }
@@ -168,21 +185,29 @@ func (t *blockTerm) readRow(dst []float32, r int) {
 	n, size := t.f.dt.Block()
 	rowBytes := t.cols / n * size
 	row := t.data[r*rowBytes : (r+1)*rowBytes]
+	b := blockScratches.Get().(*blockScratch)
+	defer blockScratches.Put(b)
 	for c := 0; c < t.cols; c += n {
-		t.f.decode(dst[c:c+n], row[c/n*size:][:size])
+		t.f.decode(dst[c:c+n], row[:size], b)
+		row = row[size:]
 	}
 }
 
-func (f *blockFormat) decode(dst []float32, block []byte) {
-	var codes [maxBlock]uint8
-	var a [maxSubBlocks]affine
-	f.affines(block, &a)
-	f.unpack(&codes, block)
+func (f *blockFormat) decode(dst []float32, block []byte, b *blockScratch) {
+	f.affines(block, &b.a)
+	f.unpack(&b.codes, block)
+	bias := int32(f.bias)
 	for s := range len(dst) / f.sub {
-		scale, offset := a[s].scale, a[s].offset
-		out := dst[s*f.sub : (s+1)*f.sub]
-		for i, q := range codes[s*f.sub : (s+1)*f.sub] {
-			out[i] = float32(scale*float32(int(q)-f.bias)) + offset
+		scale, offset := b.a[s].scale, b.a[s].offset
+		out, codes := dst[s*f.sub:(s+1)*f.sub], b.codes[s*f.sub:(s+1)*f.sub]
+		if offset == 0 {
+			for i, q := range codes {
+				out[i] = scale * float32(int32(q)-bias)
+			}
+			continue
+		}
+		for i, q := range codes {
+			out[i] = float32(scale*float32(int32(q)-bias)) + offset
 		}
 	}
 }
@@ -268,11 +293,15 @@ func (f *blockFormat) nearestRules(block []byte, subs int) (rule [maxSubBlocks]r
 func (f *blockFormat) blockLoss(block []byte, x, weights []float32, rule *[maxSubBlocks]rounding) (sum float64) {
 	var a [maxSubBlocks]affine
 	f.affines(block, &a)
+	var codes [maxBlock]uint8
 	for s := range len(x) / f.sub {
+		if rule[s].kind != keep {
+			f.codes(codes[s*f.sub:], rule[s], x[s*f.sub:(s+1)*f.sub])
+		}
 		for i := s * f.sub; i < (s+1)*f.sub; i++ {
 			v := a[s].offset
 			if rule[s].kind != keep {
-				v += float32(a[s].scale * float32(int(f.code(rule[s], x[i]))-f.bias))
+				v += float32(a[s].scale * float32(int(codes[i])-f.bias))
 			}
 			d := float64(x[i] - v)
 			d *= d
@@ -322,7 +351,7 @@ func (g *blockGrid) Round(w tensor.Mat, c int) {
 		p := g.rules[(r*t.cols+c)/f.sub]
 		v := &w.Data[r*w.Stride+c]
 		if p.kind != keep {
-			g.codes[r*t.cols+c] = f.code(p, *v)
+			f.codes(g.codes[r*t.cols+c:][:1], p, w.Data[r*w.Stride+c:][:1])
 		}
 		var a [maxSubBlocks]affine
 		f.affines(t.data[(r*t.cols+c)/n*size:][:size], &a)
@@ -347,7 +376,8 @@ func (g *blockGrid) eachBlock(visit func(r, col int, block []byte)) {
 func (g *blockGrid) RoundAll(w tensor.Mat) {
 	t, f := g.term, g.term.f
 	g.codes = nil
-	var codes [maxBlock]uint8
+	b := blockScratches.Get().(*blockScratch)
+	defer blockScratches.Put(b)
 	n, _ := f.dt.Block()
 	g.eachBlock(func(r, col int, block []byte) {
 		rules := g.rules[(r*t.cols+col)/f.sub:][:n/f.sub]
@@ -357,16 +387,14 @@ func (g *blockGrid) RoundAll(w tensor.Mat) {
 			kept = kept || p.kind == keep
 		}
 		if kept {
-			f.unpack(&codes, block)
+			f.unpack(&b.codes, block)
 		}
 		for s, p := range rules {
 			if p.kind != keep {
-				for i := s * f.sub; i < (s+1)*f.sub; i++ {
-					codes[i] = f.code(p, x[i])
-				}
+				f.codes(b.codes[s*f.sub:], p, x[s*f.sub:(s+1)*f.sub])
 			}
 		}
-		f.pack(block, &codes)
+		f.pack(block, &b.codes)
 	})
 }
 

@@ -158,14 +158,9 @@ func nearestInt(v float32) int {
 	return int(math.Float32bits(v+roundMagic)&0x7fffff) - 0x400000
 }
 
-// roundHalfAway rounds v to the nearest integer, ties away from zero.
-func roundHalfAway(v float32) int {
-	n := int(v)
-	switch d := v - float32(n); { // exact
-	case d >= 0.5:
-		n++
-	case d <= -0.5:
-		n--
-	}
-	return n
+// roundHalfAway rounds v, |v| < 2²², to the nearest integer, ties away from zero: adding just under a half, with v's sign, rounds
+// to the next integer exactly where v is at or beyond the middle.
+func roundHalfAway(v float32) int32 {
+	const justUnderHalf = 0x3effffff
+	return int32(v + math.Float32frombits(math.Float32bits(v)&(1<<31)|justUnderHalf))
 }

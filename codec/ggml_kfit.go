@@ -52,14 +52,15 @@ func (p rangeSearch) fit(x, weights []float32, codes []uint8) (scale, minusMin f
 	floor := lo // the search's own min; lo becomes the best one's
 	for is := 0; is <= p.nstep; is++ {
 		iscale = (p.rmin + float32(p.rdelta*float32(is)) + nmax) / (hi - floor)
-		p.codes(trial, x, iscale, floor)
 		var sumL, sumL2, sumXL float32
-		for i, q := range trial {
-			l := float32(q)
+		for i, v := range x {
+			q := min(max(nearestInt(float32(iscale*(v-floor))), 0), p.nmax)
+			trial[i] = uint8(q)
+			l := float32(int32(q))
 			wl := float32(weights[i] * l)
 			sumL += wl
 			sumL2 += float32(wl * l)
-			sumXL += float32(wl * x[i])
+			sumXL += float32(wl * v)
 		}
 		det := float32(sumW*sumL2) - float32(sumL*sumL)
 		if !(det > 0) {
@@ -86,14 +87,16 @@ func (p rangeSearch) codes(dst []uint8, x []float32, iscale, lo float32) {
 }
 
 func (p rangeSearch) loss(codes []uint8, x, weights []float32, scale, lo float32) (sum float32) {
-	for i, q := range codes {
-		d := float32(scale*float32(q)) + lo - x[i]
-		if p.mad {
-			d = abs(d)
-		} else {
-			d = float32(d * d)
+	weights, codes = weights[:len(x)], codes[:len(x)]
+	if p.mad {
+		for i, v := range x {
+			sum += float32(weights[i] * abs(float32(scale*float32(int32(codes[i])))+lo-v))
 		}
-		sum += float32(weights[i] * d)
+		return sum
+	}
+	for i, v := range x {
+		d := float32(scale*float32(int32(codes[i]))) + lo - v
+		sum += float32(weights[i] * float32(d*d))
 	}
 	return sum
 }

@@ -14,7 +14,7 @@ type grid struct{ low, high int }
 
 // level returns the integer nearest to v.
 func (g grid) level(v float32) float32 {
-	return float32(min(max(nearestInt(clampFloat(v)), g.low), g.high))
+	return float32(nearestInt(clampFloat(v, float32(g.low), float32(g.high))))
 }
 
 // loss returns Σ weights·(x - scale·u - offset)² for the nearest u.
@@ -203,7 +203,7 @@ func bestMultiples(scales []float32, levels int) (best float32, q [maxSubBlocks]
 		var trial [maxSubBlocks]uint8
 		var loss float64
 		for i, s := range scales {
-			trial[i] = uint8(min(nearestInt(clampFloat(s/d)), levels))
+			trial[i] = uint8(nearestInt(clampFloat(s/d, 0, float32(levels))))
 			e := float64(s - d*float32(trial[i]))
 			loss += e * e
 		}
@@ -246,7 +246,7 @@ func searchSignedK(store func(block []byte, d float32, scales *[maxSubBlocks]int
 		}
 		var ls [maxSubBlocks]int
 		for s, v := range scales {
-			ls[s] = min(max(nearestInt(clampFloat(v/d)), -n), n-1)
+			ls[s] = nearestInt(clampFloat(v/d, float32(-n), float32(n-1)))
 		}
 		neighbours := func() (xu, uu float64) {
 			for s := range subs {
