@@ -11,11 +11,7 @@ import (
 func checkFinite(w tensor.Mat) error {
 	for r := range w.Rows {
 		row := w.Row(r)
-		var sum float32 // of v-v: zero unless some v is an infinity or NaN
-		for _, v := range row {
-			sum += v - v
-		}
-		if sum == 0 {
+		if _, _, finite := extremes(row); finite {
 			continue
 		}
 		for c, v := range row {

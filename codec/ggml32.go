@@ -88,11 +88,12 @@ func pack5At(at int) func([]byte, *[maxBlock]uint8) {
 func fitSigned(levels int) func([]byte, []float32, *[maxSubBlocks]rounding, *[maxBlock]uint8) {
 	half := float32(levels / 2)
 	return func(block []byte, x []float32, rules *[maxSubBlocks]rounding, codes *[maxBlock]uint8) {
-		var peak, extreme float32
-		for _, v := range x {
-			if a := abs(v); peak < a {
-				peak, extreme = a, v
-			}
+		pos, neg, _ := extremes(x)
+		extreme := pos
+		if neg > pos {
+			extreme = -neg
+		} else if neg == pos { // the first of the two decides
+			extreme = signedExtreme(x)
 		}
 		d := extreme / -half
 		putF16(block, 0, d)
@@ -123,11 +124,8 @@ func fitRange(levels int) func([]byte, []float32, *[maxSubBlocks]rounding, *[max
 
 // fitQ8 is q8_0's rule: d = max|w|/127, code = w/d rounded half away from zero, of the unrounded d.
 func fitQ8(block []byte, x []float32, rules *[maxSubBlocks]rounding, codes *[maxBlock]uint8) {
-	var peak float32
-	for _, v := range x {
-		peak = max(peak, abs(v))
-	}
-	d := peak / 127
+	pos, neg, _ := extremes(x)
+	d := max(pos, neg) / 127
 	putF16(block, 0, d)
 	rules[0] = rounding{kind: halfAway, b: inverse(d)}
 	keepIfInfinite(rules, codes, 128)
