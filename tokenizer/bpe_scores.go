@@ -6,7 +6,6 @@ import "unicode/utf8"
 // piece, the one whose piece has the highest score (the leftmost among equals) is joined, until there is none.
 type scoreBPE struct {
 	pieces       map[string]int32 // normal, user-defined and unused pieces
-	reserved     map[string]int32 // unknown, control and byte pieces: never joined
 	scores       []float32
 	types        []TokenType
 	userDefined  *trie // nil: none
@@ -19,7 +18,7 @@ type scoreBPE struct {
 }
 
 func newScoreBPE(v *pieceTable, byteFallback bool) *scoreBPE {
-	m := &scoreBPE{pieces: v.pieces, reserved: v.reserved, scores: v.scores, types: v.types, userDefined: v.userDefined,
+	m := &scoreBPE{pieces: v.pieces, scores: v.scores, types: v.types, userDefined: v.userDefined,
 		byteIDs: v.byteIDs, byteFallback: byteFallback, unk: v.unk}
 	_, m.cut = m.pieces[spaceMark]
 	for p, id := range m.pieces {
@@ -29,6 +28,7 @@ func newScoreBPE(v *pieceTable, byteFallback bool) *scoreBPE {
 			m.cut = false
 		}
 	}
+	m.cut = m.cut && !m.hasUnused // how an unused piece was made is remembered for the whole text
 	return m
 }
 
@@ -67,7 +67,7 @@ func (m *scoreBPE) encode(dst []int32, word string, s *scratch) []int32 {
 	}
 	out := piecesOut{dst: dst, byteIDs: &m.byteIDs, byteFallback: m.byteFallback, unk: m.unk}
 	for i := int32(0); i >= 0; i = s.symbols[i].next {
-		m.emit(&out, word[s.symbols[i].start:s.symbols[i].end], taken)
+		m.emit(&out, word[s.symbols[i].start:s.symbols[i].end], taken, 0)
 	}
 	return out.dst
 }
@@ -94,25 +94,24 @@ func (m *scoreBPE) offer(word string, s *scratch, left, right int32, taken map[s
 	return taken
 }
 
-// emit appends the ids of one symbol; an unused piece is taken apart the way it was put together.
-func (m *scoreBPE) emit(out *piecesOut, piece string, taken map[string]int32) {
-	id, ok := m.reserved[piece]
-	if !ok {
-		id, ok = m.pieces[piece]
-	}
+// maxTakenApart is how deep unused pieces may lie in each other (as in the reference).
+const maxTakenApart = 100
+
+// emit appends the ids of one symbol; an unused piece is taken apart the way it was last put together.
+func (m *scoreBPE) emit(out *piecesOut, piece string, taken map[string]int32, depth int) {
+	id, ok := m.pieces[piece]
 	if !ok {
 		out.unknown(piece)
 		return
 	}
-	if m.types[id] == Unused {
-		if n, ok := taken[piece]; ok {
-			m.emit(out, piece[:n], taken)
-			m.emit(out, piece[n:], taken)
+	if m.types[id] == Unused && depth <= maxTakenApart {
+		n, ok := taken[piece]
+		if !ok {
+			out.unknown(piece)
 			return
 		}
-	}
-	if id == m.unk {
-		out.unknown(piece)
+		m.emit(out, piece[:n], taken, depth+1)
+		m.emit(out, piece[n:], taken, depth+1)
 		return
 	}
 	out.known(id)

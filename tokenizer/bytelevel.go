@@ -38,3 +38,33 @@ func unspell(piece string, bytes map[rune]byte) string {
 	}
 	return b.String()
 }
+
+// byteSpelling respells a segment, byte by byte, in the byte-level alphabet.
+type byteSpelling struct{ spelling [256]string }
+
+func newByteSpelling() *byteSpelling { return &byteSpelling{byteLevelAlphabet()} }
+
+func (p *byteSpelling) respell(s string) string {
+	var b strings.Builder
+	b.Grow(2 * len(s))
+	for i := 0; i < len(s); i++ {
+		b.WriteString(p.spelling[s[i]])
+	}
+	return b.String()
+}
+
+func (p *byteSpelling) split(dst []segment, s segment) []segment {
+	return append(dst, segment{p.respell(s.text), s.first})
+}
+
+func (p *byteSpelling) normalize(s string) string { return p.respell(s) }
+
+// prefixSpace puts a space in front of a segment that has none (ByteLevel's add_prefix_space).
+type prefixSpace struct{}
+
+func (prefixSpace) split(dst []segment, s segment) []segment {
+	if !strings.HasPrefix(s.text, " ") {
+		s.text = " " + s.text
+	}
+	return append(dst, s)
+}

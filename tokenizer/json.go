@@ -52,11 +52,11 @@ func newFromJSON(data []byte, cfg *config) (*Tokenizer, error) {
 		return nil, fmt.Errorf("normalizer: %w", err)
 	}
 	t.normalizers = norm.list
-	pre := preTokenizerList{byteLevelModel: m.charactersAreBytes()}
+	var pre preTokenizerList
 	if err := pre.parse(file.PreTokenizer, 0); err != nil {
 		return nil, fmt.Errorf("pre_tokenizer: %w", err)
 	}
-	t.pre = pre.list
+	t.setPreTokenizers(pre.list)
 	if t.prefix, t.suffix, err = parsePostProcessor(file.PostProcessor, 0); err != nil {
 		return nil, fmt.Errorf("post_processor: %w", err)
 	}
@@ -78,6 +78,15 @@ func newFromJSON(data []byte, cfg *config) (*Tokenizer, error) {
 	}
 	t.guessSpecials()
 	return t, nil
+}
+
+func (t *Tokenizer) setPreTokenizers(list []preTokenizer) {
+	t.pre = list
+	if n := len(list); n > 0 {
+		if spelling, ok := list[n-1].(*byteSpelling); ok {
+			t.pre, t.spelling = list[:n-1], spelling
+		}
+	}
 }
 
 // addTokens files the added tokens where the text is searched for them.
@@ -262,16 +271,6 @@ func findByteIDs(ids map[string]int32) (out [256]int32) {
 		}
 	}
 	return out
-}
-
-// charactersAreBytes reports whether the vocabulary holds every character of the byte-level alphabet.
-func (m *jsonModel) charactersAreBytes() bool {
-	for _, s := range byteLevelAlphabet() {
-		if _, ok := m.ids[s]; !ok {
-			return false
-		}
-	}
-	return true
 }
 
 // tokenizer lays out the vocabulary and the added tokens by id.

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+	"unicode/utf8"
 )
 
 // preTokenizer cuts a segment into smaller ones; merges never cross the cuts.
@@ -13,28 +14,35 @@ type preTokenizer interface {
 
 // preTokenizerList is a pre-tokenizer of a tokenizer.json, Sequences flattened.
 type preTokenizerList struct {
-	list           []preTokenizer
-	names          []string
-	byteLevelModel bool
+	list        []preTokenizer
+	names       []string // what each does, for telling GGUF
+	prefixSpace bool     // some ByteLevel adds a space in front
+}
+
+// rawPreTokenizer has the fields of every kind of pre-tokenizer.
+type rawPreTokenizer struct {
+	Type             string
+	PreTokenizers    []json.RawMessage `json:"pretokenizers"`
+	Replacement      string
+	PrependScheme    *string `json:"prepend_scheme"`
+	AddPrefixSpace   *bool   `json:"add_prefix_space"`
+	Split            *bool
+	UseRegex         *bool `json:"use_regex"`
+	Pattern          pattern
+	Behavior         string
+	Invert           bool
+	IndividualDigits bool `json:"individual_digits"`
 }
 
 func (l *preTokenizerList) parse(b json.RawMessage, depth int) error {
 	if len(b) == 0 || string(b) == "null" {
 		return nil
 	}
-	var raw struct {
-		Type           string
-		PreTokenizers  []json.RawMessage `json:"pretokenizers"`
-		Replacement    string
-		PrependScheme  *string `json:"prepend_scheme"`
-		AddPrefixSpace *bool   `json:"add_prefix_space"`
-		Split          *bool
-	}
+	var raw rawPreTokenizer
 	if err := json.Unmarshal(b, &raw); err != nil {
 		return err
 	}
-	switch raw.Type {
-	case "Sequence":
+	if raw.Type == "Sequence" {
 		if depth > maxNesting {
 			return fmt.Errorf("more than %d Sequences within each other", maxNesting)
 		}
@@ -44,15 +52,94 @@ func (l *preTokenizerList) parse(b json.RawMessage, depth int) error {
 			}
 		}
 		return nil
+	}
+	return l.parseOne(&raw)
+}
+
+func (l *preTokenizerList) parseOne(raw *rawPreTokenizer) error {
+	switch raw.Type {
 	case "Metaspace":
 		m, err := newMetaspace(raw.Replacement, raw.PrependScheme, raw.AddPrefixSpace, raw.Split)
 		if err != nil {
 			return err
 		}
 		l.add("Metaspace", m)
+	case "ByteLevel":
+		if raw.AddPrefixSpace == nil || *raw.AddPrefixSpace {
+			l.prefixSpace = true
+			l.add("PrefixSpace", prefixSpace{})
+		}
+		if raw.UseRegex == nil || *raw.UseRegex {
+			s, err := newSplitter(searchWith(matchGPT2), "Isolated", false)
+			l.add(patternGPT2, s)
+			if err != nil {
+				return err
+			}
+		}
+		l.add("ByteLevel", newByteSpelling())
+	case "Split":
+		return l.parseSplit(raw)
+	case "Digits":
+		behavior := "Contiguous"
+		if raw.IndividualDigits {
+			behavior = "Isolated"
+		}
+		s, err := newSplitter(searchRune(func(r rune) bool { return classOf(r)&number != 0 }), behavior, false)
+		if err != nil {
+			return err
+		}
+		if raw.IndividualDigits {
+			l.add(patternDigit, s)
+		} else {
+			l.add(`\p{N}+`, s)
+		}
+	case "Punctuation":
+		behavior := raw.Behavior
+		if behavior == "" {
+			behavior = "Isolated"
+		}
+		s, err := newSplitter(searchRune(isPunctuation), behavior, false)
+		if err != nil {
+			return err
+		}
+		l.add("Punctuation "+behavior, s)
+	case "WhitespaceSplit":
+		s, err := newSplitter(searchRune(func(r rune) bool { return classOf(r)&space != 0 }), "Removed", false)
+		if err != nil {
+			return err
+		}
+		l.add("WhitespaceSplit", s)
 	default:
 		return fmt.Errorf("type %q is not supported", raw.Type)
 	}
+	return nil
+}
+
+func (l *preTokenizerList) parseSplit(raw *rawPreTokenizer) error {
+	var find func(s string, from int) (int, int)
+	name := raw.Pattern.describe()
+	switch {
+	case raw.Pattern.Regex != nil:
+		m := matcherFor(*raw.Pattern.Regex)
+		if m == nil {
+			return fmt.Errorf("Split: the pattern %s is not among those that are known to be exact", name)
+		}
+		find, name = searchWith(m), *raw.Pattern.Regex
+	case raw.Pattern.String != nil && *raw.Pattern.String != "":
+		find = searchString(*raw.Pattern.String)
+	default:
+		return fmt.Errorf("Split: there is no pattern")
+	}
+	// Without gaps between the matches, "remove what does not match" is "isolate what does".
+	behavior, invert := raw.Behavior, raw.Invert
+	s, err := newSplitter(find, behavior, invert)
+	if err != nil {
+		return fmt.Errorf("Split: %w", err)
+	}
+	if behavior != "Isolated" && !(behavior == "Removed" && invert) {
+		name = fmt.Sprintf("%s %s invert=%v", name, behavior, invert)
+	}
+	l.add(name, s)
 	return nil
 }
 
@@ -94,13 +181,10 @@ func (m *metaspace) split(dst []segment, s segment) []segment {
 		return append(dst, segment{text, s.first})
 	}
 	for start := 0; start < len(text); {
+		_, n := utf8.DecodeRuneInString(text[start:])
 		end := len(text)
-		if next := strings.Index(text[start+len(m.mark):], m.mark); strings.HasPrefix(text[start:], m.mark) {
-			if next >= 0 {
-				end = start + len(m.mark) + next
-			}
-		} else {
-			end = start + strings.Index(text[start:]+m.mark, m.mark)
+		if next := strings.Index(text[start+n:], m.mark); next >= 0 {
+			end = start + n + next
 		}
 		dst = append(dst, segment{text[start:end], s.first && start == 0})
 		start = end

@@ -216,6 +216,17 @@ func newSentencePiece(m *spModel, cfg *config) (*Tokenizer, error) {
 		return nil, fmt.Errorf("model type %d is not supported: only 1 (Unigram) and 2 (BPE) are", m.modelType)
 	}
 	m.addTokens(cfg)
+	t, err := m.build()
+	if err != nil {
+		return nil, err
+	}
+	t.bos, t.eos, t.pad = m.idInRange(m.bosID), m.idInRange(m.eosID), m.idInRange(m.padID)
+	addBOS, addEOS := m.modelType == 2, m.modelType == 1
+	return t, t.applyConfig(cfg, &addBOS, &addEOS)
+}
+
+// build makes the tokenizer of the pieces and the normalizer; BOS, EOS and what is added are the caller's.
+func (m *spModel) build() (*Tokenizer, error) {
 	table, err := newPieceTable(m.tokens, m.scores, m.types)
 	if err != nil {
 		return nil, err
@@ -248,11 +259,10 @@ func newSentencePiece(m *spModel, cfg *config) (*Tokenizer, error) {
 	}
 	t.stripSpace = m.norm.dummyPrefix
 	t.unk = table.unk
-	t.bos, t.eos, t.pad = m.idInRange(m.bosID), m.idInRange(m.eosID), m.idInRange(m.padID)
 	t.setSpaceMarkSurfaces()
-	t.export = exportInfo{scores: table.scores, norm: &m.norm, unigram: m.modelType == 1}
-	addBOS, addEOS := m.modelType == 2, m.modelType == 1
-	return t, t.applyConfig(cfg, &addBOS, &addEOS)
+	t.export = exportInfo{scores: table.scores, norm: &m.norm, unigram: m.modelType == 1,
+		hidesBytes: !m.byteFallback && table.byteIDs[0] >= 0}
+	return t, nil
 }
 
 func (m *spModel) idInRange(id int32) int32 {

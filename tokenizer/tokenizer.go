@@ -48,6 +48,7 @@ type Tokenizer struct {
 	normalizedAdded addedTokens // matched in normalized text
 	normalizers     []normalizer
 	pre             []preTokenizer
+	spelling        *byteSpelling // the last pre-tokenizer, if it is ByteLevel's respelling: done once per distinct word
 	model           model
 
 	prefix, suffix []int32 // what AddSpecial puts around a text
@@ -218,7 +219,7 @@ func wordEnd(s string) int {
 
 func (e *encoder) cached(w string) {
 	if len(w) > maxCachedWord {
-		e.dst = e.t.model.encode(e.dst, w, &e.scratch)
+		e.model(w)
 		return
 	}
 	if at, ok := e.cache[w]; ok {
@@ -226,11 +227,18 @@ func (e *encoder) cached(w string) {
 		return
 	}
 	start := len(e.dst)
-	e.dst = e.t.model.encode(e.dst, w, &e.scratch)
+	e.model(w)
 	if len(e.cache) < maxCachedWords {
 		if e.cache == nil {
 			e.cache = make(map[string]span)
 		}
 		e.cache[w] = span{int32(start), int32(len(e.dst))}
 	}
+}
+
+func (e *encoder) model(w string) {
+	if e.t.spelling != nil {
+		w = e.t.spelling.respell(w)
+	}
+	e.dst = e.t.model.encode(e.dst, w, &e.scratch)
 }

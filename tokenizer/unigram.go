@@ -16,21 +16,20 @@ type viterbiNode struct {
 }
 
 // spUnigram is SentencePiece's Unigram model (Kudo 2018): the segmentation with the largest sum of scores.
-// Sums are float32, as in the reference, since ties and near-ties are decided by them.
+// Sums are float32, as in the reference (sentencepiece 0.2.3), since ties and near-ties are decided by them.
 type spUnigram struct {
 	*pieceTable
-	trie               *trie
-	minScore, maxScore float32
-	byteFallback       bool
+	trie         *trie
+	minScore     float32
+	byteFallback bool
 }
 
 func newSPUnigram(v *pieceTable, byteFallback bool) *spUnigram {
-	m := &spUnigram{pieceTable: v, trie: newTrie(), byteFallback: byteFallback,
-		minScore: math.MaxFloat32, maxScore: -math.MaxFloat32}
+	m := &spUnigram{pieceTable: v, trie: newTrie(), byteFallback: byteFallback, minScore: math.MaxFloat32}
 	for id, piece := range v.tokens {
 		switch v.types[id] {
 		case Normal:
-			m.minScore, m.maxScore = min(m.minScore, v.scores[id]), max(m.maxScore, v.scores[id])
+			m.minScore = min(m.minScore, v.scores[id])
 			m.trie.insert(piece, int32(id))
 		case UserDefined:
 			m.trie.insert(piece, int32(id))
@@ -42,8 +41,12 @@ func newSPUnigram(v *pieceTable, byteFallback bool) *spUnigram {
 func (m *spUnigram) encode(dst []int32, word string, s *scratch) []int32 {
 	unknownScore := m.minScore - unknownPenalty
 	best := s.nodes(len(word))
+	frontier := 0 // the last node reached so far
 	for i := 0; i < len(word); {
 		_, size := utf8.DecodeRuneInString(word[i:])
+		if score := float32(best[i].score); score < -resetThreshold || score > resetThreshold {
+			rebase(best[i:frontier+1], score)
+		}
 		here := float32(best[i].score)
 		single := false
 		node := int32(0)
@@ -58,17 +61,19 @@ func (m *spUnigram) encode(dst []int32, word string, s *scratch) []int32 {
 			if id < 0 {
 				continue
 			}
-			score := float64(m.scores[id])
+			frontier = max(frontier, end)
+			score := m.scores[id]
 			if m.types[id] == UserDefined {
-				score = float64(float32(end-i)*m.maxScore) - 0.1
+				score = float32(0.1 * float64(end-i-1)) // above every logarithm of a probability: always chosen
 			}
-			score += float64(here)
-			if t := &best[end]; t.start < 0 || score > t.score {
-				*t = viterbiNode{float64(float32(score)), int32(i), id}
+			score += here
+			if t := &best[end]; t.start < 0 || float64(score) > t.score {
+				*t = viterbiNode{float64(score), int32(i), id}
 			}
 			single = single || end == i+size
 		}
 		if !single {
+			frontier = max(frontier, i+size)
 			score := float64(unknownScore + here)
 			if t := &best[i+size]; t.start < 0 || score > t.score {
 				*t = viterbiNode{score, int32(i), m.unk}
@@ -85,6 +90,18 @@ func (m *spUnigram) encode(dst []int32, word string, s *scratch) []int32 {
 		}
 	}
 	return out.dst
+}
+
+// resetThreshold: sums beyond it begin again from 0, so that long texts keep their precision (sentencepiece 0.2.3).
+const resetThreshold = 100000
+
+// rebase takes offset off the scores of the first node and of every other that was reached.
+func rebase(nodes []viterbiNode, offset float32) {
+	for i := range nodes {
+		if i == 0 || nodes[i].start >= 0 {
+			nodes[i].score = float64(float32(nodes[i].score) - offset)
+		}
+	}
 }
 
 // nodes returns n+1 fresh nodes, the first of them reached.
