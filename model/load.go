@@ -34,6 +34,9 @@ func newLoader(c Config, w Weights) *loader {
 	return l
 }
 
+// CheckShapes returns an error if a tensor that c calls for is missing from w or has another shape. No weight is loaded.
+func CheckShapes(c Config, w Weights) error { return newLoader(c, w).check() }
+
 // check compares the shapes that the checkpoint states with those that follow from the config, before anything is loaded.
 func (l *loader) check() error {
 	for _, s := range l.c.specs(l.root, l.head) {

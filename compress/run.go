@@ -1,0 +1,115 @@
+package compress
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"time"
+
+	"pith/checkpoint"
+	"pith/plan"
+)
+
+// run is one compression under way.
+type run struct {
+	ckpt    *checkpoint.Checkpoint
+	plan    *plan.Plan
+	hash    string
+	dir     *output
+	o       Options
+	report  *reporter
+	tiles   *tilePool
+	shards  []shard // finished, by block
+	done    int     // blocks finished, by this run or earlier ones
+	result  Result
+	squared struct{ err, norm float64 } // over all blocks
+}
+
+func newRun(ckpt *checkpoint.Checkpoint, p *plan.Plan, dir *output, o Options) *run {
+	r := &run{ckpt: ckpt, plan: p, hash: p.Hash(), dir: dir, o: o, tiles: newTilePool(o.Workers), shards: make([]shard, len(p.Blocks))}
+	r.report = newReporter(o.Events, p.Totals.Weights, len(p.Blocks))
+	r.result = Result{Dir: dir.path, Blocks: len(p.Blocks), Weights: p.Totals.Weights}
+	r.report.emit(Event{Kind: Started, Weights: p.Totals.Weights, Bytes: p.Totals.Bytes})
+	return r
+}
+
+// blocks carries out the plan's blocks in order. With overlap, a block is written and verified while the next one is solved.
+func (r *run) blocks(ctx context.Context, overlap bool) error {
+	var pending chan error // result of the write under way
+	wait := func() error {
+		if pending == nil {
+			return nil
+		}
+		err := <-pending
+		pending = nil
+		return err
+	}
+	for i := range r.plan.Blocks {
+		b := &r.plan.Blocks[i]
+		if err := ctx.Err(); err != nil {
+			wait()
+			return err
+		}
+		skipped, err := r.skip(ctx, i, b)
+		if err != nil {
+			wait()
+			return err
+		}
+		if skipped {
+			continue
+		}
+		r.report.enter(b.Name, i)
+		solved, err := r.solve(ctx, b)
+		if werr := wait(); werr != nil {
+			return werr // the earlier block's error comes first, whenever it showed
+		}
+		if err != nil {
+			return err
+		}
+		pending = make(chan error, 1)
+		go func(done chan<- error) { done <- r.write(ctx, i, b, solved) }(pending)
+		if !overlap {
+			if err := wait(); err != nil {
+				return err
+			}
+		}
+	}
+	return wait()
+}
+
+// skip accepts the shard of block i if an earlier run of this plan on these weights finished it and nothing has changed since.
+func (r *run) skip(ctx context.Context, i int, b *plan.Block) (bool, error) {
+	path := r.shardPath(i)
+	if _, err := os.Stat(path); err != nil {
+		return false, nil
+	}
+	s, err := r.readShard(ctx, path, b)
+	if ctx.Err() != nil {
+		return false, ctx.Err()
+	}
+	if err != nil {
+		return false, nil // not of this plan, these weights, or not whole: it is made again
+	}
+	weights := int64(0)
+	for j := range b.Lines {
+		weights += b.Lines[j].Elements()
+	}
+	r.shards[i] = s
+	r.report.skip(weights)
+	r.report.mu.Lock()
+	r.done++
+	r.result.Skipped++
+	r.report.mu.Unlock()
+	r.report.emit(Event{Kind: Skipped, Block: b.Name, Index: i, Weights: weights, Bytes: s.tensorBytes})
+	return true, nil
+}
+
+// finished sends the last event.
+func (r *run) finished() {
+	r.result.Seconds = time.Since(r.report.start).Seconds()
+	r.result.Solved = r.report.solved
+	r.report.emit(Event{Kind: Finished, Weights: r.result.Weights, Bytes: r.result.Bytes, RelError: r.result.RelError})
+}
+
+// blockError names the block and weight that an error is about.
+func blockError(l *plan.Line, err error) error { return fmt.Errorf("%s: %w", l.Weight, err) }

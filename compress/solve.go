@@ -1,0 +1,269 @@
+package compress
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"pith/approx"
+	"pith/checkpoint"
+	"pith/codec"
+	"pith/internal/par"
+	"pith/plan"
+	"pith/tensor"
+)
+
+// solved is one weight of a block, ready to be written.
+type solved struct {
+	line   *plan.Line
+	parts  []codec.Part // short names; Data is nil if raw
+	specs  []checkpoint.TermSpec
+	raw    bool         // kept as it lies in the source: copied when written
+	dtype  tensor.DType // of raw
+	source string       // sha256 of the weight's bytes in the source
+	sums   []string     // sha256 of each part
+	report approx.Report
+
+	rows    *checkpoint.Rows
+	method  approx.Method
+	reports []approx.Report // of each tile
+	mu      sync.Mutex
+}
+
+// job is a piece of work on one weight: the solution of a tile, or the digest of the source.
+type job struct {
+	s      *solved
+	r0, r1 int // a tile, if r1 > r0
+}
+
+// solve reads and solves every weight of a block.
+func (r *run) solve(ctx context.Context, b *plan.Block) ([]*solved, error) {
+	var all []*solved
+	var jobs []job
+	for i := range b.Lines {
+		s := &solved{line: &b.Lines[i]}
+		if err := r.prepare(s); err != nil {
+			return nil, err
+		}
+		all = append(all, s)
+		jobs = append(jobs, s.jobs()...)
+	}
+	errs := make([]error, len(jobs))
+	var failed atomic.Bool
+	par.For(r.o.Workers, len(jobs), func(i int) {
+		if failed.Load() || ctx.Err() != nil {
+			return
+		}
+		if errs[i] = r.do(ctx, jobs[i]); errs[i] != nil {
+			failed.Store(true)
+		}
+	})
+	if err := errors.Join(ctx.Err(), first(errs)); err != nil {
+		return nil, err
+	}
+	return all, r.digestParts(all)
+}
+
+// first returns the first error in the order of the jobs; jobs are handed out in order, so it is the same for any number of workers.
+func first(errs []error) error {
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// prepare opens a weight for reading and checks that it is still what the plan was made for.
+func (r *run) prepare(s *solved) error {
+	l := s.line
+	info, err := r.ckpt.Info(l.Weight)
+	if err != nil {
+		return fmt.Errorf("%w; the plan was made for another checkpoint", err)
+	}
+	rows, cols := info.Rows, info.Cols
+	if l.Transposed && !info.Transposed && !l.Keeps() {
+		rows, cols = cols, rows
+	}
+	if rows != l.Rows || cols != l.Cols {
+		return blockError(l, fmt.Errorf("shape (%d, %d), the plan says (%d, %d); make the plan again", rows, cols, l.Rows, l.Cols))
+	}
+	if s.method, err = l.NewMethod(); err != nil {
+		return err
+	}
+	if s.method == nil {
+		return r.keep(s, info)
+	}
+	if s.rows, err = r.ckpt.Rows(l.Weight); err != nil {
+		return err
+	}
+	if l.Transposed && !info.Transposed {
+		s.rows = s.rows.Transpose()
+	}
+	return nil
+}
+
+// keep prepares a weight that is stored as the source stores it: plain tensors are copied when written, terms are loaded.
+func (r *run) keep(s *solved, info checkpoint.Info) error {
+	l := s.line
+	if r.ckpt.Plain(l.Weight) {
+		s.raw, s.dtype = true, info.DType
+		s.parts = []codec.Part{{DType: info.DType, Shape: info.Shape}}
+		return nil
+	}
+	w, err := r.ckpt.Load(l.Weight)
+	if err != nil {
+		return err
+	}
+	for _, t := range w.Terms {
+		s.addTerm(t.Codec(), t.Parts(), len(w.Terms) == 1)
+	}
+	return nil
+}
+
+// valuesPart is the only part of a dense term: a weight of that one term is stored as a plain tensor, under its own name.
+const valuesPart = "values"
+
+// addTerm appends the parts of a whole term and their description.
+func (s *solved) addTerm(codecName string, parts []codec.Part, only bool) {
+	l := s.line
+	if only && len(parts) == 1 && parts[0].Name == valuesPart && parts[0].DType.Scalar() && !l.Transposed {
+		s.parts = []codec.Part{{DType: parts[0].DType, Shape: l.Shape, Data: parts[0].Data}}
+		return
+	}
+	spec := checkpoint.TermSpec{Codec: codecName, Rows: l.Rows, Cols: l.Cols}
+	if len(s.specs) == 0 && (len(l.Shape) != 2 || l.Transposed) {
+		spec.Shape, spec.Transposed = l.Shape, l.Transposed
+	}
+	for _, p := range parts {
+		spec.Parts = append(spec.Parts, p.Name)
+		s.parts = append(s.parts, p)
+	}
+	s.specs = append(s.specs, spec)
+}
+
+// jobs cuts the work on a weight; the cut depends on its shape only.
+func (s *solved) jobs() []job {
+	list := []job{{s: s}}
+	if s.method == nil {
+		return list
+	}
+	tile := s.line.Rows
+	if s.method.RowWise() {
+		tile = plan.TileRows(s.line.Rows, s.line.Cols)
+	}
+	for r0 := 0; r0 < s.line.Rows; r0 += tile {
+		list = append(list, job{s, r0, min(s.line.Rows, r0+tile)})
+	}
+	s.reports = make([]approx.Report, len(list)-1)
+	return list
+}
+
+func (r *run) do(ctx context.Context, j job) error {
+	if j.r1 == j.r0 {
+		return r.digestSource(ctx, j.s)
+	}
+	return r.solveTile(j)
+}
+
+// solveTile solves rows r0 … r1 of a weight and puts the term's parts into their places.
+func (r *run) solveTile(j job) error {
+	s, l := j.s, j.s.line
+	n := j.r1 - j.r0
+	buf := r.tiles.get(n * l.Cols)
+	defer r.tiles.put(buf)
+	w := tensor.Of(n, l.Cols, buf)
+	if err := s.rows.Read(w, j.r0); err != nil {
+		return err
+	}
+	term, report, err := s.method.Solve(approx.Problem{Name: l.Weight, W: w})
+	if err != nil {
+		if bad := notFinite(w, j.r0); bad != nil {
+			err = bad
+		}
+		return blockError(l, err)
+	}
+	if err := s.place(term, j.r0, n); err != nil {
+		return blockError(l, err)
+	}
+	tile := l.Rows
+	if s.method.RowWise() {
+		tile = plan.TileRows(l.Rows, l.Cols)
+	}
+	s.reports[j.r0/tile] = report
+	r.report.add(int64(n) * int64(l.Cols))
+	return nil
+}
+
+// place copies the parts of a tile's term to rows r0 … r0+n of the whole term's. Every layout stores rows one after another.
+func (s *solved) place(t codec.Term, r0, n int) error {
+	parts, rows := t.Parts(), s.line.Rows
+	s.mu.Lock()
+	if s.parts == nil {
+		whole := make([]codec.Part, len(parts))
+		for i, p := range parts {
+			whole[i] = codec.Part{Name: p.Name, DType: p.DType, Shape: p.Shape, Data: p.Data}
+			if n < rows {
+				if len(p.Shape) == 0 || p.Shape[0] != n || len(p.Data)%n != 0 {
+					s.mu.Unlock()
+					return fmt.Errorf("part %s of %s is not stored row by row, so it cannot be solved in tiles", p.Name, t.Codec())
+				}
+				whole[i].Shape = append([]int{rows}, p.Shape[1:]...)
+				whole[i].Data = make([]byte, len(p.Data)/n*rows)
+			}
+		}
+		s.addTerm(t.Codec(), whole, true)
+	}
+	s.mu.Unlock()
+	if n == rows {
+		return nil
+	}
+	for i, p := range parts {
+		copy(s.parts[i].Data[len(p.Data)/n*r0:], p.Data)
+	}
+	return nil
+}
+
+// notFinite returns an error naming the first weight of w that is not a finite number; row 0 of w is row r0 of the weight.
+func notFinite(w tensor.Mat, r0 int) error {
+	for r := range w.Rows {
+		for c, v := range w.Row(r) {
+			if v-v != 0 {
+				return fmt.Errorf("weight at row %d, column %d is %v; repair the checkpoint, or keep this weight with a rule", r0+r, c, v)
+			}
+		}
+	}
+	return nil
+}
+
+// digestParts hashes the parts of solved weights, and adds up the tiles' errors in their order.
+func (r *run) digestParts(all []*solved) error {
+	type piece struct {
+		s *solved
+		i int
+	}
+	var pieces []piece
+	for _, s := range all {
+		for _, t := range s.reports {
+			s.report.SquaredError += t.SquaredError
+			s.report.SquaredNorm += t.SquaredNorm
+		}
+		s.sums = make([]string, len(s.parts))
+		for i := range s.parts {
+			if s.raw {
+				s.sums[i] = s.source
+				continue
+			}
+			pieces = append(pieces, piece{s, i})
+		}
+	}
+	par.For(r.o.Workers, len(pieces), func(i int) {
+		sum := sha256.Sum256(pieces[i].s.parts[pieces[i].i].Data)
+		pieces[i].s.sums[pieces[i].i] = hex.EncodeToString(sum[:])
+	})
+	return nil
+}
