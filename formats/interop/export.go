@@ -14,6 +14,7 @@ import (
 	"pith/formats"
 	"pith/model"
 	"pith/tensor"
+	"pith/tokenizer"
 )
 
 // GGUFOptions are the choices when writing a GGUF file. The zero value writes every matrix as it is stored.
@@ -21,16 +22,25 @@ type GGUFOptions struct {
 	Name       string       // general.name; "": left out
 	Dense      tensor.DType // F32, F16 or BF16: every matrix that is not in GGML blocks is written as this; Invalid: as it is
 	Dequantize bool         // matrices that GGUF cannot hold (Pith's int codecs, sums of terms) are written as Dense, or F16, instead of refused
+	Mix        string       // preset that general.file_type shall name (one of Mixes); "": the one that fits the tensors' types
 	Warn       func(string) // told what llama.cpp will compute differently from the config, and what was left out; may be nil
 }
 
 // ErrNotInGGUF is wrapped by the error for a weight whose terms GGUF cannot hold.
 var ErrNotInGGUF = errors.New("GGUF has no layout for this")
 
-// exportGGUF writes a model to path, atomically, as llama.cpp reads it. Tensors lie in the order that llama-quantize gives them: by layer,
-// those outside the layers first, then by name. Metadata: general.*, the architecture's, tokenizer.*, and last
-// general.quantization_version and general.file_type. Vectors, norms and position embeddings are F32. The same input gives the same bytes.
-func exportGGUF(path string, c model.Config, vocabulary []formats.KV, w model.Weights, o GGUFOptions) error {
+// ExportGGUF writes a model to path, atomically, as llama.cpp reads it. tok may be nil: llama.cpp then loads the model but cannot tokenize.
+// Tensors lie in the order that llama-quantize gives them: by layer, those outside the layers first, then by name. Metadata: general.*, the
+// architecture's, tokenizer.*, and last general.quantization_version and general.file_type. Vectors, norms and position embeddings are
+// F32. The same input gives the same bytes.
+func ExportGGUF(path string, c model.Config, tok *tokenizer.Tokenizer, w model.Weights, o GGUFOptions) error {
+	if err := exportGGUF(path, c, tok, w, o); err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	return nil
+}
+
+func exportGGUF(path string, c model.Config, tok *tokenizer.Tokenizer, w model.Weights, o GGUFOptions) error {
 	a, err := Find(c.ModelType)
 	if err != nil {
 		return err
@@ -44,8 +54,16 @@ func exportGGUF(path string, c model.Config, vocabulary []formats.KV, w model.We
 	if err != nil {
 		return err
 	}
+	vocabulary, err := vocabKV(tok, c.Vocab, o.Warn)
+	if err != nil {
+		return err
+	}
 	e := exporter{arch: a, config: c, weights: w, options: o, heads: Heads{c.Heads, c.KVHeads, c.HeadDim}}
 	if err := e.prepare(); err != nil {
+		return err
+	}
+	fileType, err := e.fileType()
+	if err != nil {
 		return err
 	}
 	kv := []formats.KV{{Key: "general.architecture", Value: a.GGUF}, {Key: "general.type", Value: "model"}}
@@ -53,7 +71,7 @@ func exportGGUF(path string, c model.Config, vocabulary []formats.KV, w model.We
 		kv = append(kv, formats.KV{Key: "general.name", Value: o.Name})
 	}
 	kv = append(append(kv, parameters...), vocabulary...)
-	kv = append(kv, formats.KV{Key: "general.quantization_version", Value: uint32(2)}, formats.KV{Key: "general.file_type", Value: e.fileType()})
+	kv = append(kv, formats.KV{Key: "general.quantization_version", Value: uint32(2)}, formats.KV{Key: "general.file_type", Value: fileType})
 	return formats.WriteGGUF(path, kv, e.lazy())
 }
 
@@ -194,17 +212,13 @@ func (e *exporter) chooseType(w *codec.Weight, out outgoing) (dt tensor.DType, d
 		ErrNotInGGUF, describeTerms(w))
 }
 
-// storedType returns the dtype of a weight that is a single tensor in a layout GGUF may share.
+// storedType returns the dtype of a weight that is one tensor of scalars or of GGML blocks, whose codecs are named after their dtypes.
 func storedType(w *codec.Weight) (dt tensor.DType, packed bool) {
 	if len(w.Terms) != 1 {
 		return tensor.Invalid, false
 	}
-	term := w.Terms[0]
-	parts := term.Parts()
-	if len(parts) != 1 || !strings.EqualFold(parts[0].DType.String(), term.Codec()) {
-		return tensor.Invalid, false
-	}
-	return parts[0].DType, true
+	dt, err := tensor.ParseDType(strings.ToUpper(w.Terms[0].Codec()))
+	return dt, err == nil && len(w.Terms[0].Parts()) == 1
 }
 
 func describeTerms(w *codec.Weight) string {
@@ -222,8 +236,19 @@ var fileTypes = map[tensor.DType]uint32{
 	tensor.Q2_K: 10, tensor.Q3_K: 12, tensor.Q4_K: 15, tensor.Q5_K: 17, tensor.Q6_K: 18,
 }
 
-// fileType is the number of the type that most matrices have; the lower number among equals.
-func (e *exporter) fileType() uint32 {
+var mixFileTypes = map[string]uint32{"q3_k_s": 11, "q3_k_m": 12, "q3_k_l": 13, "q4_k_s": 14, "q4_k_m": 15, "q5_k_s": 16, "q5_k_m": 17}
+
+// fileType is the number of the stated mix, or of the type that most matrices have; the lower number among equals.
+func (e *exporter) fileType() (uint32, error) {
+	if mix := strings.ToLower(e.options.Mix); mix != "" {
+		if id, ok := mixFileTypes[mix]; ok {
+			return id, nil
+		}
+		if dt, ok := mixes[mix]; ok {
+			return fileTypes[dt], nil
+		}
+		return 0, fmt.Errorf("unknown mix %q; known: %s", e.options.Mix, strings.Join(Mixes(), ", "))
+	}
 	count := map[uint32]int{}
 	for _, t := range e.tensors {
 		if len(t.shape) > 1 && t.name != "position_embd.weight" {
@@ -236,7 +261,7 @@ func (e *exporter) fileType() uint32 {
 			best, most = id, n
 		}
 	}
-	return best
+	return best, nil
 }
 
 // lazy returns the tensors for the writer; each is loaded when its turn comes.
