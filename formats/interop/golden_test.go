@@ -112,7 +112,7 @@ func TestEveryTensorOfEveryArchitectureSurvivesTheTripThroughGGUF(t *testing.T) 
 			c, w := golden(t, name, change)
 			for _, dense := range []tensor.DType{tensor.Invalid, tensor.F32} {
 				path := filepath.Join(t.TempDir(), "m.gguf")
-				if err := exportGGUF(path, c, nil, w, GGUFOptions{Dense: dense}); err != nil {
+				if err := ExportGGUF(path, c, testTokenizer(t, c.Vocab), w, GGUFOptions{Dense: dense}); err != nil {
 					t.Fatal(err)
 				}
 				m, err := OpenGGUF(path)
@@ -128,7 +128,7 @@ func TestEveryTensorOfEveryArchitectureSurvivesTheTripThroughGGUF(t *testing.T) 
 				compareLogits(t, c, w, back, m)
 				// A second trip must not change a byte.
 				again := filepath.Join(t.TempDir(), "again.gguf")
-				if err := exportGGUF(again, back, nil, m, GGUFOptions{Dense: dense}); err != nil {
+				if err := ExportGGUF(again, back, testTokenizer(t, c.Vocab), m, GGUFOptions{Dense: dense}); err != nil {
 					t.Fatal(err)
 				}
 				compareData(t, path, again)
@@ -240,7 +240,7 @@ func compareData(t *testing.T, a, b string) {
 func TestModelsThatLlamaCppWouldComputeDifferentlyAreRefused(t *testing.T) {
 	for name, want := range map[string]string{"gemma2": "query_pre_attn_scalar", "gpt2_scaled": "scale_attn_by_inverse_layer_idx", "llama_yarn_mscale": "mscale", "gpt_neox_serial": "attention biases"} {
 		c, w := golden(t, name, nil)
-		err := exportGGUF(filepath.Join(t.TempDir(), "m.gguf"), c, nil, w, GGUFOptions{})
+		err := ExportGGUF(filepath.Join(t.TempDir(), "m.gguf"), c, testTokenizer(t, c.Vocab), w, GGUFOptions{})
 		if err == nil || !bytes.Contains([]byte(err.Error()), []byte(want)) {
 			t.Errorf("%s: error is %v", name, err)
 		}
@@ -251,7 +251,7 @@ func TestWarningsSayWhatLlamaCppComputesDifferently(t *testing.T) {
 	for name, want := range map[string]string{"mistral": "sliding window", "llama_dynamic": "dynamic", "gpt_neox": "GELU"} {
 		c, w := golden(t, name, nil)
 		var said bytes.Buffer
-		err := exportGGUF(filepath.Join(t.TempDir(), "m.gguf"), c, nil, w, GGUFOptions{Warn: func(s string) { fmt.Fprintln(&said, s) }})
+		err := ExportGGUF(filepath.Join(t.TempDir(), "m.gguf"), c, testTokenizer(t, c.Vocab), w, GGUFOptions{Warn: func(s string) { fmt.Fprintln(&said, s) }})
 		if err != nil || !bytes.Contains(said.Bytes(), []byte(want)) {
 			t.Errorf("%s: %v, said %q", name, err, said.String())
 		}
