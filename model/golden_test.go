@@ -15,7 +15,7 @@ import (
 )
 
 // goldenTolerance is the largest difference from transformers' float32 logits, relative to the largest logit of the position.
-const goldenTolerance = 2e-5
+const goldenTolerance = 1e-5
 
 type golden struct {
 	dir       string
@@ -60,9 +60,13 @@ func difference(row []float32, want []float64) float64 {
 
 func (g golden) check(t *testing.T, m *Model) {
 	t.Helper()
+	var worst float64
+	defer func() { t.Logf("%s: worst difference %.2g", g.dir, worst) }()
 	logits := m.Logits(m.Forward([][]int32{g.Input}))
 	for i, p := range g.Positions {
-		if d := difference(logits.Row(p), g.Logits[i]); !(d < goldenTolerance) {
+		d := difference(logits.Row(p), g.Logits[i])
+		worst = max(worst, d)
+		if !(d < goldenTolerance) {
 			t.Errorf("position %d: logits differ from transformers' by %.3g relative", p, d)
 		}
 	}

@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 HERE = os.path.dirname(os.path.abspath(__file__))
 T = transformers
 SMALL = dict(vocab_size=96, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
-             num_key_value_heads=2, max_position_embeddings=64)
+             num_key_value_heads=2, max_position_embeddings=64, rms_norm_eps=0.01)  # large enough to show
 
 
 def small(**kw):
@@ -23,14 +23,14 @@ SHORT, LONG = [1.0, 1.1, 1.3, 1.7], [1.5, 2.0, 4.0, 8.0]
 
 # name: (config class, model class, arguments, length of the sequence)
 MODELS = {
-    "llama": (T.LlamaConfig, T.LlamaForCausalLM, small(rms_norm_eps=1e-5), 24),
+    "llama": (T.LlamaConfig, T.LlamaForCausalLM, small(), 24),
     "llama_bias_tied": (T.LlamaConfig, T.LlamaForCausalLM, small(attention_bias=True, mlp_bias=True, tie_word_embeddings=True, head_dim=12), 24),
     "llama_linear": (T.LlamaConfig, T.LlamaForCausalLM, small(rope_parameters=dict(rope_type="linear", factor=2.5, rope_theta=5000.0)), 24),
     "llama_dynamic": (T.LlamaConfig, T.LlamaForCausalLM, small(max_position_embeddings=16, rope_parameters=dict(rope_type="dynamic", factor=2.0, rope_theta=10000.0)), 40),
     "llama_llama3": (T.LlamaConfig, T.LlamaForCausalLM, small(head_dim=16, rope_parameters=dict(LLAMA3, rope_theta=500.0)), 48),
     "llama_yarn": (T.LlamaConfig, T.LlamaForCausalLM, small(head_dim=16, rope_parameters=dict(YARN, rope_theta=100.0)), 48),
-    "llama_yarn_mscale": (T.LlamaConfig, T.LlamaForCausalLM, small(head_dim=16, rope_parameters=dict(
-        YARN, rope_theta=100.0, beta_fast=8.0, beta_slow=0.5, mscale=0.8, mscale_all_dim=0.3, truncate=False)), 48),
+    "llama_yarn_mscale": (T.LlamaConfig, T.LlamaForCausalLM, small(head_dim=16, max_position_embeddings=256, rope_parameters=dict(
+        YARN, original_max_position_embeddings=64, rope_theta=100.0, beta_fast=4.0, beta_slow=0.5, mscale=0.8, mscale_all_dim=0.3, truncate=False)), 48),
     "mistral": (T.MistralConfig, T.MistralForCausalLM, small(sliding_window=7), 24),
     "qwen2": (T.Qwen2Config, T.Qwen2ForCausalLM, small(use_sliding_window=True, sliding_window=5, max_window_layers=1), 24),
     "qwen3": (T.Qwen3Config, T.Qwen3ForCausalLM, small(head_dim=16, tie_word_embeddings=True), 24),
@@ -45,13 +45,13 @@ MODELS = {
         rope_parameters=dict(rope_type="longrope", short_factor=SHORT, long_factor=LONG, rope_theta=10000.0)), 12),
     "phi3_longrope_long": (T.Phi3Config, T.Phi3ForCausalLM, small(pad_token_id=0, max_position_embeddings=64, original_max_position_embeddings=16,
         rope_parameters=dict(rope_type="longrope", short_factor=SHORT[:3], long_factor=LONG[:3], rope_theta=10000.0, partial_rotary_factor=0.75)), 40),
-    "gpt2": (T.GPT2Config, T.GPT2LMHeadModel, dict(vocab_size=96, n_embd=32, n_layer=2, n_head=4, n_positions=32), 24),
-    "gpt2_scaled": (T.GPT2Config, T.GPT2LMHeadModel, dict(vocab_size=96, n_embd=24, n_layer=2, n_head=3, n_inner=40, n_positions=32,
+    "gpt2": (T.GPT2Config, T.GPT2LMHeadModel, dict(vocab_size=96, n_embd=32, n_layer=2, n_head=4, n_positions=32, layer_norm_epsilon=0.02), 24),
+    "gpt2_scaled": (T.GPT2Config, T.GPT2LMHeadModel, dict(vocab_size=96, n_embd=24, n_layer=2, n_head=3, n_inner=40, n_positions=32, layer_norm_epsilon=0.02,
         scale_attn_by_inverse_layer_idx=True, activation_function="gelu"), 24),
-    "gpt_neox": (T.GPTNeoXConfig, T.GPTNeoXForCausalLM, {k: v for k, v in small(intermediate_size=64,
-        rope_parameters=dict(rope_type="default", rope_theta=10000.0, partial_rotary_factor=0.5)).items() if k != "num_key_value_heads"}, 24),
-    "gpt_neox_serial": (T.GPTNeoXConfig, T.GPTNeoXForCausalLM, {k: v for k, v in small(intermediate_size=64, use_parallel_residual=False,
-        attention_bias=False, hidden_act="gelu_new").items() if k != "num_key_value_heads"}, 24),
+    "gpt_neox": (T.GPTNeoXConfig, T.GPTNeoXForCausalLM, {k: v for k, v in small(intermediate_size=64, layer_norm_eps=0.02,
+        rope_parameters=dict(rope_type="default", rope_theta=10000.0, partial_rotary_factor=0.5)).items() if k not in ("num_key_value_heads", "rms_norm_eps")}, 24),
+    "gpt_neox_serial": (T.GPTNeoXConfig, T.GPTNeoXForCausalLM, {k: v for k, v in small(intermediate_size=64, layer_norm_eps=0.02, use_parallel_residual=False,
+        attention_bias=False, hidden_act="gelu_new").items() if k not in ("num_key_value_heads", "rms_norm_eps")}, 24),
 }
 
 # The same weights under the spelling of configs written before transformers 5: name: (golden, fields removed, fields set)
@@ -63,6 +63,7 @@ OLD = {
     "phi3_longrope_long": (["rope_parameters"], dict(rope_theta=10000.0, partial_rotary_factor=0.75,
                                                      rope_scaling=dict(type="su", short_factor=SHORT[:3], long_factor=LONG[:3]))),
     "gpt_neox": (["rope_parameters"], dict(rotary_pct=0.5, rotary_emb_base=10000)),
+    "qwen2": (["rope_parameters", "layer_types"], dict(rope_theta=10000.0)),
     "llama_linear": (["rope_parameters"], dict(rope_theta=5000.0, rope_scaling=dict(type="linear", factor=2.5))),
 }
 
