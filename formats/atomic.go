@@ -85,9 +85,9 @@ func syncDir(dir string) error {
 // withRemedy adds what to do to the errors a user meets when writing.
 func withRemedy(err error) error {
 	switch {
-	case errors.Is(err, syscall.ENOSPC):
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 		return fmt.Errorf("%w: the disk is full; free space or choose another directory, then run the same command again", err)
-	case errors.Is(err, fs.ErrPermission):
+	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
 		return fmt.Errorf("%w: choose a directory you may write to", err)
 	case errors.Is(err, fs.ErrNotExist):
 		return fmt.Errorf("%w: make the directory first", err)

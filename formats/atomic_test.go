@@ -219,7 +219,7 @@ func TestWritersRefuseWhatTheFormatCannotHold(t *testing.T) {
 		{"safetensors", "__metadata__", nil, nil, []LazyTensor{of("__metadata__", tensor.F32, 1)}},
 		{"safetensors", "UTF-8", nil, nil, []LazyTensor{of("a\xff", tensor.F32, 1)}},
 		{"safetensors", "UTF-8", nil, map[string]string{"a": "\xff"}, nil},
-		{"safetensors", "second parser", nil, nil, []LazyTensor{of("a", tensor.F32, 1), of("a", tensor.F32, 1)}},
+		{"safetensors", "twice", nil, nil, []LazyTensor{of("a", tensor.F32, 1), of("a", tensor.F32, 1)}},
 		{"safetensors", "whole number", nil, nil, []LazyTensor{of("a", tensor.F4, 3)}},
 		{"safetensors", "2^63", nil, nil, []LazyTensor{of("a", tensor.U8, 1<<62), of("b", tensor.U8, 1<<62)}},
 		{"safetensors", "negative", nil, nil, []LazyTensor{of("a", tensor.U8, -1)}},

@@ -85,13 +85,29 @@ func TestSafetensorsOfTheReferenceAreReadAndRewrittenByteForByte(t *testing.T) {
 	checkSameBytes(t, copied, "testdata/python.safetensors")
 }
 
-func TestGGUFOfTheReferenceIsReadAndRewrittenByteForByte(t *testing.T) {
+func TestGGUFOfTheReferencesIsReadAndRewrittenByteForByte(t *testing.T) {
 	g, err := OpenGGUF("testdata/python.gguf")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer g.Close()
 	checkGolden(t, g, "testdata/python.gguf.txt")
+	checkRewritten(t, g, "testdata/python.gguf")
+
+	// The same by ggml's own writer: one shard, read as if it were a file of its own.
+	const shard = "testdata/split-00002-of-00003.gguf"
+	text, err := os.ReadFile(shard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if g, err = NewGGUF(shard, bytes.NewReader(text), int64(len(text))); err != nil {
+		t.Fatal(err)
+	}
+	checkRewritten(t, g, shard)
+}
+
+func checkRewritten(t *testing.T, g *GGUF, path string) {
+	t.Helper()
 	var names []string
 	for _, info := range g.Tensors() {
 		names = append(names, info.Name)
@@ -100,7 +116,7 @@ func TestGGUFOfTheReferenceIsReadAndRewrittenByteForByte(t *testing.T) {
 	if err := WriteGGUF(copied, g.KV(), lazyAll(t, g, names)); err != nil {
 		t.Fatal(err)
 	}
-	checkSameBytes(t, copied, "testdata/python.gguf")
+	checkSameBytes(t, copied, path)
 }
 
 func TestGGUFShardsAreReadAsTheWholeFile(t *testing.T) {

@@ -56,13 +56,17 @@ func safetensorsHeaderBytes(tensors []LazyTensor, metadata map[string]string) ([
 		}
 		b = append(b, '}')
 	}
-	offset := int64(0)
+	names, offset := make(map[string]bool, len(tensors)), int64(0)
 	for i := range tensors {
 		info := &tensors[i].Info
 		size, err := checkWritable(info)
 		if err != nil {
 			return nil, err
 		}
+		if names[info.Name] {
+			return nil, fmt.Errorf("tensor %q is there twice", info.Name)
+		}
+		names[info.Name] = true
 		if len(b) > 9 {
 			b = append(b, ',')
 		}
@@ -110,7 +114,7 @@ func checkWritable(info *Info) (int64, error) {
 }
 
 // secondOpinion has the header that is about to be written parsed by another implementation, github.com/nlpodyssey/safetensors, and
-// compares what it understood with what was meant: names, shapes, offsets, metadata. Duplicate names show up too, as missing entries.
+// compares what it understood with what was meant: names, shapes, offsets, metadata.
 //
 // The library is not the writer itself because its header lists tensors by name, escapes <, > and &, and lacks the F4, F6, F8 and C64
 // dtypes; nor is it the reader in front, because it wants the file in memory and keeps the last of two equal keys. Dtypes it lacks are shown
@@ -151,13 +155,16 @@ func writeTensor(w io.Writer, t LazyTensor) error {
 		return fmt.Errorf("tensor %q: %w", t.Info.Name, err)
 	}
 	c := &countingWriter{w: w}
-	if t.Write != nil {
+	switch {
+	case t.Write != nil:
 		err = t.Write(c)
-	} else {
+	case t.Data != nil:
 		var data []byte
 		if data, err = t.Data(); err == nil {
 			_, err = c.Write(data)
 		}
+	default:
+		panic("formats: LazyTensor with neither Data nor Write")
 	}
 	if err != nil {
 		return fmt.Errorf("tensor %q: %w", t.Info.Name, err)
