@@ -169,3 +169,24 @@ func best(f func()) float64 {
 	}
 	return fastest.Seconds()
 }
+
+// DecodeSpeed returns the tokens per second of decoding n tokens one by one, the best of three runs.
+func (o *Opened) DecodeSpeed(ctx context.Context, n int) (float64, error) {
+	ids := make([]int32, n+1)
+	rng := rand.New(rand.NewPCG(1, 1))
+	for i := range ids {
+		ids[i] = int32(rng.IntN(o.Config.Vocab))
+	}
+	var fastest float64
+	for range 3 {
+		if err := ctx.Err(); err != nil {
+			return 0, err
+		}
+		_, steps, err := o.timeOnce(ids, 1, n)
+		if err != nil {
+			return 0, err
+		}
+		fastest = max(fastest, float64(n)/steps.Seconds())
+	}
+	return fastest, nil
+}

@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"pith/compress"
 )
 
 // Exit codes.
@@ -39,31 +41,18 @@ func run(ctx context.Context, args []string, s streams) int {
 	switch {
 	case err == nil:
 		return exitOK
-	case ctx.Err() != nil && errors.Is(err, ctx.Err()):
-		fmt.Fprintln(s.err, "pith: interrupted"+interruptedHint(err))
+	case ctx.Err() != nil && errors.Is(err, ctx.Err()) && !errors.Is(err, compress.ErrInterrupted):
+		fmt.Fprintln(s.err, "pith: interrupted")
 		return exitInterrupted
 	}
 	fmt.Fprintln(s.err, "pith: "+oneLine(err.Error()))
+	if ctx.Err() != nil {
+		return exitInterrupted
+	}
 	if errors.Is(err, errNegative) {
 		return exitNegative
 	}
 	return exitBadInput
-}
-
-// hinted is an interruption that knows what to tell the user.
-type hinted struct {
-	error
-	hint string
-}
-
-func (h hinted) Unwrap() error { return h.error }
-
-func interruptedHint(err error) string {
-	var h hinted
-	if errors.As(err, &h) {
-		return "; " + h.hint
-	}
-	return ""
 }
 
 // oneLine joins the lines of a message.
@@ -88,11 +77,14 @@ Exit codes: 0 done; 1 the answer is no (verify found damage); 2 bad usage or inp
 		SilenceUsage:  true,
 	}
 	root.AddCommand(
+		demoCommand(s),
 		inspectCommand(s),
 		planCommand(s),
+		compressCommand(s),
 		evalCommand(s),
 		runCommand(s),
 		benchCommand(s),
+		verifyCommand(s),
 		versionCommand(s),
 	)
 	return root

@@ -1,0 +1,93 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"pith/compress"
+	"pith/internal/human"
+)
+
+func compressCommand(s streams) *cobra.Command {
+	var (
+		f         planFlags
+		out       string
+		overwrite bool
+		asJSON    bool
+	)
+	c := &cobra.Command{
+		Use:   "compress MODEL -o OUT",
+		Short: "Compress a checkpoint",
+		Long: `Carries out what pith plan shows, block by block, in bounded memory. OUT is a new directory (--format pith: a Pith artifact), or
+a .gguf file for llama.cpp (--format gguf).
+
+An interrupted run leaves whole files only; the same command resumes where it stopped, with the same bytes in the end.
+With --json, standard output is one JSON object a line: started, progress, block, skipped, finished, and last the result.`,
+		Example: `  pith compress MODEL --codec int4-g128 -o out
+  pith compress MODEL --recipe mixed.yaml -o out --memory 512MiB --workers 2
+  pith compress MODEL --codec q4_k --format gguf -o model-q4_k.gguf`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			memory, err := f.memoryBytes()
+			if err != nil {
+				return err
+			}
+			ckpt, p, err := f.resolve(args[0])
+			if err != nil {
+				return err
+			}
+			defer ckpt.Close()
+			m, events := newMeter(s.err, "compress", p.Totals.Weights, asJSON), newEventWriter(s.out)
+			o := compress.Options{Workers: f.workers, MemoryBytes: memory, Overwrite: overwrite, Tool: "pith " + version}
+			o.Events = func(e compress.Event) {
+				if asJSON {
+					events.write(e) //nolint:errcheck // a reader that went away must not stop the work
+					return
+				}
+				m.update(e.DoneWeights, e.TotalWeights, fmt.Sprintf("%s (%d of %d)", e.Block, e.Index+1, e.Blocks))
+			}
+			run := compress.Run
+			r, err := run(c.Context(), ckpt, p, out, o)
+			m.finish()
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				return events.write(resultEvent{"result", r, 8 * float64(r.Bytes) / float64(max(1, r.Weights))})
+			}
+			return printCompressed(s, r)
+		},
+	}
+	f.add(c)
+	c.Flags().StringVarP(&out, "output", "o", "", "directory, or .gguf file, to write (required)")
+	c.Flags().BoolVar(&overwrite, "overwrite", false, "replace an artifact of another plan in OUT")
+	jsonFlag(c, &asJSON)
+	c.MarkFlagRequired("output") //nolint:errcheck // the flag exists
+	return c
+}
+
+// resultEvent is the last line of compress --json.
+type resultEvent struct {
+	Event string `json:"event"`
+	compress.Result
+	BitsPerWeight float64 `json:"bits_per_weight"`
+}
+
+// printCompressed writes what a run made.
+func printCompressed(s streams, r compress.Result) error {
+	fmt.Fprintf(s.out, "written     %s\n", r.Dir)
+	if r.Skipped > 0 {
+		fmt.Fprintf(s.out, "resumed     %d of %d blocks were there already\n", r.Skipped, r.Blocks)
+	}
+	fmt.Fprintf(s.out, "weights     %s\n", human.Count(r.Weights))
+	fmt.Fprintf(s.out, "tensors     %s, %.3f bits per weight\n", human.ExactSize(r.Bytes), 8*float64(r.Bytes)/float64(max(1, r.Weights)))
+	fmt.Fprintf(s.out, "files       %s\n", human.ExactSize(r.ShardBytes))
+	fmt.Fprintf(s.out, "error       %.3e of the weights' squared norm\n", r.RelError)
+	speed := ""
+	if r.Seconds > 0 {
+		speed = fmt.Sprintf(", %.1f million weights/s", float64(r.Solved)/r.Seconds/1e6)
+	}
+	_, err := fmt.Fprintf(s.out, "time        %s%s\n", human.Duration(seconds(r.Seconds)), speed)
+	return err
+}
