@@ -27,3 +27,15 @@ func runInt8(level, *rowKernel, int) {}
 func runInt4(level, *rowKernel, int) {}
 
 func q8Blocks(*Q8, []float32, int) {}
+
+func extremeBits([]float32, int) (int32, uint32) { return 0, 0 }
+
+func minMaxBlocks([]float32, int) (float32, float32) { return 0, 0 }
+
+func roundCodeBlocks([]byte, []float32, *Rounding, int) {}
+
+func roundNibbleBlocks([]byte, []float32, *Rounding, int) {}
+
+func scaleCodeBlocks([]float32, []byte, float32, int32, int) {}
+
+func scaleNibbleBlocks([]float32, []byte, float32, int32, int) {}

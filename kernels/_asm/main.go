@@ -25,6 +25,7 @@ var families = []struct {
 	{"asm_convert", convert},
 	{"asm_matvec", matvec},
 	{"asm_q8", quantize},
+	{"asm_encode", encode},
 	{"asm_exp", exponential},
 }
 
