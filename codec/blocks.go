@@ -27,6 +27,9 @@ type blockFormat struct {
 	levels, bias int
 	lowest       int // smallest code that rounding may give: 0, or 1 where the layout's own encoder never uses 0
 
+	// nibbles, if not 0, says that the block is 32 codes of 4 bits from that byte on.
+	nibbles int
+
 	affines func(block []byte, a *[maxSubBlocks]affine)
 	unpack  func(codes *[maxBlock]uint8, block []byte)
 	pack    func(block []byte, codes *[maxBlock]uint8) // overwrites the code bits only
@@ -195,6 +198,16 @@ func (t *blockTerm) readRow(dst []float32, r int) {
 
 func (f *blockFormat) decode(dst []float32, block []byte, b *blockScratch) {
 	f.affines(block, &b.a)
+	if f.levels == 256 {
+		decodeBytes(dst, block[2:34], b.a[0].scale, 0)
+		return
+	}
+	if f.nibbles > 0 {
+		var table nibbleTable
+		table.fill(b.a[0].scale, float32(-f.bias), b.a[0].offset)
+		table.decode(dst[:32], block[f.nibbles:])
+		return
+	}
 	f.unpack(&b.codes, block)
 	bias := int32(f.bias)
 	for s := range len(dst) / f.sub {
@@ -304,11 +317,11 @@ func (f *blockFormat) blockLoss(block []byte, x, weights []float32, rule *[maxSu
 				v += float32(a[s].scale * float32(int(codes[i])-f.bias))
 			}
 			d := float64(x[i] - v)
-			d *= d
+			w := 1.0
 			if weights != nil {
-				d *= float64(weights[i])
+				w = float64(weights[i])
 			}
-			sum += d
+			sum += float64(d * d * w)
 		}
 	}
 	return sum

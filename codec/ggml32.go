@@ -17,9 +17,9 @@ func blockFormats() []*blockFormat {
 var (
 	q8_0 = blockFormat{dt: tensor.Q8_0, sub: 32, levels: 256, bias: 128, lowest: 1,
 		affines: scaleOnly, unpack: unpackBytes, pack: packBytes, fit: fitQ8, search: searchSymmetric, kernel: kernels.MatVecQ8_0}
-	q4_0 = blockFormat{dt: tensor.Q4_0, sub: 32, levels: 16, bias: 8,
+	q4_0 = blockFormat{dt: tensor.Q4_0, sub: 32, levels: 16, bias: 8, nibbles: 2,
 		affines: scaleOnly, unpack: unpack4At(2), pack: pack4At(2), fit: fitSigned(16), search: searchSymmetric, kernel: kernels.MatVecQ4_0}
-	q4_1 = blockFormat{dt: tensor.Q4_1, sub: 32, levels: 16,
+	q4_1 = blockFormat{dt: tensor.Q4_1, sub: 32, levels: 16, nibbles: 4,
 		affines: scaleAndMin, unpack: unpack4At(4), pack: pack4At(4), fit: fitRange(16), search: searchAffine}
 	q5_0 = blockFormat{dt: tensor.Q5_0, sub: 32, levels: 32, bias: 16,
 		affines: scaleOnly, unpack: unpack5At(2), pack: pack5At(2), fit: fitSigned(32), search: searchSymmetric}

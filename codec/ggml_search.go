@@ -8,6 +8,7 @@ import (
 
 // The searches of GGML's block types minimise Σ weights·(x - Ŵ)² (weights nil: all 1) over what the layout can store. They
 // start from a least-squares fit of each sub-block, choose scales of scales, and finish by trying neighbours with the true loss.
+// Products are wrapped in conversions so that no compiler fuses them into sums: the same bytes on every machine.
 
 // grid is the range of integers that a sub-block's codes stand for: u in low … high.
 type grid struct{ low, high int }
@@ -22,11 +23,11 @@ func (g grid) loss(x, weights []float32, a affine) (sum float64) {
 	inverse := inverse(a.scale)
 	for i, v := range x {
 		d := float64(v - a.offset - float32(a.scale*g.level(float32((v-a.offset)*inverse))))
-		d *= d
-		if weights != nil {
-			d *= float64(weights[i])
+		if weights == nil {
+			sum += float64(d * d)
+			continue
 		}
-		sum += d
+		sum += float64(d * d * float64(weights[i]))
 	}
 	return sum
 }
@@ -43,21 +44,24 @@ func (g grid) moments(x, weights []float32, a affine) (m moments) {
 		}
 		u := float64(g.level(float32((v - a.offset) * inverse)))
 		m.one += w
-		m.u += w * u
-		m.uu += w * u * u
-		m.x += w * float64(v)
-		m.xu += w * float64(v) * u
+		m.u += float64(w * u)
+		m.uu += float64(w * u * u)
+		m.x += float64(w * float64(v))
+		m.xu += float64(w * float64(v) * u)
 	}
 	return m
 }
 
 // solve returns the scale and offset that fit the codes of m best; a is returned where they are undetermined.
 func (m moments) solve(a affine) affine {
-	det := m.one*m.uu - m.u*m.u
+	det := float64(m.one*m.uu) - float64(m.u*m.u)
 	if det <= 1e-12*m.one*m.uu {
 		return a
 	}
-	return affine{float32((m.one*m.xu - m.x*m.u) / det), float32((m.uu*m.x - m.u*m.xu) / det)}
+	return affine{
+		float32((float64(m.one*m.xu) - float64(m.x*m.u)) / det),
+		float32((float64(m.uu*m.x) - float64(m.u*m.xu)) / det),
+	}
 }
 
 // ranges finds scale > 0 and offset; with negative, offset ≤ 0 as the K-quants store it.
@@ -76,9 +80,9 @@ func (g grid) ranges(x, weights []float32, negative bool) affine {
 	best := affine{(hi - lo) / n, lo}
 	bestLoss := g.loss(x, weights, best)
 	for step := range 24 {
-		ratio := 1 - 0.02*float32(step)
+		ratio := 1 - float32(0.02*float32(step))
 		for _, at := range []float32{0.5, 0} { // where the part cut off the range lies
-			a := affine{(hi - lo) * ratio / n, lo + (hi-lo)*(1-ratio)*at}
+			a := affine{(hi - lo) * ratio / n, lo + float32((hi-lo)*(1-ratio)*at)}
 			for range 2 {
 				m := g.moments(x, weights, a)
 				a = m.solve(a)
@@ -107,7 +111,7 @@ func (g grid) scaleAlone(x, weights []float32) float32 {
 	bestLoss := math.Inf(1)
 	for step := -12; step <= 12; step++ {
 		for _, sign := range []float32{1, -1} {
-			a := affine{scale: sign * extreme / (float32(g.low) + 0.15*float32(step))}
+			a := affine{scale: sign * extreme / (float32(g.low) + float32(0.15*float32(step)))}
 			for range 2 {
 				if l := g.loss(x, weights, a); l < bestLoss {
 					best, bestLoss = a, l
@@ -159,18 +163,18 @@ func searchK(store func(block []byte, d, dmin float32, scales, mins *[maxSubBloc
 				ls[s], lm[s] = bestNeighbour(g, xs, ws, d, dmin, ls[s], lm[s], levels)
 				m := g.moments(xs, ws, affine{d * float32(ls[s]), -(dmin * float32(lm[s]))})
 				p, q := float64(ls[s]), -float64(lm[s])
-				sums[0] += p * p * m.uu
-				sums[1] += p * q * m.u
-				sums[2] += q * q * m.one
-				rhs[0] += p * m.xu
-				rhs[1] += q * m.x
+				sums[0] += float64(p * p * m.uu)
+				sums[1] += float64(p * q * m.u)
+				sums[2] += float64(q * q * m.one)
+				rhs[0] += float64(p * m.xu)
+				rhs[1] += float64(q * m.x)
 			}
 			return sums, rhs
 		}
 		sums, rhs := neighbours()
-		if det := sums[0]*sums[2] - sums[1]*sums[1]; det > 1e-12*sums[0]*sums[2] {
-			nd := roundF16(float32((rhs[0]*sums[2] - rhs[1]*sums[1]) / det))
-			nm := roundF16(float32((rhs[1]*sums[0] - rhs[0]*sums[1]) / det))
+		if det := float64(sums[0]*sums[2]) - float64(sums[1]*sums[1]); det > 1e-12*sums[0]*sums[2] {
+			nd := roundF16(float32((float64(rhs[0]*sums[2]) - float64(rhs[1]*sums[1])) / det))
+			nm := roundF16(float32((float64(rhs[1]*sums[0]) - float64(rhs[0]*sums[1])) / det))
 			if nd > 0 && nm >= 0 {
 				d, dmin = nd, nm
 				neighbours()
@@ -196,7 +200,7 @@ func bestMultiples(scales []float32, levels int) (best float32, q [maxSubBlocks]
 	}
 	bestLoss := math.Inf(1)
 	for step := range 12 {
-		d := roundF16(peak / (float32(levels) - 0.25*float32(step)))
+		d := roundF16(peak / (float32(levels) - float32(0.25*float32(step))))
 		if d == 0 {
 			break
 		}
@@ -204,8 +208,8 @@ func bestMultiples(scales []float32, levels int) (best float32, q [maxSubBlocks]
 		var loss float64
 		for i, s := range scales {
 			trial[i] = uint8(nearestInt(clampFloat(s/d, 0, float32(levels))))
-			e := float64(s - d*float32(trial[i]))
-			loss += e * e
+			e := float64(s - float32(d*float32(trial[i])))
+			loss += float64(e * e)
 		}
 		if loss < bestLoss {
 			best, bestLoss, q = d, loss, trial
@@ -258,8 +262,8 @@ func searchSignedK(store func(block []byte, d float32, scales *[maxSubBlocks]int
 					}
 				}
 				m := g.moments(xs, ws, affine{scale: d * float32(ls[s])})
-				xu += float64(ls[s]) * m.xu
-				uu += float64(ls[s]*ls[s]) * m.uu
+				xu += float64(float64(ls[s]) * m.xu)
+				uu += float64(float64(ls[s]*ls[s]) * m.uu)
 			}
 			return xu, uu
 		}

@@ -131,6 +131,23 @@ func (t *intTerm) readRow(dst []float32, r int) {
 	rowBytes := packedBytes(t.cols, t.bits)
 	row := t.codes[r*rowBytes : (r+1)*rowBytes]
 	group := t.groupCols(t.cols)
+	if t.bits == 8 {
+		for c := 0; c < t.cols; c += group {
+			end := min(t.cols, c+group)
+			scale, offset := t.scale(r, c/group)
+			decodeBytes(dst[c:end], row[c:end], scale, int32(offset+128))
+		}
+		return
+	}
+	if t.bits == 4 && t.cols%32 == 0 {
+		var table nibbleTable
+		for c := 0; c < t.cols; c += group {
+			scale, offset := t.scale(r, c/group)
+			table.fill(scale, float32(offset), 0)
+			table.decode(dst[c:min(t.cols, c+group)], row[c/2:])
+		}
+		return
+	}
 	for c0 := 0; c0 < t.cols; c0 += len(codes) { // 256 columns are whole bytes and whole blocks of every width
 		n := min(len(codes), t.cols-c0)
 		unpackCodes(codes[:n], row[c0*t.bits/8:], t.bits)

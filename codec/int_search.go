@@ -38,7 +38,7 @@ func (f intFitter) refine(x, weights []float32, start intScale) intScale {
 		}
 	}
 	for i := range searchSteps {
-		ratio := searchLowest + (1.1-searchLowest)*float32(i)/(searchSteps-1)
+		ratio := searchLowest + float32((1.1-searchLowest)*float32(i)/(searchSteps-1))
 		for _, sign := range []float32{1, -1} {
 			if f.asym && sign < 0 {
 				break
@@ -67,7 +67,7 @@ func (f intFitter) tryZeros(x []float32, s intScale, try func(intScale)) {
 	first := -half - float64(lo)/step
 	last := half - 1 - float64(hi)/step
 	for _, at := range []float64{0.25, 0.5, 0.75} {
-		zero := math.RoundToEven(first + at*(last-first))
+		zero := math.RoundToEven(first + float64(at*(last-first)))
 		if zero >= -128 && zero <= 127 && int8(zero) != s.zero {
 			try(intScale{s.scale, int8(zero)})
 		}
@@ -81,12 +81,11 @@ func (f intFitter) loss(x, weights []float32, s intScale) float64 {
 	var sum float64
 	for i, v := range x {
 		d := float64(v - float32(step*float32(p.code(v)+p.low-roundMagicBits)))
-		if weights != nil {
-			d *= d * float64(weights[i])
-			sum += d
+		if weights == nil {
+			sum += float64(d * d)
 			continue
 		}
-		sum += float64(d * d)
+		sum += float64(d * d * float64(weights[i]))
 	}
 	return sum
 }
