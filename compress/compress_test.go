@@ -561,3 +561,15 @@ func TestVerifyNamesWhatIsWrong(t *testing.T) {
 		}
 	}
 }
+
+func TestEstimateIsAboveWhatIsUsed(t *testing.T) {
+	c := open(t, source(t, "small"))
+	p := resolve(t, c, mixed)
+	stop, peak := make(chan bool), make(chan int64)
+	go watchMemory(stop, peak)
+	_, err := Run(t.Context(), c, p, filepath.Join(t.TempDir(), "out"), Options{Workers: 2})
+	close(stop)
+	if used := <-peak; err != nil || used > p.Memory(2) {
+		t.Errorf("%d bytes were used, %d estimated (%v)", used, p.Memory(2), err)
+	}
+}

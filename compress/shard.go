@@ -7,9 +7,11 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"hash"
 	"io"
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 
@@ -165,37 +167,89 @@ func seal(m map[string]string) string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-// checkWritten reads a shard back and compares it, part by part, with what was solved; terms are opened from what was read.
+// checkWritten reads a shard back, once and in order, and compares every part with what was solved. Its record comes from what was read.
 func (r *run) checkWritten(ctx context.Context, path string, b *plan.Block, all []*solved) (shard, error) {
 	f, err := formats.OpenSafetensors(path)
 	if err != nil {
 		return shard{}, err
 	}
 	defer f.Close()
+	parts := map[string]expected{}
 	for _, s := range all {
-		var read []codec.Part
 		for j, name := range s.partNames() {
-			if s.raw {
-				if sum, err := hashTensor(ctx, f, name); err != nil || sum != s.sums[j] {
-					return shard{}, fmt.Errorf("%s: the file holds other bytes than the source (%v)", name, err)
-				}
-				continue
-			}
-			t, err := formats.Read(f, name)
-			if err != nil {
-				return shard{}, err
-			}
-			if !bytes.Equal(t.Data, s.parts[j].Data) {
-				return shard{}, fmt.Errorf("%s: the disk returned other bytes than were written; check the disk", name)
-			}
-			t.Name = s.parts[j].Name
-			read = append(read, t)
+			parts[name] = expected{data: s.parts[j].Data, raw: s.raw, sum: s.sums[j]}
 		}
-		if err := openTerms(s.specs, read); err != nil {
+		if err := openTerms(s.specs, s.parts); err != nil {
 			return shard{}, blockError(s.line, err)
 		}
 	}
-	return describeShard(ctx, f, path, b)
+	digest, err := compareFile(ctx, path, f.Tensors(), parts)
+	if err != nil {
+		return shard{}, err
+	}
+	return describeShard(f, path, digest, b)
+}
+
+// expected is what a tensor of a shard should hold.
+type expected struct {
+	data []byte
+	raw  bool   // data is not in memory; sum stands for it
+	sum  string // sha256
+}
+
+// compareFile reads a safetensors file from start to end, comparing each tensor's bytes, and returns the file's digest.
+func compareFile(ctx context.Context, path string, tensors []formats.Info, want map[string]expected) (checkpoint.FileDigest, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return checkpoint.FileDigest{}, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return checkpoint.FileDigest{}, err
+	}
+	whole := sha256.New()
+	buf := make([]byte, copyBytes)
+	header := info.Size()
+	for _, t := range tensors {
+		header -= t.Bytes
+	}
+	if _, err := io.CopyBuffer(whole, io.LimitReader(f, header), buf); err != nil {
+		return checkpoint.FileDigest{}, err
+	}
+	for _, t := range tensors {
+		w, ok := want[t.Name]
+		if !ok || (!w.raw && int64(len(w.data)) != t.Bytes) {
+			return checkpoint.FileDigest{}, fmt.Errorf("%s: is not what was written", t.Name)
+		}
+		if err := compareTensor(ctx, f, whole, t, w, buf); err != nil {
+			return checkpoint.FileDigest{}, err
+		}
+	}
+	return checkpoint.FileDigest{Name: filepath.Base(path), Bytes: info.Size(), SHA256: hex.EncodeToString(whole.Sum(nil))}, nil
+}
+
+func compareTensor(ctx context.Context, f io.Reader, whole hash.Hash, t formats.Info, w expected, buf []byte) error {
+	own := sha256.New()
+	for off := int64(0); off < t.Bytes; off += copyBytes {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		piece := buf[:min(copyBytes, t.Bytes-off)]
+		if _, err := io.ReadFull(f, piece); err != nil {
+			return fmt.Errorf("%s: %w", t.Name, err)
+		}
+		whole.Write(piece)
+		if w.raw {
+			own.Write(piece)
+		} else if !bytes.Equal(piece, w.data[off:off+int64(len(piece))]) {
+			return fmt.Errorf("%s: the disk returned other bytes than were written; check the disk", t.Name)
+		}
+	}
+	if w.raw && hex.EncodeToString(own.Sum(nil)) != w.sum {
+		return fmt.Errorf("%s: the file holds other bytes than the source; has the source changed?", t.Name)
+	}
+	return nil
 }
 
 // openTerms decodes the first, middle and last row of each term made of parts, which must be finite.

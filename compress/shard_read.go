@@ -44,12 +44,8 @@ func parseMeta(m map[string]string) (*shardMeta, error) {
 }
 
 // describeShard makes the record of a shard from its metadata, the same for one just written and one that was there.
-func describeShard(ctx context.Context, f *formats.Safetensors, path string, b *plan.Block) (shard, error) {
+func describeShard(f *formats.Safetensors, path string, digest checkpoint.FileDigest, b *plan.Block) (shard, error) {
 	meta, err := parseMeta(f.FileMetadata(path))
-	if err != nil {
-		return shard{}, err
-	}
-	digest, err := checkpoint.DigestFile(ctx, path)
 	if err != nil {
 		return shard{}, err
 	}
@@ -118,5 +114,9 @@ func (r *run) readShard(ctx context.Context, path string, b *plan.Block) (shard,
 	if err := first(errs); err != nil {
 		return shard{}, err
 	}
-	return describeShard(ctx, f, path, b)
+	digest, err := checkpoint.DigestFile(ctx, path)
+	if err != nil {
+		return shard{}, err
+	}
+	return describeShard(f, path, digest, b)
 }

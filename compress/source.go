@@ -12,7 +12,7 @@ import (
 )
 
 // copyBytes is the size of the pieces in which plain tensors are hashed and copied; a multiple of every dtype's block.
-const copyBytes = 3 << 18
+const copyBytes = 3 << 16
 
 // digestSource hashes the bytes of a weight as the source stores them, and checks those that are kept for values that are not finite.
 func (r *run) digestSource(ctx context.Context, s *solved) error {
