@@ -20,11 +20,25 @@ func MatMul(y tensor.Mat, in *Input, w *Weight, workers int) {
 	if in.X.Cols != w.Cols || y.Rows != in.X.Rows || y.Cols != w.Rows {
 		panic("codec: MatMul of matrices whose shapes do not agree")
 	}
-	grain := 256
-	if in.X.Rows <= fewTokens {
-		grain = 64
-	}
+	grain := rowGrain(in.X.Rows, w.Rows, w.Cols, workers)
 	par.Ranges(workers, w.Rows, grain, func(r0, r1 int) { w.MulAdd(y, in, r0, r1) })
+}
+
+// inlineProduct is the number of multiplications below which starting goroutines costs more than they save.
+const inlineProduct = 1 << 17
+
+// rowGrain returns how many rows a worker takes at once: enough for every worker to have some, in the multiples that kernels like.
+// It may depend on the number of workers because results do not depend on the split.
+func rowGrain(tokens, rows, cols, workers int) int {
+	if workers <= 1 || tokens*rows*cols < inlineProduct {
+		return max(rows, 1)
+	}
+	most := 256
+	if tokens <= fewTokens {
+		most = 64
+	}
+	even := (rows + workers - 1) / workers
+	return min(most, max(16, (even+15)/16*16))
 }
 
 // rowReader is a term that can decode one row at a time.
