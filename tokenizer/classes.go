@@ -64,6 +64,9 @@ func computeClass(r rune) (c class) {
 	case '/':
 		c |= slash
 	}
+	if c == 0 {
+		c = newerClass(r)
+	}
 	return c
 }
 
