@@ -6,8 +6,11 @@ import (
 	"pith/tokenizer"
 )
 
-// Tokenizer reads the checkpoint's tokenizer.
+// Tokenizer reads the checkpoint's tokenizer: from files beside the weights, or from within a GGUF file.
 func (c *Checkpoint) Tokenizer() (*tokenizer.Tokenizer, error) {
+	if g, ok := c.store.(*gguf); ok {
+		return g.m.Tokenizer()
+	}
 	if c.dir == "" {
 		return nil, fmt.Errorf("%s: has no tokenizer files beside it", c.Path)
 	}

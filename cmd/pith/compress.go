@@ -48,6 +48,9 @@ With --json, standard output is one JSON object a line: started, progress, block
 				m.update(e.DoneWeights, e.TotalWeights, fmt.Sprintf("%s (%d of %d)", e.Block, e.Index+1, e.Blocks))
 			}
 			run := compress.Run
+			if f.format == "gguf" {
+				run = compress.RunGGUF
+			}
 			r, err := run(c.Context(), ckpt, p, out, o)
 			m.finish()
 			if err != nil {

@@ -85,6 +85,7 @@ Exit codes: 0 done; 1 the answer is no (verify found damage); 2 bad usage or inp
 		runCommand(s),
 		benchCommand(s),
 		verifyCommand(s),
+		convertCommand(s),
 		versionCommand(s),
 	)
 	return root

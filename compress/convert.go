@@ -1,0 +1,101 @@
+package compress
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"pith/checkpoint"
+	"pith/formats/interop"
+	"pith/tensor"
+)
+
+// ConvertOptions say what Convert writes.
+type ConvertOptions struct {
+	Format    string       // "gguf": one file; "hf": a Hugging Face directory
+	DType     tensor.DType // F32, F16 or BF16 for every dense matrix; Invalid: as stored where the format can hold it
+	Overwrite bool
+	Warn      func(string) // told what the other format holds differently; may be nil
+}
+
+// Convert writes a checkpoint in another container, weights unchanged unless o.DType asks for it; weights that the container has no layout for
+// are decoded. It returns the path of the weights and their size.
+func Convert(ckpt *checkpoint.Checkpoint, out string, o ConvertOptions) (path string, bytes int64, err error) {
+	switch o.Format {
+	case "gguf":
+		path, err = convertGGUF(ckpt, out, o)
+	case "hf":
+		path, err = convertHF(ckpt, out, o)
+	default:
+		err = fmt.Errorf("format %q: choose gguf or hf", o.Format)
+	}
+	if err != nil {
+		return "", 0, err
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return "", 0, err
+	}
+	return path, info.Size(), nil
+}
+
+func convertGGUF(ckpt *checkpoint.Checkpoint, out string, o ConvertOptions) (string, error) {
+	path := ggufPath(out)
+	if err := checkFree(path, o.Overwrite); err != nil {
+		return "", err
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
+		return "", writeError(filepath.Dir(path), err)
+	}
+	return path, writeGGUF(ckpt, path, interop.GGUFOptions{Dense: o.DType, Dequantize: true, Warn: o.Warn})
+}
+
+func convertHF(ckpt *checkpoint.Checkpoint, out string, o ConvertOptions) (string, error) {
+	config := ckpt.ConfigJSON()
+	if config == nil {
+		return "", fmt.Errorf("%s: has no config.json, which a Hugging Face directory needs; copy it beside the weights", ckpt.Path)
+	}
+	path := filepath.Join(out, "model.safetensors")
+	if err := checkFree(path, o.Overwrite); err != nil {
+		return "", err
+	}
+	if err := checkNotSource(out, ckpt); err != nil {
+		return "", err
+	}
+	files := map[string][]byte{}
+	for _, f := range ckpt.ConfigFiles() {
+		name := filepath.Base(f)
+		if name == "config.json" {
+			continue
+		}
+		data, err := os.ReadFile(f)
+		if err != nil {
+			return "", err
+		}
+		files[name] = data
+	}
+	if len(files) == 0 && o.Warn != nil {
+		o.Warn("the tokenizer is not written: GGUF does not hold the files that a Hugging Face directory has; copy them from the original model")
+	}
+	return path, interop.ExportHF(out, config, ckpt, interop.HFOptions{Dense: o.DType, Files: files})
+}
+
+// ggufPath returns the file that an output name means: itself if it ends in .gguf, else model.gguf in that directory.
+func ggufPath(out string) string {
+	if filepath.Ext(out) == ".gguf" {
+		return out
+	}
+	return filepath.Join(out, "model.gguf")
+}
+
+// checkFree refuses to replace a file unless that was asked for.
+func checkFree(path string, overwrite bool) error {
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) || overwrite {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	return fmt.Errorf("%s: exists already: choose another output, or --overwrite", path)
+}

@@ -1,0 +1,92 @@
+package compress
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"pith/checkpoint"
+	"pith/formats/interop"
+	"pith/plan"
+)
+
+// RunGGUF carries out p as Run does and leaves one GGUF file: out itself if its name ends in .gguf, else model.gguf in the directory out. It
+// works in an artifact beside that file (its name with .work), from which an interrupted run resumes, and which is removed at the end.
+func RunGGUF(ctx context.Context, ckpt *checkpoint.Checkpoint, p *plan.Plan, out string, o Options) (Result, error) {
+	path := ggufPath(out)
+	if err := checkGGUF(ckpt, p, path, o); err != nil {
+		return Result{}, err
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
+		return Result{}, writeError(filepath.Dir(path), err)
+	}
+	work := path + ".work"
+	r, err := Run(ctx, ckpt, p, work, o)
+	if err != nil {
+		return Result{}, err
+	}
+	packed, err := checkpoint.Open(work)
+	if err != nil {
+		return Result{}, err
+	}
+	defer packed.Close()
+	if err := writeGGUF(packed, path, interop.GGUFOptions{}); err != nil {
+		return Result{}, err
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return Result{}, err
+	}
+	r.Dir, r.ShardBytes = path, info.Size()
+	return r, removeWork(work)
+}
+
+// checkGGUF refuses what could only fail after the work is done.
+func checkGGUF(ckpt *checkpoint.Checkpoint, p *plan.Plan, path string, o Options) error {
+	if _, err := ckpt.Config(); err != nil {
+		return fmt.Errorf("GGUF needs the model's architecture: %w", err)
+	}
+	if _, err := ckpt.Tokenizer(); err != nil {
+		return fmt.Errorf("GGUF holds the tokenizer too: %w", err)
+	}
+	for _, l := range p.Lines() {
+		if strings.HasPrefix(l.Codec, "int") || strings.Contains(l.Codec, "+") {
+			return fmt.Errorf("%s: GGUF has no layout for %s: choose a codec of GGML such as q8_0, q6_k, q4_k or q4_0, or --format pith", l.Weight, l.Codec)
+		}
+	}
+	return checkFree(path, o.Overwrite)
+}
+
+// writeGGUF writes an open checkpoint as one GGUF file.
+func writeGGUF(c *checkpoint.Checkpoint, path string, o interop.GGUFOptions) error {
+	cfg, err := c.Config()
+	if err != nil {
+		return err
+	}
+	tok, err := c.Tokenizer()
+	if err != nil {
+		return err
+	}
+	return interop.ExportGGUF(path, cfg, tok, c, o)
+}
+
+// removeWork removes the artifact that RunGGUF worked in: only the files that its manifest names, and then the directory if it is empty.
+func removeWork(dir string) error {
+	m, err := checkpoint.ReadManifest(dir)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, f := range m.Files {
+		errs = append(errs, os.Remove(filepath.Join(dir, f.Name)))
+	}
+	for _, name := range []string{checkpoint.ManifestName, lockName, checkpoint.PlanName} {
+		if err := os.Remove(filepath.Join(dir, name)); !errors.Is(err, os.ErrNotExist) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(append(errs, os.Remove(dir))...)
+}
