@@ -1,22 +1,63 @@
 package checkpoint
 
 import (
+	"encoding/json"
+	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
+	"unicode/utf8"
 
 	"pith/tokenizer"
 )
 
-// Tokenizer reads the checkpoint's tokenizer: from files beside the weights, or from within a GGUF file.
+// VocabName is the file that holds the tokenizer of an artifact made from a GGUF file: tokenizer.Vocab as JSON.
+const VocabName = "tokenizer.vocab.json"
+
+// Tokenizer reads the checkpoint's tokenizer: of a directory its files, of a GGUF file its metadata.
 func (c *Checkpoint) Tokenizer() (*tokenizer.Tokenizer, error) {
 	if g, ok := c.store.(*gguf); ok {
 		return g.m.Tokenizer()
 	}
-	if c.dir == "" {
-		return nil, fmt.Errorf("%s: has no tokenizer files beside it", c.Path)
+	path := filepath.Join(c.dir, VocabName)
+	data, err := readBounded(path, maxManifest)
+	if errors.Is(err, os.ErrNotExist) {
+		t, err := tokenizer.OpenDir(c.dir)
+		if err != nil {
+			return nil, fmt.Errorf("tokenizer: %w", err)
+		}
+		return t, nil
 	}
-	t, err := tokenizer.OpenDir(c.dir)
 	if err != nil {
-		return nil, fmt.Errorf("tokenizer: %w", err)
+		return nil, err
+	}
+	var v tokenizer.Vocab
+	if err := json.Unmarshal(data, &v); err != nil {
+		return nil, fmt.Errorf("%s: not a vocabulary (%w); compress again", path, err)
+	}
+	t, err := tokenizer.FromVocab(v)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return t, nil
+}
+
+// configContents gives a GGUF file's config and vocabulary as files. A file without a tokenizer gives none.
+func (g *gguf) configContents() ([]ConfigContent, error) {
+	all := []ConfigContent{{"config.json", append(g.m.ConfigJSON(), '\n')}}
+	t, err := g.m.Tokenizer()
+	if err != nil {
+		return all, nil // the model can be compressed all the same; whoever asks for its tokenizer is told why there is none
+	}
+	v := t.Vocab()
+	for i, piece := range v.Tokens {
+		if !utf8.ValidString(piece) {
+			return nil, fmt.Errorf("%s: token %d is not UTF-8 (%q), so it cannot be stored; compress the checkpoint the file was made from", g.Files()[0], i, piece)
+		}
+	}
+	data, err := json.Marshal(v)
+	if err != nil {
+		return nil, fmt.Errorf("%s: vocabulary: %w", g.Files()[0], err)
+	}
+	return append(all, ConfigContent{VocabName, append(data, '\n')}), nil
 }

@@ -1,0 +1,69 @@
+package compress
+
+import (
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"pith/checkpoint"
+	"pith/formats/interop"
+	"pith/tensor"
+	"pith/tokenizer"
+)
+
+// A GGUF file with matrices in f16 and in blocks becomes an artifact that has its weights, its config and its tokenizer.
+func TestGGUFFilesAreCompressedWithTheirTokenizer(t *testing.T) {
+	original := open(t, source(t, "tiny"))
+	packed := filepath.Join(t.TempDir(), "packed")
+	p := resolve(t, original, `rules: [{match: "*.layers.0.*", codec: q8_0}, {match: "*", keep: true}]`)
+	if _, err := Run(t.Context(), original, p, packed, Options{}); err != nil {
+		t.Fatal(err)
+	}
+	from := open(t, packed)
+	cfg, err := from.Config()
+	if err != nil {
+		t.Fatal(err)
+	}
+	tok, err := from.Tokenizer()
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "model.gguf")
+	if err := interop.ExportGGUF(file, cfg, tok, from, interop.GGUFOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	c := open(t, file)
+	if c.Kind != checkpoint.GGUF || c.NumWeights() != original.NumWeights() {
+		t.Errorf("kind %s, %d weights", c.Kind, c.NumWeights())
+	}
+	p = resolve(t, c, `rules: [{match: ffn, codec: int4-g64}, {match: "*", keep: true}]`)
+	out := filepath.Join(t.TempDir(), "out")
+	if _, err := Run(t.Context(), c, p, out, Options{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Verify(out); err != nil {
+		t.Error(err)
+	}
+	a := open(t, out)
+	for _, l := range p.Lines() {
+		x, y := tensor.NewMat(l.Rows, l.Cols), tensor.NewMat(l.Rows, l.Cols)
+		if err := from.ReadRows(l.Weight, x, 0); err != nil {
+			t.Fatal(err)
+		}
+		if err := a.ReadRows(l.Weight, y, 0); err != nil {
+			t.Fatal(err)
+		}
+		if same := slices.Equal(x.Data, y.Data); same != l.Keeps() {
+			t.Errorf("%s (%s): same %v, kept %v", l.Weight, l.Codec, same, l.Keeps())
+		}
+	}
+	again, err := a.Tokenizer()
+	if err != nil {
+		t.Fatal(err)
+	}
+	const text = "once upon a time, there were 3 Tokens"
+	o := tokenizer.EncodeOptions{AddSpecial: true}
+	if got, want := again.Encode(text, o), tok.Encode(text, o); !slices.Equal(got, want) || len(want) < 5 {
+		t.Errorf("%v, want %v", got, want)
+	}
+}
