@@ -107,32 +107,3 @@ func unpackDense(dst []uint8, src []byte, width int) {
 		dst[i] = uint8(v >> (bit % 8) & mask)
 	}
 }
-
-// nibbleTable holds the values of 16 codes.
-type nibbleTable [16]float32
-
-// fill sets the value of code q to scale·(q + shift) + offset.
-func (t *nibbleTable) fill(scale, shift, offset float32) {
-	for q := range t {
-		t[q] = float32(scale*(float32(int32(q))+shift)) + offset
-	}
-}
-
-// decode writes the values of whole blocks: 16 bytes hold 32 columns, the first 16 in the low nibbles.
-func (t *nibbleTable) decode(dst []float32, src []byte) {
-	for len(dst) >= 32 {
-		lo, hi := (*[16]float32)(dst[:16]), (*[16]float32)(dst[16:32])
-		for j, b := range (*[16]byte)(src[:16]) {
-			lo[j], hi[j] = t[b&15], t[b>>4]
-		}
-		dst, src = dst[32:], src[16:]
-	}
-}
-
-// decodeBytes writes scale·(code + shift) of int8 codes.
-func decodeBytes(dst []float32, src []byte, scale float32, shift int32) {
-	dst = dst[:len(src)]
-	for i, b := range src {
-		dst[i] = scale * float32(int32(int8(b))+shift)
-	}
-}

@@ -199,29 +199,17 @@ func (t *blockTerm) readRow(dst []float32, r int) {
 func (f *blockFormat) decode(dst []float32, block []byte, b *blockScratch) {
 	f.affines(block, &b.a)
 	if f.levels == 256 {
-		decodeBytes(dst, block[2:34], b.a[0].scale, 0)
+		kernels.ScaleInt8(dst, block[2:34], b.a[0].scale, 0, 0)
 		return
 	}
 	if f.nibbles > 0 {
-		var table nibbleTable
-		table.fill(b.a[0].scale, float32(-f.bias), b.a[0].offset)
-		table.decode(dst[:32], block[f.nibbles:])
+		kernels.ScaleNibbles(dst[:32], block[f.nibbles:], b.a[0].scale, -f.bias, b.a[0].offset)
 		return
 	}
 	f.unpack(&b.codes, block)
-	bias := int32(f.bias)
 	for s := range len(dst) / f.sub {
-		scale, offset := b.a[s].scale, b.a[s].offset
-		out, codes := dst[s*f.sub:(s+1)*f.sub], b.codes[s*f.sub:(s+1)*f.sub]
-		if offset == 0 {
-			for i, q := range codes {
-				out[i] = scale * float32(int32(q)-bias)
-			}
-			continue
-		}
-		for i, q := range codes {
-			out[i] = float32(scale*float32(int32(q)-bias)) + offset
-		}
+		lo, hi := s*f.sub, (s+1)*f.sub
+		kernels.ScaleCodes(dst[lo:hi], b.codes[lo:hi], b.a[s].scale, -f.bias, b.a[s].offset)
 	}
 }
 

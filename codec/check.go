@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 
+	"pith/kernels"
 	"pith/tensor"
 )
 
@@ -11,7 +12,7 @@ import (
 func checkFinite(w tensor.Mat) error {
 	for r := range w.Rows {
 		row := w.Row(r)
-		if _, _, finite := extremes(row); finite {
+		if _, _, finite := kernels.Extremes(row); finite {
 			continue
 		}
 		for c, v := range row {

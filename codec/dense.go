@@ -5,6 +5,7 @@ import (
 	"math"
 	"strings"
 
+	"pith/kernels"
 	"pith/tensor"
 )
 
@@ -90,6 +91,9 @@ func (c scalarCodec) Fit(w tensor.Mat, _ []float32, _ FitOptions) (Grid, error) 
 	}
 	if limit := scalarLimit(c.dt); limit > 0 {
 		for r := range w.Rows {
+			if pos, neg, _ := kernels.Extremes(w.Row(r)); max(pos, neg) < limit {
+				continue
+			}
 			for i, v := range w.Row(r) {
 				if v >= limit || v <= -limit {
 					return nil, fmt.Errorf("value %g at row %d, column %d is too large for %s; use bf16 or f32", v, r, i, c.Name())

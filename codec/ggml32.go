@@ -88,7 +88,7 @@ func pack5At(at int) func([]byte, *[maxBlock]uint8) {
 func fitSigned(levels int) func([]byte, []float32, *[maxSubBlocks]rounding, *[maxBlock]uint8) {
 	half := float32(levels / 2)
 	return func(block []byte, x []float32, rules *[maxSubBlocks]rounding, codes *[maxBlock]uint8) {
-		pos, neg, _ := extremes(x)
+		pos, neg, _ := kernels.Extremes(x)
 		extreme := pos
 		if neg > pos {
 			extreme = -neg
@@ -124,7 +124,7 @@ func fitRange(levels int) func([]byte, []float32, *[maxSubBlocks]rounding, *[max
 
 // fitQ8 is q8_0's rule: d = max|w|/127, code = w/d rounded half away from zero, of the unrounded d.
 func fitQ8(block []byte, x []float32, rules *[maxSubBlocks]rounding, codes *[maxBlock]uint8) {
-	pos, neg, _ := extremes(x)
+	pos, neg, _ := kernels.Extremes(x)
 	d := max(pos, neg) / 127
 	putF16(block, 0, d)
 	rules[0] = rounding{kind: halfAway, b: inverse(d)}
@@ -153,7 +153,7 @@ func abs(v float32) float32 { return math.Float32frombits(math.Float32bits(v) &^
 
 // nearestInt rounds v, |v| < 2²², to nearest even.
 func nearestInt(v float32) int {
-	return int(math.Float32bits(v+roundMagic)&0x7fffff) - 0x400000
+	return int(math.Float32bits(v+kernels.RoundMagic)&0x7fffff) - 0x400000
 }
 
 // roundHalfAway rounds v, |v| < 2²², to the nearest integer, ties away from zero: adding just under a half, with v's sign, rounds

@@ -135,16 +135,14 @@ func (t *intTerm) readRow(dst []float32, r int) {
 		for c := 0; c < t.cols; c += group {
 			end := min(t.cols, c+group)
 			scale, offset := t.scale(r, c/group)
-			decodeBytes(dst[c:end], row[c:end], scale, int32(offset+128))
+			kernels.ScaleInt8(dst[c:end], row[c:end], scale, offset+128, 0)
 		}
 		return
 	}
 	if t.bits == 4 && t.cols%32 == 0 {
-		var table nibbleTable
-		for c := 0; c < t.cols; c += group {
-			scale, offset := t.scale(r, c/group)
-			table.fill(scale, float32(offset), 0)
-			table.decode(dst[c:min(t.cols, c+group)], row[c/2:])
+		for g := 0; g*group < t.cols; g++ {
+			scale, offset := t.scale(r, g)
+			kernels.ScaleNibbles(dst[g*group:min(t.cols, (g+1)*group)], row[g*group/2:], scale, offset, 0)
 		}
 		return
 	}
@@ -155,9 +153,7 @@ func (t *intTerm) readRow(dst []float32, r int) {
 			end := min(c0+n, (c/group+1)*group)
 			scale, offset := t.scale(r, c/group)
 			out := dst[c:end]
-			for i, q := range codes[c-c0 : end-c0] {
-				out[i] = scale * float32(int(q)+offset)
-			}
+			kernels.ScaleCodes(out, codes[c-c0:end-c0], scale, offset, 0)
 			c = end
 		}
 	}

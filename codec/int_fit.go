@@ -5,14 +5,9 @@ import (
 	"fmt"
 	"math"
 
+	"pith/kernels"
 	"pith/tensor"
 )
-
-// roundMagic is 1.5·2²³: adding it to a float32 of magnitude below 2²² leaves the nearest integer (ties to even) in the low bits.
-const roundMagic = 12582912
-
-// roundMagicBits is the bit pattern of roundMagic, so of the integer 0.
-const roundMagicBits = 0x4b400000
 
 // Fit chooses for each group the scale that makes its largest magnitude representable exactly (up to F16): scale =
 // extreme/-2^(bits-1), signed, so that the one code which has no opposite is used. Asymmetric groups map [min, max] to the range
@@ -25,7 +20,7 @@ func (c intCodec) Fit(w tensor.Mat, importance []float32, o FitOptions) (Grid, e
 	groups, group := c.groups(w.Cols), c.groupCols(w.Cols)
 	n := w.Rows * groups
 	t := &intTerm{intCodec: c, rows: w.Rows, cols: w.Cols, scales: make([]byte, 2*n), codes: make([]byte, w.Rows*packedBytes(w.Cols, c.bits))}
-	g := &intGrid{term: t, params: make([]intParams, n)}
+	g := &intGrid{term: t, params: make([]kernels.Rounding, n)}
 	if c.asym {
 		t.zeros = make([]byte, n)
 	}
@@ -47,7 +42,7 @@ func (c intCodec) Fit(w tensor.Mat, importance []float32, o FitOptions) (Grid, e
 			if c.asym {
 				t.zeros[i] = byte(f.zero)
 			}
-			g.params[i] = c.params(f)
+			g.params[i] = c.rounding(f)
 		}
 	}
 	return g, nil
@@ -59,15 +54,10 @@ type intScale struct {
 	zero  int8
 }
 
-// intParams is what rounding needs of a group: code = clamp(round(w·inverse)) - low, in terms of roundMagic's bit patterns.
-type intParams struct {
-	inverse   float32
-	low, high int32
-}
-
-func (c intCodec) params(s intScale) intParams {
-	low := int32(roundMagicBits) - 1<<(c.bits-1) - int32(s.zero)
-	return intParams{inverseOf(s.scale), low, low + 1<<c.bits - 1}
+// rounding returns what rounding needs of a group whose scale and zero are s: code = clamp(round(w/scale)) - low.
+func (c intCodec) rounding(s intScale) kernels.Rounding {
+	low := int32(kernels.RoundMagicBits) - 1<<(c.bits-1) - int32(s.zero)
+	return kernels.Rounding{Inverse: inverseOf(s.scale), Low: low, High: low + 1<<c.bits - 1, Base: low}
 }
 
 func inverseOf(scale uint16) float32 {
@@ -75,12 +65,6 @@ func inverseOf(scale uint16) float32 {
 		return 1 / s
 	}
 	return 0
-}
-
-// code returns the offset-binary code nearest to v. For any finite v the bit pattern of the sum is monotonic, so clamping it clamps v.
-func (p intParams) code(v float32) int32 {
-	b := int32(math.Float32bits(float32(v*p.inverse) + roundMagic))
-	return min(max(b, p.low), p.high) - p.low
 }
 
 // weightError says which weight made a fit impossible.
@@ -106,7 +90,7 @@ func checkImportance(w tensor.Mat, importance []float32) {
 // intGrid rounds to the scales of term.
 type intGrid struct {
 	term   *intTerm
-	params []intParams
+	params []kernels.Rounding
 	codes  []uint8 // (rows, cols), made by the first Round
 }
 
@@ -121,10 +105,10 @@ func (g *intGrid) Round(w tensor.Mat, c int) {
 	for r := range t.rows {
 		p := g.params[r*groups+k]
 		v := &w.Data[r*w.Stride+c]
-		q := p.code(*v)
+		q := p.Code(*v)
 		g.codes[r*t.cols+c] = uint8(q)
 		scale := tensor.F16ToFloat32(binary.LittleEndian.Uint16(t.scales[2*(r*groups+k):]))
-		*v = scale * float32(q+p.low-roundMagicBits)
+		*v = scale * float32(q+p.Base-kernels.RoundMagicBits)
 	}
 }
 
@@ -139,34 +123,24 @@ func (g *intGrid) RoundAll(w tensor.Mat) {
 		params := g.params[r*groups : (r+1)*groups]
 		if t.bits == 4 && group%32 == 0 && t.cols%32 == 0 {
 			for k, p := range params {
-				p.nibbles(dst[k*group/2:], row[k*group:min(t.cols, (k+1)*group)])
+				kernels.RoundNibbles(dst[k*group/2:], row[k*group:min(t.cols, (k+1)*group)], p)
 			}
 			continue
 		}
+		codes := buf
+		if t.bits == 8 {
+			codes = dst
+		}
 		for k, p := range params {
+			if t.bits == 8 { // the byte that packCodes makes of a code
+				p.Base += 128
+			}
 			lo, hi := k*group, min(t.cols, (k+1)*group)
-			p.codesOf(buf[lo:hi], row[lo:hi])
+			kernels.RoundCodes(codes[lo:hi], row[lo:hi], p)
 		}
-		packCodes(dst, buf, t.bits)
-	}
-}
-
-func (p intParams) codesOf(dst []uint8, x []float32) {
-	dst = dst[:len(x)]
-	for i, v := range x {
-		dst[i] = uint8(p.code(v))
-	}
-}
-
-// nibbles rounds and packs whole blocks of 32 columns.
-func (p intParams) nibbles(dst []byte, x []float32) {
-	for len(x) >= 32 {
-		d := (*[16]byte)(dst[:16])
-		lo, hi := (*[16]float32)(x[:16]), (*[16]float32)(x[16:32])
-		for j := range d {
-			d[j] = byte(p.code(lo[j]) | p.code(hi[j])<<4)
+		if t.bits != 8 {
+			packCodes(dst, codes, t.bits)
 		}
-		dst, x = dst[16:], x[32:]
 	}
 }
 

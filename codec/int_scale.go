@@ -4,6 +4,7 @@ import (
 	"errors"
 	"math"
 
+	"pith/kernels"
 	"pith/tensor"
 )
 
@@ -24,7 +25,7 @@ func (f intFitter) fit(x, weights []float32) (intScale, error) {
 	if len(x) == 0 {
 		return intScale{}, nil
 	}
-	pos, neg, ok := extremes(x)
+	pos, neg, ok := kernels.Extremes(x)
 	if !ok {
 		return intScale{}, errNotFinite
 	}
@@ -41,29 +42,6 @@ func (f intFitter) fit(x, weights []float32) (intScale, error) {
 	return s, nil
 }
 
-// extremes returns the largest value and the largest negated value (0 if none is positive, negative) and whether all are finite.
-// Bit patterns of floats are ordered like integers: positive ones signed, negative ones unsigned.
-func extremes(x []float32) (pos, neg float32, finite bool) {
-	var p0, p1 int32
-	var n0, n1 uint32
-	for len(x) >= 2 {
-		a, b := math.Float32bits(x[0]), math.Float32bits(x[1])
-		p0, n0 = max(p0, int32(a)), max(n0, a)
-		p1, n1 = max(p1, int32(b)), max(n1, b)
-		x = x[2:]
-	}
-	if len(x) == 1 {
-		a := math.Float32bits(x[0])
-		p0, n0 = max(p0, int32(a)), max(n0, a)
-	}
-	p, n := uint32(max(p0, p1)), max(n0, n1)
-	if n < 1<<31 {
-		n = 0
-	}
-	n &= 1<<31 - 1
-	return math.Float32frombits(p), math.Float32frombits(n), p < 0x7f800000 && n < 0x7f800000
-}
-
 // symmetric maps the value of largest magnitude to the code -2^(bits-1); ties take the positive scale.
 func (f intFitter) symmetric(pos, neg float32) intScale {
 	s := neg
@@ -76,10 +54,7 @@ func (f intFitter) symmetric(pos, neg float32) intScale {
 // affine maps [min, max] to the codes' range. Where the zero would not fit an int8 the range is extended to include 0; a
 // group of one value keeps the symmetric scale, which represents it exactly up to F16.
 func (f intFitter) affine(x []float32, symmetric intScale) intScale {
-	lo, hi := x[0], x[0]
-	for _, v := range x[1:] {
-		lo, hi = min(lo, v), max(hi, v)
-	}
+	lo, hi := kernels.MinMax(x)
 	if lo == hi {
 		return symmetric
 	}

@@ -3,6 +3,7 @@ package codec
 import (
 	"math"
 
+	"pith/kernels"
 	"pith/tensor"
 )
 
@@ -76,11 +77,11 @@ func (f intFitter) tryZeros(x []float32, s intScale, try func(intScale)) {
 
 // loss returns Σ weights·(x - Ŵ)² of nearest codes, summed in float64.
 func (f intFitter) loss(x, weights []float32, s intScale) float64 {
-	p := intCodec{bits: f.bits}.params(s)
+	p := intCodec{bits: f.bits}.rounding(s)
 	step := tensor.F16ToFloat32(s.scale)
 	var sum float64
 	for i, v := range x {
-		d := float64(v - float32(step*float32(p.code(v)+p.low-roundMagicBits)))
+		d := float64(v - float32(step*float32(p.Code(v)+p.Base-kernels.RoundMagicBits)))
 		if weights == nil {
 			sum += float64(d * d)
 			continue
@@ -92,10 +93,10 @@ func (f intFitter) loss(x, weights []float32, s intScale) float64 {
 
 // leastSquares returns the scale that fits the nearest codes of s best.
 func (f intFitter) leastSquares(x, weights []float32, s intScale) intScale {
-	p := intCodec{bits: f.bits}.params(s)
+	p := intCodec{bits: f.bits}.rounding(s)
 	var xu, uu float64
 	for i, v := range x {
-		u := float64(p.code(v) + p.low - roundMagicBits)
+		u := float64(p.Code(v) + p.Base - kernels.RoundMagicBits)
 		w := 1.0
 		if weights != nil {
 			w = float64(weights[i])

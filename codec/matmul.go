@@ -109,9 +109,6 @@ func addDecoded(t rowReader, dst tensor.Mat, r0 int) {
 	defer putScratch(buf)
 	for r := range dst.Rows {
 		t.readRow(*buf, r0+r)
-		row := dst.Row(r)
-		for i, v := range (*buf)[:len(row)] {
-			row[i] += v
-		}
+		kernels.Axpy(dst.Row(r), 1, *buf)
 	}
 }

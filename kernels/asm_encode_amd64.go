@@ -24,12 +24,17 @@ func roundCodesx256(dst *byte, x *float32, inverse float32, low int32, high int3
 //go:noescape
 func roundNibblesx256(dst *byte, x *float32, inverse float32, low int32, high int32, base int32, blocks int)
 
-// sets dst[i] = scale*(codes[i]+offset) for i < 16*blocks.
+// sets dst[i] = scale*(codes[i]+offset) + add for i < 16*blocks.
 //
 //go:noescape
-func scaleCodesx256(dst *float32, codes *byte, scale float32, offset int32, blocks int)
+func scaleCodesx256(dst *float32, codes *byte, scale float32, offset int32, add float32, blocks int)
 
-// sets dst to scale*(code+offset) of blocks of 32 codes in 16 bytes.
+// sets dst[i] = scale*(codes[i]+offset) + add for i < 16*blocks.
 //
 //go:noescape
-func scaleNibblesx256(dst *float32, packed *byte, scale float32, offset int32, blocks int)
+func scaleInt8x256(dst *float32, codes *byte, scale float32, offset int32, add float32, blocks int)
+
+// sets dst to scale*(code+offset) + add of blocks of 32 codes in 16 bytes.
+//
+//go:noescape
+func scaleNibblesx256(dst *float32, packed *byte, scale float32, offset int32, add float32, blocks int)

@@ -227,28 +227,31 @@ loop:
 	VZEROUPPER
 	RET
 
-// func scaleCodesx256(dst *float32, codes *byte, scale float32, offset int32, blocks int)
+// func scaleCodesx256(dst *float32, codes *byte, scale float32, offset int32, add float32, blocks int)
 // Requires: AVX, AVX2
-TEXT ·scaleCodesx256(SB), $0-32
+TEXT ·scaleCodesx256(SB), $0-40
 	MOVQ         dst+0(FP), AX
 	MOVQ         codes+8(FP), CX
-	MOVQ         blocks+24(FP), DX
+	MOVQ         blocks+32(FP), DX
 	VBROADCASTSS scale+16(FP), Y0
 	MOVL         offset+20(FP), BX
 	VMOVD        BX, X1
 	VPBROADCASTD X1, Y1
+	VBROADCASTSS add+24(FP), Y2
 
 loop:
-	VPMOVZXBD (CX), Y2
-	VPADDD    Y1, Y2, Y2
-	VCVTDQ2PS Y2, Y2
-	VMULPS    Y0, Y2, Y2
-	VMOVUPS   Y2, (AX)
-	VPMOVZXBD 8(CX), Y2
-	VPADDD    Y1, Y2, Y2
-	VCVTDQ2PS Y2, Y2
-	VMULPS    Y0, Y2, Y2
-	VMOVUPS   Y2, 32(AX)
+	VPMOVZXBD (CX), Y3
+	VPADDD    Y1, Y3, Y3
+	VCVTDQ2PS Y3, Y3
+	VMULPS    Y0, Y3, Y3
+	VADDPS    Y2, Y3, Y3
+	VMOVUPS   Y3, (AX)
+	VPMOVZXBD 8(CX), Y3
+	VPADDD    Y1, Y3, Y3
+	VCVTDQ2PS Y3, Y3
+	VMULPS    Y0, Y3, Y3
+	VADDPS    Y2, Y3, Y3
+	VMOVUPS   Y3, 32(AX)
 	ADDQ      $0x10, CX
 	ADDQ      $0x40, AX
 	DECQ      DX
@@ -256,43 +259,80 @@ loop:
 	VZEROUPPER
 	RET
 
-// func scaleNibblesx256(dst *float32, packed *byte, scale float32, offset int32, blocks int)
+// func scaleInt8x256(dst *float32, codes *byte, scale float32, offset int32, add float32, blocks int)
 // Requires: AVX, AVX2
-TEXT ·scaleNibblesx256(SB), $0-32
+TEXT ·scaleInt8x256(SB), $0-40
 	MOVQ         dst+0(FP), AX
-	MOVQ         packed+8(FP), CX
-	MOVQ         blocks+24(FP), DX
+	MOVQ         codes+8(FP), CX
+	MOVQ         blocks+32(FP), DX
 	VBROADCASTSS scale+16(FP), Y0
 	MOVL         offset+20(FP), BX
 	VMOVD        BX, X1
 	VPBROADCASTD X1, Y1
-	MOVL         $0x0000000f, BX
-	VMOVD        BX, X2
-	VPBROADCASTD X2, Y2
+	VBROADCASTSS add+24(FP), Y2
 
 loop:
-	VPMOVZXBD (CX), Y3
-	VPSRLD    $0x04, Y3, Y4
-	VPAND     Y2, Y3, Y3
+	VPMOVSXBD (CX), Y3
 	VPADDD    Y1, Y3, Y3
 	VCVTDQ2PS Y3, Y3
 	VMULPS    Y0, Y3, Y3
+	VADDPS    Y2, Y3, Y3
 	VMOVUPS   Y3, (AX)
-	VPADDD    Y1, Y4, Y4
-	VCVTDQ2PS Y4, Y4
-	VMULPS    Y0, Y4, Y4
-	VMOVUPS   Y4, 64(AX)
-	VPMOVZXBD 8(CX), Y3
-	VPSRLD    $0x04, Y3, Y4
-	VPAND     Y2, Y3, Y3
+	VPMOVSXBD 8(CX), Y3
 	VPADDD    Y1, Y3, Y3
 	VCVTDQ2PS Y3, Y3
 	VMULPS    Y0, Y3, Y3
+	VADDPS    Y2, Y3, Y3
 	VMOVUPS   Y3, 32(AX)
+	ADDQ      $0x10, CX
+	ADDQ      $0x40, AX
+	DECQ      DX
+	JNZ       loop
+	VZEROUPPER
+	RET
+
+// func scaleNibblesx256(dst *float32, packed *byte, scale float32, offset int32, add float32, blocks int)
+// Requires: AVX, AVX2
+TEXT ·scaleNibblesx256(SB), $0-40
+	MOVQ         dst+0(FP), AX
+	MOVQ         packed+8(FP), CX
+	MOVQ         blocks+32(FP), DX
+	VBROADCASTSS scale+16(FP), Y0
+	MOVL         offset+20(FP), BX
+	VMOVD        BX, X1
+	VPBROADCASTD X1, Y1
+	VBROADCASTSS add+24(FP), Y2
+	MOVL         $0x0000000f, BX
+	VMOVD        BX, X3
+	VPBROADCASTD X3, Y3
+
+loop:
+	VPMOVZXBD (CX), Y4
+	VPSRLD    $0x04, Y4, Y5
+	VPAND     Y3, Y4, Y4
 	VPADDD    Y1, Y4, Y4
 	VCVTDQ2PS Y4, Y4
 	VMULPS    Y0, Y4, Y4
-	VMOVUPS   Y4, 96(AX)
+	VADDPS    Y2, Y4, Y4
+	VMOVUPS   Y4, (AX)
+	VPADDD    Y1, Y5, Y5
+	VCVTDQ2PS Y5, Y5
+	VMULPS    Y0, Y5, Y5
+	VADDPS    Y2, Y5, Y5
+	VMOVUPS   Y5, 64(AX)
+	VPMOVZXBD 8(CX), Y4
+	VPSRLD    $0x04, Y4, Y5
+	VPAND     Y3, Y4, Y4
+	VPADDD    Y1, Y4, Y4
+	VCVTDQ2PS Y4, Y4
+	VMULPS    Y0, Y4, Y4
+	VADDPS    Y2, Y4, Y4
+	VMOVUPS   Y4, 32(AX)
+	VPADDD    Y1, Y5, Y5
+	VCVTDQ2PS Y5, Y5
+	VMULPS    Y0, Y5, Y5
+	VADDPS    Y2, Y5, Y5
+	VMOVUPS   Y5, 96(AX)
 	ADDQ      $0x10, CX
 	ADDQ      $0x00000080, AX
 	DECQ      DX

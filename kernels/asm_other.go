@@ -36,6 +36,8 @@ func roundCodeBlocks([]byte, []float32, *Rounding, int) {}
 
 func roundNibbleBlocks([]byte, []float32, *Rounding, int) {}
 
-func scaleCodeBlocks([]float32, []byte, float32, int32, int) {}
+func scaleCodeBlocks([]float32, []byte, float32, int32, float32, int) {}
 
-func scaleNibbleBlocks([]float32, []byte, float32, int32, int) {}
+func scaleInt8Blocks([]float32, []byte, float32, int32, float32, int) {}
+
+func scaleNibbleBlocks([]float32, []byte, float32, int32, float32, int) {}

@@ -16,10 +16,14 @@ func roundNibbleBlocks(dst []byte, x []float32, r *Rounding, blocks int) {
 	roundNibblesx256(&dst[0], &x[0], r.Inverse, r.Low, r.High, r.Base, blocks)
 }
 
-func scaleCodeBlocks(dst []float32, codes []byte, scale float32, offset int32, blocks int) {
-	scaleCodesx256(&dst[0], &codes[0], scale, offset, blocks)
+func scaleCodeBlocks(dst []float32, codes []byte, scale float32, offset int32, add float32, blocks int) {
+	scaleCodesx256(&dst[0], &codes[0], scale, offset, add, blocks)
 }
 
-func scaleNibbleBlocks(dst []float32, packed []byte, scale float32, offset int32, blocks int) {
-	scaleNibblesx256(&dst[0], &packed[0], scale, offset, blocks)
+func scaleInt8Blocks(dst []float32, codes []byte, scale float32, offset int32, add float32, blocks int) {
+	scaleInt8x256(&dst[0], &codes[0], scale, offset, add, blocks)
+}
+
+func scaleNibbleBlocks(dst []float32, packed []byte, scale float32, offset int32, add float32, blocks int) {
+	scaleNibblesx256(&dst[0], &packed[0], scale, offset, add, blocks)
 }

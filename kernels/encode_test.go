@@ -106,9 +106,9 @@ func TestRoundingIsIdenticalAtAllLevelsAndWritesNothingElse(t *testing.T) {
 					if packed[0] != 0xa5 || packed[n/32*16+1] != 0xa5 {
 						t.Fatalf("%s n=%d: wrote outside the result", levelNames[l], n)
 					}
-					scaleNibbles(l, unpacked, packed[1:], 0.37, -8)
+					scaleNibbles(l, unpacked, packed[1:], 0.37, -8, 0.5)
 					for j, v := range unpacked {
-						if v != 0.37*float32(int(want[1+j])-8) {
+						if v != float32(0.37*float32(int(want[1+j])-8))+0.5 {
 							t.Fatalf("%s n=%d: value %d is %g of code %d", levelNames[l], n, j, v, want[1+j])
 						}
 					}
@@ -125,10 +125,16 @@ func TestScaleCodesIsIdenticalAtAllLevelsAndWritesNothingElse(t *testing.T) {
 		for _, l := range levels() {
 			out := make([]float32, n+2)
 			out[0], out[n+1] = guard, guard
-			scaleCodes(l, out[1:n+1], codes, scale, int32(offset))
+			scaleCodes(l, out[1:n+1], codes, scale, int32(offset), 0.25)
 			for i, c := range codes {
-				if out[1+i] != scale*float32(int(c)+offset) {
+				if out[1+i] != float32(scale*float32(int(c)+offset))+0.25 {
 					t.Fatalf("%s n=%d: value %d is %g", levelNames[l], n, i, out[1+i])
+				}
+			}
+			scaleInt8(l, out[1:n+1], codes, scale, int32(offset), 0.25)
+			for i, c := range codes {
+				if out[1+i] != float32(scale*float32(int(int8(c))+offset))+0.25 {
+					t.Fatalf("%s n=%d: signed value %d is %g", levelNames[l], n, i, out[1+i])
 				}
 			}
 			if out[0] != guard || out[n+1] != guard {
@@ -151,8 +157,8 @@ func BenchmarkEncode(b *testing.B) {
 			{"minMax", func() { minMax(l, x) }},
 			{"roundCodes", func() { roundCodes(l, codes, x, &rounding) }},
 			{"roundNibbles", func() { roundNibbles(l, codes, x, &rounding) }},
-			{"scaleCodes", func() { scaleCodes(l, x, codes, 0.5, -8) }},
-			{"scaleNibbles", func() { scaleNibbles(l, x, codes, 0.5, -8) }},
+			{"scaleCodes", func() { scaleCodes(l, x, codes, 0.5, -8, 0) }},
+			{"scaleNibbles", func() { scaleNibbles(l, x, codes, 0.5, -8, 0) }},
 		} {
 			b.Run(fmt.Sprintf("%s/%s", f.name, levelNames[l]), func(b *testing.B) {
 				bestOf(b, 100*n*1000, "Mweights/s", func() {

@@ -14,7 +14,8 @@ func encode(c *build.Context) {
 	minMax(c)
 	roundCodes(c, false)
 	roundCodes(c, true)
-	scaleCodes(c)
+	scaleCodes(c, "scaleCodesx256", c.VPMOVZXBD)
+	scaleCodes(c, "scaleInt8x256", c.VPMOVSXBD)
 	scaleNibbles(c)
 }
 
@@ -187,22 +188,24 @@ func laneOrder(c *build.Context) operand.Mem {
 	return m
 }
 
-func scaleCodes(c *build.Context) {
-	c.Function("scaleCodesx256")
+// scaleCodes emits the decoding of bytes, widened by widen.
+func scaleCodes(c *build.Context, name string, widen func(ops ...operand.Op)) {
+	c.Function(name)
 	c.Pragma("noescape")
-	c.SignatureExpr("func(dst *float32, codes *byte, scale float32, offset int32, blocks int)")
-	c.Doc("sets dst[i] = scale*(codes[i]+offset) for i < 16*blocks.")
+	c.SignatureExpr("func(dst *float32, codes *byte, scale float32, offset int32, add float32, blocks int)")
+	c.Doc("sets dst[i] = scale*(codes[i]+offset) + add for i < 16*blocks.")
 	dst := c.Load(c.Param("dst"), c.GP64())
 	codes := c.Load(c.Param("codes"), c.GP64())
 	n := c.Load(c.Param("blocks"), c.GP64())
-	scale, offset := broadcast(c, "scale"), broadcast(c, "offset")
+	scale, offset, add := broadcast(c, "scale"), broadcast(c, "offset"), broadcast(c, "add")
 	c.Label("loop")
 	for i := range 2 {
 		v := c.YMM()
-		c.VPMOVZXBD(operand.Mem{Base: codes, Disp: 8 * i}, v)
+		widen(operand.Mem{Base: codes, Disp: 8 * i}, v)
 		c.VPADDD(offset, v, v)
 		c.VCVTDQ2PS(v, v)
 		c.VMULPS(scale, v, v)
+		c.VADDPS(add, v, v)
 		c.VMOVUPS(v, operand.Mem{Base: dst, Disp: 32 * i})
 	}
 	c.ADDQ(operand.Imm(16), codes)
@@ -216,12 +219,12 @@ func scaleCodes(c *build.Context) {
 func scaleNibbles(c *build.Context) {
 	c.Function("scaleNibblesx256")
 	c.Pragma("noescape")
-	c.SignatureExpr("func(dst *float32, packed *byte, scale float32, offset int32, blocks int)")
-	c.Doc("sets dst to scale*(code+offset) of blocks of 32 codes in 16 bytes.")
+	c.SignatureExpr("func(dst *float32, packed *byte, scale float32, offset int32, add float32, blocks int)")
+	c.Doc("sets dst to scale*(code+offset) + add of blocks of 32 codes in 16 bytes.")
 	dst := c.Load(c.Param("dst"), c.GP64())
 	packed := c.Load(c.Param("packed"), c.GP64())
 	n := c.Load(c.Param("blocks"), c.GP64())
-	scale, offset, nibble := broadcast(c, "scale"), broadcast(c, "offset"), word(c, 32, 15)
+	scale, offset, add, nibble := broadcast(c, "scale"), broadcast(c, "offset"), broadcast(c, "add"), word(c, 32, 15)
 	c.Label("loop")
 	for i := range 2 {
 		low, high := c.YMM(), c.YMM()
@@ -232,6 +235,7 @@ func scaleNibbles(c *build.Context) {
 			c.VPADDD(offset, v, v)
 			c.VCVTDQ2PS(v, v)
 			c.VMULPS(scale, v, v)
+			c.VADDPS(add, v, v)
 			c.VMOVUPS(v, operand.Mem{Base: dst, Disp: 64*h + 32*i})
 		}
 	}
