@@ -222,6 +222,7 @@ func TestWritersRefuseWhatTheFormatCannotHold(t *testing.T) {
 		{"safetensors", "twice", nil, nil, []LazyTensor{of("a", tensor.F32, 1), of("a", tensor.F32, 1)}},
 		{"safetensors", "whole number", nil, nil, []LazyTensor{of("a", tensor.F4, 3)}},
 		{"safetensors", "2^63", nil, nil, []LazyTensor{of("a", tensor.U8, 1<<62), of("b", tensor.U8, 1<<62)}},
+		{"safetensors", "17 dimensions", nil, nil, []LazyTensor{of("a", tensor.U8, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1)}},
 		{"safetensors", "negative", nil, nil, []LazyTensor{of("a", tensor.U8, -1)}},
 		{"gguf", "F8_E4M3", nil, nil, []LazyTensor{of("a", tensor.F8E4M3, 32)}},
 		{"gguf", "63 bytes", nil, nil, []LazyTensor{of(long, tensor.F32, 1)}},

@@ -3,7 +3,10 @@ package formats
 import (
 	"bytes"
 	"fmt"
+	"path/filepath"
 	"testing"
+
+	"pith/tensor"
 )
 
 // bigHeader returns a safetensors file with n empty tensors.
@@ -28,5 +31,36 @@ func BenchmarkHeaderOfAMillionTensors(b *testing.B) {
 		if _, err := NewSafetensors("x", bytes.NewReader(file), int64(len(file))); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+// BenchmarkCopy streams 256 MiB of tensors from one safetensors file to another.
+func BenchmarkCopy(b *testing.B) {
+	dir := b.TempDir()
+	const n, size = 16, 16 << 20
+	var tensors []LazyTensor
+	for i := range n {
+		data := randomBytes(uint64(i), size)
+		tensors = append(tensors, LazyTensor{Info: Info{Name: fmt.Sprint(i), DType: tensor.U8, Shape: []int{size}}, Data: func() ([]byte, error) { return data, nil }})
+	}
+	from := filepath.Join(dir, "a.safetensors")
+	if err := WriteSafetensors(from, tensors, nil); err != nil {
+		b.Fatal(err)
+	}
+	b.SetBytes(n * size)
+	for b.Loop() {
+		s, err := OpenSafetensors(from)
+		if err != nil {
+			b.Fatal(err)
+		}
+		for i, name := range s.Names() {
+			if tensors[i], err = Lazy(s, name); err != nil {
+				b.Fatal(err)
+			}
+		}
+		if err := WriteSafetensors(filepath.Join(dir, "b.safetensors"), tensors, nil); err != nil {
+			b.Fatal(err)
+		}
+		s.Close()
 	}
 }

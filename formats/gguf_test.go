@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"strings"
 	"testing"
 
 	"pith/tensor"
@@ -22,7 +23,7 @@ func everyKV() []KV {
 		{"a.u8", []uint8{1, 2}}, {"a.i8", []int8{-1}}, {"a.u16", []uint16{7}}, {"a.i16", []int16{-7}}, {"a.u32", []uint32{8}},
 		{"a.i32", []int32{-8}}, {"a.f32", []float32{0.5, float32(math.Inf(1))}}, {"a.bool", []bool{true, false}},
 		{"a.string", []string{"x", "", "yz"}}, {"a.u64", []uint64{9}}, {"a.i64", []int64{-9}}, {"a.f64", []float64{0.25}},
-		{"a.none", []string{}}, {"a.long", make([]float32, 5000)},
+		{"long", strings.Repeat("chat template ", 5000)}, {"a.none", []string{}}, {"a.long", make([]float32, 5000)},
 	}
 }
 

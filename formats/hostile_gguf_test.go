@@ -188,7 +188,7 @@ func TestGGUFAccessorsRefuseOtherTypes(t *testing.T) {
 		"float": func(k string) error { _, err := g.Float(k); return err }, "floats": func(k string) error { _, err := g.Floats(k); return err },
 		"strings": func(k string) error { _, err := g.Strings(k); return err },
 	}
-	suits := map[string]string{"true": "bool", "false": "bool", "string": "string", "empty": "string", "general.architecture": "string",
+	suits := map[string]string{"true": "bool", "false": "bool", "string": "string", "empty": "string", "general.architecture": "string", "long": "string",
 		"u8": "int", "i8": "int", "u16": "int", "i16": "int", "u32": "int", "i32": "int", "i64": "int", "f32": "float", "f64": "float",
 		"a.u8": "ints", "a.i8": "ints", "a.u16": "ints", "a.i16": "ints", "a.u32": "ints", "a.i32": "ints", "a.i64": "ints", "a.u64": "ints",
 		"a.f32": "floats", "a.long": "floats", "a.string": "strings", "a.none": "strings", "tokenizer.ggml.scores": "ints"} // u64 is above 2^63
@@ -202,6 +202,9 @@ func TestGGUFAccessorsRefuseOtherTypes(t *testing.T) {
 				t.Errorf("%q: %v", entry.Key, err)
 			}
 		}
+	}
+	if g.Has("absent") || !g.Has("u8") {
+		t.Error("Has is wrong")
 	}
 	if _, err := g.Int("absent"); !errors.Is(err, ErrNoKey) {
 		t.Errorf("absent key: %v", err)

@@ -103,6 +103,8 @@ func checkWritable(info *Info) (int64, error) {
 		return 0, fmt.Errorf("tensor name %q is not UTF-8", info.Name)
 	case info.Name == "__metadata__":
 		return 0, fmt.Errorf("no tensor can be called __metadata__ in safetensors")
+	case len(info.Shape) > maxDims:
+		return 0, fmt.Errorf("tensor %q has %d dimensions, over our limit of %d", info.Name, len(info.Shape), maxDims)
 	case !info.DType.Scalar():
 		return 0, fmt.Errorf("tensor %q: safetensors has no dtype %v: write GGUF, or decode it first", info.Name, info.DType)
 	}
@@ -114,7 +116,7 @@ func checkWritable(info *Info) (int64, error) {
 }
 
 // secondOpinion has the header that is about to be written parsed by another implementation, github.com/nlpodyssey/safetensors, and
-// compares what it understood with what was meant: names, shapes, offsets, metadata.
+// compares what it understood with what was meant: names, dtypes, shapes, offsets, metadata.
 //
 // The library is not the writer itself because its header lists tensors by name, escapes <, > and &, and lacks the F4, F6, F8 and C64
 // dtypes; nor is it the reader in front, because it wants the file in memory and keeps the last of two equal keys. Dtypes it lacks are shown
@@ -138,7 +140,11 @@ func secondOpinion(header []byte, tensors []LazyTensor, metadata map[string]stri
 	for _, t := range tensors {
 		size, _ := storedBytes(t.Info.DType, t.Info.Shape)
 		g := got[t.Info.Name]
-		same := g != nil && slices.EqualFunc(g.Shape, t.Info.Shape, func(a uint64, b int) bool { return a == uint64(b) }) &&
+		dtype, err := safetensors.ParseDType(t.Info.DType.String())
+		if err != nil {
+			dtype = safetensors.U8
+		}
+		same := g != nil && g.DType == dtype && slices.EqualFunc(g.Shape, t.Info.Shape, func(a uint64, b int) bool { return a == uint64(b) }) &&
 			g.DataOffsets == [2]uint64{offset, offset + uint64(size)}
 		if !same {
 			return fmt.Errorf("tensor %q: a second parser reads the header differently", t.Info.Name)
