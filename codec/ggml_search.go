@@ -3,6 +3,7 @@ package codec
 import (
 	"math"
 
+	"pith/kernels"
 	"pith/tensor"
 )
 
@@ -32,36 +33,91 @@ func (g grid) loss(x, weights []float32, a affine) (sum float64) {
 	return sum
 }
 
-// moments are the weighted sums that least squares need: of 1, u, u², x, x·u.
-type moments struct{ one, u, uu, x, xu float64 }
+// moments are the weighted sums that least squares need: of 1, u, u², x, x·u, x².
+type moments struct{ one, u, uu, x, xu, xx float64 }
 
+// moments sums over the levels u nearest to x by a.
 func (g grid) moments(x, weights []float32, a affine) (m moments) {
-	inverse := inverse(a.scale)
+	inverse, low, high := inverse(a.scale), float32(g.low), float32(g.high)
+	w := 1.0
+	for i, v := range x {
+		u64 := float64(float32(clampFloat(float32((v-a.offset)*inverse), low, high)+kernels.RoundMagic) - kernels.RoundMagic)
+		x64 := float64(v)
+		if weights != nil {
+			w = float64(weights[i])
+		}
+		wu, wx := float64(w*u64), float64(w*x64)
+		m.one += w
+		m.u += wu
+		m.uu += float64(wu * u64)
+		m.x += wx
+		m.xu += float64(wx * u64)
+		m.xx += float64(wx * x64)
+	}
+	return m
+}
+
+// scaleMoments is moments without offset and without the sums that only offsets need; xx is the caller's to fill in.
+func (g grid) scaleMoments(x, weights []float32, scale float32) moments {
+	inverse, low, high := inverse(scale), float32(g.low), float32(g.high)
+	level := func(v float32) float64 {
+		return float64(float32(clampFloat(float32(v*inverse), low, high)+kernels.RoundMagic) - kernels.RoundMagic)
+	}
+	var xu, uu float64
+	if weights == nil {
+		for _, v := range x {
+			u := level(v)
+			xu += float64(float64(v) * u)
+			uu += float64(u * u)
+		}
+		return moments{xu: xu, uu: uu}
+	}
+	for i, v := range x {
+		u := level(v)
+		wu := float64(float64(weights[i]) * u)
+		xu += float64(wu * float64(v))
+		uu += float64(wu * u)
+	}
+	return moments{xu: xu, uu: uu}
+}
+
+// squares returns Σ weights·x².
+func squares(x, weights []float32) (sum float64) {
 	for i, v := range x {
 		w := 1.0
 		if weights != nil {
 			w = float64(weights[i])
 		}
-		u := float64(g.level(float32((v - a.offset) * inverse)))
-		m.one += w
-		m.u += float64(w * u)
-		m.uu += float64(w * u * u)
-		m.x += float64(w * float64(v))
-		m.xu += float64(w * float64(v) * u)
+		sum += float64(w * float64(v) * float64(v))
 	}
-	return m
+	return sum
 }
 
-// solve returns the scale and offset that fit the codes of m best; a is returned where they are undetermined.
-func (m moments) solve(a affine) affine {
+// loss returns the error of the levels summed, if they stand for scale·u.
+func (m moments) loss(scale float64) float64 {
+	return m.xx - float64(2*scale*m.xu) + float64(scale*scale*m.uu)
+}
+
+// affineLoss returns the error of the levels summed, if they stand for scale·u + offset.
+func (m moments) affineLoss(a affine) float64 {
+	s, o := float64(a.scale), float64(a.offset)
+	return m.loss(s) - float64(2*o*m.x) + float64(2*s*o*m.u) + float64(o*o*m.one)
+}
+
+// solve returns the scale and offset that fit the levels of m best, with negative the best offset ≤ 0; a where they are undetermined.
+func (m moments) solve(a affine, negative bool) affine {
 	det := float64(m.one*m.uu) - float64(m.u*m.u)
 	if det <= 1e-12*m.one*m.uu {
 		return a
 	}
-	return affine{
+	a = affine{
 		float32((float64(m.one*m.xu) - float64(m.x*m.u)) / det),
 		float32((float64(m.uu*m.x) - float64(m.u*m.xu)) / det),
 	}
+	if negative && a.offset > 0 {
+		a = affine{float32(m.xu / m.uu), 0}
+	}
+	return a
 }
 
 // ranges finds scale > 0 and offset; with negative, offset ≤ 0 as the K-quants store it.
@@ -77,25 +133,24 @@ func (g grid) ranges(x, weights []float32, negative bool) affine {
 		return affine{0, lo}
 	}
 	n := float32(g.high)
-	best := affine{(hi - lo) / n, lo}
-	bestLoss := g.loss(x, weights, best)
+	best, bestLoss := affine{(hi - lo) / n, lo}, math.Inf(1)
+	try := func(a affine) {
+		m := g.moments(x, weights, a)
+		a = m.solve(a, negative)
+		if l := m.affineLoss(a); a.scale > 0 && l < bestLoss {
+			best, bestLoss = a, l
+		}
+	}
 	for step := range 24 {
 		ratio := 1 - float32(0.02*float32(step))
 		for _, at := range []float32{0.5, 0} { // where the part cut off the range lies
-			a := affine{(hi - lo) * ratio / n, lo + float32((hi-lo)*(1-ratio)*at)}
-			for range 2 {
-				m := g.moments(x, weights, a)
-				a = m.solve(a)
-				if negative && a.offset > 0 {
-					a = affine{float32(m.xu / m.uu), 0}
-				}
-				if !(a.scale > 0) {
-					break
-				}
-				if l := g.loss(x, weights, a); l < bestLoss {
-					best, bestLoss = a, l
-				}
-			}
+			try(affine{(hi - lo) * ratio / n, lo + float32((hi-lo)*(1-ratio)*at)})
+		}
+	}
+	for range 4 {
+		last := best
+		if try(best); best == last {
+			break
 		}
 	}
 	return best
@@ -107,24 +162,30 @@ func (g grid) scaleAlone(x, weights []float32) float32 {
 	if abs(extreme) < groupEpsilon {
 		return 0
 	}
-	var best affine
-	bestLoss := math.Inf(1)
-	for step := -12; step <= 12; step++ {
-		for _, sign := range []float32{1, -1} {
-			a := affine{scale: sign * extreme / (float32(g.low) + float32(0.15*float32(step)))}
-			for range 2 {
-				if l := g.loss(x, weights, a); l < bestLoss {
-					best, bestLoss = a, l
-				}
-				m := g.moments(x, weights, a)
-				if m.uu == 0 {
-					break
-				}
-				a.scale = float32(m.xu / m.uu)
-			}
+	best, bestLoss, xx := float32(0), math.Inf(1), squares(x, weights)
+	try := func(scale float32) {
+		m := g.scaleMoments(x, weights, scale)
+		m.xx = xx
+		if m.uu == 0 {
+			return
+		}
+		scale = float32(m.xu / m.uu)
+		if l := m.loss(float64(scale)); l < bestLoss {
+			best, bestLoss = scale, l
 		}
 	}
-	return best.scale
+	for step := -12; step <= 12; step++ {
+		scale := extreme / (float32(g.low) + float32(0.15*float32(step)))
+		try(scale)
+		try(-scale)
+	}
+	for range 4 {
+		last := best
+		if try(best); best == last {
+			break
+		}
+	}
+	return best
 }
 
 // searchSymmetric serves q8_0, q4_0 and q5_0: the search of an int group of the same bits.

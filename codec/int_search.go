@@ -7,51 +7,66 @@ import (
 	"pith/tensor"
 )
 
-// searchRatios are the fractions of the reference scale that a search tries: clipping the largest weights makes all others finer.
+// searchLowest and searchSteps give the fractions of the reference scale that a search tries: clipping the largest weights makes all others finer.
 const (
 	searchLowest = 0.5
 	searchSteps  = 24
 )
 
-// refine minimises Σ weights·(x - Ŵ)² over scales: it tries fractions of the reference scale (for asymmetric groups the range
-// shrinks around each of several zeros), improves each by alternating nearest codes and least squares, and keeps the best pair
-// that F16 can hold. It never returns a pair with a larger error than start's.
+// refine minimises Σ weights·(x - Ŵ)² over scales: it tries fractions of the reference scale with both signs (for asymmetric
+// groups the range shrinks around each of several zeros), fits the scale to each trial's codes by least squares, and polishes the
+// best by alternating nearest codes and least squares. It never returns a pair with a larger error than start's.
 func (f intFitter) refine(x, weights []float32, start intScale) intScale {
-	best, bestLoss := start, f.loss(x, weights, start)
 	base := tensor.F16ToFloat32(start.scale)
-	if base == 0 || bestLoss == 0 {
+	startLoss := f.loss(x, weights, start)
+	if base == 0 || startLoss == 0 {
 		return start
 	}
+	best, bestLoss, xx := start, math.Inf(1), squares(x, weights)
 	try := func(s intScale) {
-		for range 3 {
-			if s.scale&0x7fff == 0 || s.scale&0x7c00 == 0x7c00 {
-				return
-			}
-			loss := f.loss(x, weights, s)
-			if loss < bestLoss {
-				best, bestLoss = s, loss
-			}
-			next := f.leastSquares(x, weights, s)
-			if next == s {
-				return
-			}
-			s = next
+		if s.scale&0x7fff == 0 || s.scale&0x7c00 == 0x7c00 {
+			return
+		}
+		step := float64(tensor.F16ToFloat32(s.scale))
+		m := f.levels(s).scaleMoments(x, weights, float32(step))
+		m.xx = xx
+		if l := m.loss(step); l < bestLoss {
+			best, bestLoss = s, l
+		}
+		if m.uu == 0 {
+			return
+		}
+		fitted := intScale{positiveZero(tensor.Float32ToF16(float32(m.xu / m.uu))), s.zero}
+		if l := m.loss(float64(tensor.F16ToFloat32(fitted.scale))); l < bestLoss {
+			best, bestLoss = fitted, l
 		}
 	}
 	for i := range searchSteps {
 		ratio := searchLowest + float32((1.1-searchLowest)*float32(i)/(searchSteps-1))
-		for _, sign := range []float32{1, -1} {
-			if f.asym && sign < 0 {
-				break
-			}
-			s := intScale{tensor.Float32ToF16(base * ratio * sign), start.zero}
-			try(s)
-			if f.asym {
-				f.tryZeros(x, s, try)
-			}
+		s := intScale{tensor.Float32ToF16(base * ratio), start.zero}
+		try(s)
+		if f.asym {
+			f.tryZeros(x, s, try)
+		} else {
+			try(intScale{s.scale ^ 0x8000, s.zero})
 		}
 	}
-	return best
+	for range 4 {
+		last := best
+		if try(best); best == last {
+			break
+		}
+	}
+	if f.loss(x, weights, best) < startLoss {
+		return best
+	}
+	return start
+}
+
+// levels returns the integers that codes of s stand for.
+func (f intFitter) levels(s intScale) grid {
+	half := 1 << (f.bits - 1)
+	return grid{-half - int(s.zero), half - 1 - int(s.zero)}
 }
 
 // tryZeros tries zeros that put the clipped range's start, middle and end where the group's are.
@@ -89,23 +104,4 @@ func (f intFitter) loss(x, weights []float32, s intScale) float64 {
 		sum += float64(d * d * float64(weights[i]))
 	}
 	return sum
-}
-
-// leastSquares returns the scale that fits the nearest codes of s best.
-func (f intFitter) leastSquares(x, weights []float32, s intScale) intScale {
-	p := intCodec{bits: f.bits}.rounding(s)
-	var xu, uu float64
-	for i, v := range x {
-		u := float64(p.Code(v) + p.Base - kernels.RoundMagicBits)
-		w := 1.0
-		if weights != nil {
-			w = float64(weights[i])
-		}
-		xu += float64(w * float64(v) * u)
-		uu += float64(w * u * u)
-	}
-	if uu == 0 {
-		return s
-	}
-	return intScale{positiveZero(tensor.Float32ToF16(float32(xu / uu))), s.zero}
 }
