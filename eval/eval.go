@@ -40,6 +40,10 @@ type Progress struct {
 const (
 	batchTokens = 1024     // tokens in one forward pass, unless a window is longer
 	tileBytes   = 32 << 20 // logits of one model that are alive at a time
+
+	// minRows is the fewest rows that are multiplied at a time. Products of packed weights with fewer may round the activations to int8,
+	// as decoding does for speed; evaluation always multiplies in float32, so that no figure depends on how rows are batched.
+	minRows = 16
 )
 
 // evaluate scores windows with cand, and with base in lock-step unless base is nil.
@@ -97,6 +101,9 @@ func (r *runner) batch(ctx context.Context, ws []window) error {
 		ids[i] = w.tokens
 		r.tokensRun += len(w.tokens)
 	}
+	for short := minRows - rows(ids); short > 0; short -= len(ws[0].tokens) {
+		ids = append(ids, ws[0].tokens) // computed and ignored
+	}
 	start := time.Now()
 	hidden := r.cand.Forward(ids)
 	r.candTime += time.Since(start)
@@ -115,6 +122,28 @@ func (r *runner) batch(ctx context.Context, ws []window) error {
 	return nil
 }
 
+// rows returns how many hidden states a batch gives.
+func rows(batch [][]int32) int {
+	n := 0
+	for _, seq := range batch {
+		n += len(seq)
+	}
+	return n
+}
+
+// logitsOf returns the logits of rows [lo, hi) of hidden, multiplying by at least minRows rows.
+func logitsOf(m Model, hidden tensor.Mat, lo, hi int) tensor.Mat {
+	n := hi - lo
+	if n >= minRows {
+		return m.Logits(hidden.Slice(lo, hi))
+	}
+	padded := tensor.NewMat(minRows, hidden.Cols)
+	for i := range minRows {
+		copy(padded.Row(i), hidden.Row(lo+min(i, n-1)))
+	}
+	return m.Logits(padded).Slice(0, n)
+}
+
 // check returns an error if a model cannot run tokens.
 func (r *runner) check(tokens []int32) error {
 	if err := r.cand.CheckTokens(tokens); err != nil {
@@ -131,18 +160,18 @@ func (r *runner) check(tokens []int32) error {
 // window scores one window whose hidden states begin at row of hidden.
 func (r *runner) window(ctx context.Context, w window, hidden, hiddenBase tensor.Mat, row int) error {
 	r.tally.open()
-	tile := 1 // the first tile tells how wide the vocabulary is
+	tile := minRows // the first tile tells how wide the vocabulary is
 	for p := w.first; p < len(w.tokens); {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 		hi := min(p+tile, len(w.tokens))
 		start := time.Now()
-		logits := r.cand.Logits(hidden.Slice(row+p, row+hi))
+		logits := logitsOf(r.cand, hidden, row+p, row+hi)
 		r.candTime += time.Since(start)
 		var logitsBase tensor.Mat
 		if r.base != nil {
-			logitsBase = r.base.Logits(hiddenBase.Slice(row+p, row+hi))
+			logitsBase = logitsOf(r.base, hiddenBase, row+p, row+hi)
 			if logitsBase.Cols != logits.Cols {
 				return fmt.Errorf("the base model has %d logits and the model %d: they must share a vocabulary", logitsBase.Cols, logits.Cols)
 			}
@@ -162,7 +191,7 @@ func (r *runner) window(ctx context.Context, w window, hidden, hiddenBase tensor
 			r.tally.add(scores[i], w.bytes[p+i])
 		}
 		p = hi
-		tile = max(8, tileBytes/(4*max(1, logits.Cols)))
+		tile = max(minRows, tileBytes/(4*max(1, logits.Cols)))
 	}
 	return nil
 }

@@ -15,7 +15,7 @@ import (
 // bigram is a model whose logits depend on the current token only: table (vocabulary, vocabulary). Its hidden state is the token id.
 type bigram struct {
 	table tensor.Mat
-	calls int // rows of logits made
+	few   bool // saw a product of fewer than minRows rows
 }
 
 func (m *bigram) CheckTokens(tokens []int32) error {
@@ -34,11 +34,12 @@ func (m *bigram) Forward(batch [][]int32) tensor.Mat {
 			ids = append(ids, float32(id))
 		}
 	}
+	m.few = m.few || len(ids) < minRows
 	return tensor.Of(len(ids), 1, ids)
 }
 
 func (m *bigram) Logits(hidden tensor.Mat) tensor.Mat {
-	m.calls += hidden.Rows
+	m.few = m.few || hidden.Rows < minRows
 	y := tensor.NewMat(hidden.Rows, m.table.Cols)
 	for r := range hidden.Rows {
 		copy(y.Row(r), m.table.Row(int(hidden.Row(r)[0])))
@@ -317,5 +318,24 @@ func TestClusteredErrorIsTheErrorOfWindowMeans(t *testing.T) {
 	want := math.Sqrt(((1-4.)*(1-4)+(3-4)*(3-4)+(8-4)*(8-4))/2) / math.Sqrt(3)
 	if got := s.clustered(); math.Abs(got-want) > 1e-12 {
 		t.Errorf("clustered error %v, want %v", got, want)
+	}
+}
+
+func TestNoProductHasFewRows(t *testing.T) {
+	for _, n := range []int{2, 3, 16, 17, 40, 513, 530} {
+		for _, ctx := range []int{4, 17, 18, 512} {
+			m := randomBigram(1, 8, 1)
+			ws, err := BitsPerByte.windows(randomIDs(1, n, 8), ctx, 0, vocabulary{hasBOS: true, bytes: oneByte})
+			if err != nil {
+				t.Fatal(err)
+			}
+			r, err := evaluate(context.Background(), m, nil, ws, Options{})
+			if err != nil || r.Tokens != n {
+				t.Fatalf("%d tokens of %d: %v", r.Tokens, n, err)
+			}
+			if m.few {
+				t.Errorf("%d tokens in windows of %d: a product of fewer than %d rows", n, ctx, minRows)
+			}
+		}
 	}
 }
