@@ -53,6 +53,11 @@ func openFile(path string) (*file, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
+	// Once more: a writer may have renamed a new file to path since.
+	if st, err = f.Stat(); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
 	return &file{path: path, r: f, size: st.Size(), close: f.Close}, nil
 }
 
