@@ -56,8 +56,8 @@ type Offer interface {
 	Menu(Problem) ([]Entry, error)
 }
 
-// Measure returns the report of term as an approximation of p.W. Rows are summed in order, so the result does not depend on tiles
-// of rows only up to rounding in float64.
+// Measure returns the report of term as an approximation of p.W. Rows are summed in order; reports of tiles of rows add up to
+// the whole's up to rounding in float64. It is the same on every machine.
 func Measure(p Problem, term codec.Term) Report {
 	if rows, cols := term.Dims(); rows != p.W.Rows || cols != p.W.Cols {
 		panic("approx: Measure of a term of another shape")
@@ -68,8 +68,7 @@ func Measure(p Problem, term codec.Term) Report {
 	var total Report
 	for r0 := 0; r0 < p.W.Rows; r0 += tile {
 		got := buf.Slice(0, min(tile, p.W.Rows-r0))
-		clear(got.Data)
-		term.AddTo(got, r0)
+		codec.Read(term, got, r0)
 		for r := range got.Rows {
 			total = total.Add(rowReport(p.W.Row(r0+r), got.Row(r), importance))
 		}

@@ -44,9 +44,7 @@ func packCodes(dst []byte, codes []uint8, width int) {
 
 func packNibbles(dst []byte, codes []uint8) {
 	half := (len(codes) + 1) / 2
-	for j, q := range codes[:half] {
-		dst[j] = q
-	}
+	copy(dst, codes[:half])
 	for j, q := range codes[half:] {
 		dst[j] |= q << 4
 	}

@@ -22,11 +22,31 @@ func (w *Weight) Bytes() int64 {
 
 // ReadRows overwrites dst with rows r0 … r0+dst.Rows in float32.
 func (w *Weight) ReadRows(dst tensor.Mat, r0 int) {
+	if len(w.Terms) == 1 {
+		Read(w.Terms[0], dst, r0)
+		return
+	}
 	for r := range dst.Rows {
 		clear(dst.Row(r))
 	}
 	for _, t := range w.Terms {
 		t.AddTo(dst, r0)
+	}
+}
+
+// Read overwrites dst with rows r0 … r0+dst.Rows of t, what AddTo would add to zeros (up to the sign of zeros).
+func Read(t Term, dst tensor.Mat, r0 int) {
+	rows, cols := t.Dims()
+	direct, ok := t.(rowReader)
+	if !ok || r0 < 0 || r0+dst.Rows > rows || dst.Cols != cols {
+		for r := range dst.Rows {
+			clear(dst.Row(r))
+		}
+		t.AddTo(dst, r0) // which panics where the window is outside
+		return
+	}
+	for r := range dst.Rows {
+		direct.readRow(dst.Row(r), r0+r)
 	}
 }
 

@@ -213,6 +213,11 @@ func windows(t *testing.T, term codec.Term) {
 				}
 			}
 			term.AddTo(win, r0)
+			read := tensor.NewMat(r1-r0, cols)
+			codec.Read(term, read, r0)
+			if !slices.Equal(read.Data, whole.Data[r0*cols:r1*cols]) {
+				t.Fatalf("Read of rows %d…%d differs from AddTo", r0, r1)
+			}
 			for i, v := range data {
 				r, c := i/stride, i%stride
 				if r >= win.Rows || c >= cols {
