@@ -42,7 +42,7 @@ type Totals struct {
 	TensorBytes   int64   `json:"tensor_bytes"` // of all parts
 	ShardBytes    int64   `json:"shard_bytes"`  // of the shard files, headers included
 	BitsPerWeight float64 `json:"bits_per_weight"`
-	RelError      float64 `json:"relative_squared_error"` // Σ‖W−Ŵ‖² / Σ‖W‖²
+	RelError      float64 `json:"relative_squared_error"` // Σ‖W−Ŵ‖² / Σ‖W‖² over the weights that were not kept
 }
 
 // WeightRecord is what became of one weight.

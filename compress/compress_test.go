@@ -106,7 +106,7 @@ func sameFiles(t testing.TB, what, got, want string) {
 }
 
 func TestTheArtifactHoldsWhatThePlanSays(t *testing.T) {
-	src := source(t, "small")
+	src := source(t, "mini")
 	c := open(t, src)
 	p := resolve(t, c, mixed)
 	out := filepath.Join(t.TempDir(), "out")
@@ -172,7 +172,7 @@ func TestManifestErrorsAreThoseOfTheStoredWeights(t *testing.T) {
 }
 
 func TestBytesDependOnNeitherWorkersNorMemoryNorSIMD(t *testing.T) {
-	src := source(t, "small")
+	src := source(t, "mini")
 	want := compressed(t, src, Options{Workers: 1})
 	for _, o := range []Options{{Workers: 2}, {Workers: 7}, {Workers: 3, MemoryBytes: 96 << 20}} {
 		sameFiles(t, "other options", compressed(t, src, o), want)
@@ -515,7 +515,7 @@ func TestConv1DWeightsAreCompressedAsTheirTransposes(t *testing.T) {
 }
 
 func TestEventsGrowToTheWholeAndAreNeverConcurrent(t *testing.T) {
-	c := open(t, source(t, "small"))
+	c := open(t, source(t, "mini"))
 	p := resolve(t, c, mixed)
 	var kinds []EventKind
 	last, inside := 0.0, false
@@ -563,7 +563,7 @@ func TestVerifyNamesWhatIsWrong(t *testing.T) {
 }
 
 func TestEstimateIsAboveWhatIsUsed(t *testing.T) {
-	c := open(t, source(t, "small"))
+	c := open(t, source(t, "mini"))
 	p := resolve(t, c, mixed)
 	stop, peak := make(chan bool), make(chan int64)
 	go watchMemory(stop, peak)

@@ -25,7 +25,7 @@ type Event struct {
 	Blocks       int           `json:"blocks"`                           // in all
 	Weights      int64         `json:"weights,omitempty"`                // elements of the block; of everything when Finished
 	Bytes        int64         `json:"bytes,omitempty"`                  // of its tensors
-	RelError     float64       `json:"relative_squared_error,omitempty"` // ‖W−Ŵ‖²/‖W‖² over the block
+	RelError     float64       `json:"relative_squared_error,omitempty"` // ‖W−Ŵ‖²/‖W‖² over the block's weights that were not kept
 	DoneWeights  int64         `json:"done_weights"`
 	TotalWeights int64         `json:"total_weights"`
 	Elapsed      time.Duration `json:"elapsed_ns"`

@@ -25,6 +25,11 @@ func TestMain(m *testing.M) {
 }
 
 func child(src, out string) int {
+	if n, err := strconv.ParseUint(os.Getenv("PITH_TEST_FILE_LIMIT"), 10, 64); err == nil {
+		if err := limitFiles(n); err != nil {
+			panic(err)
+		}
+	}
 	err := compressMixed(src, out)
 	if err != nil {
 		os.Stderr.WriteString(err.Error() + "\n")
@@ -80,7 +85,7 @@ func TestKilledAtAnyMomentNeverLeavesAnInvalidFile(t *testing.T) {
 	}
 	t.Logf("PITH_SEED=%d", seed)
 	rng := rand.New(rand.NewPCG(seed, 0))
-	src := source(t, "small")
+	src := source(t, "mini")
 	want := filepath.Join(t.TempDir(), "want")
 	start := time.Now()
 	rerun(t, src, want)

@@ -38,7 +38,7 @@ type shard struct {
 	file        checkpoint.FileDigest
 	weights     []checkpoint.WeightRecord
 	tensorBytes int64
-	err, norm   float64 // Σ over the weights
+	err, norm   float64 // Σ‖W−Ŵ‖² and Σ‖W‖² over the weights that were not kept
 }
 
 // partNames returns the tensor names of a weight's parts, in order.

@@ -73,7 +73,9 @@ func describeShard(f *formats.Safetensors, path string, digest checkpoint.FileDi
 		}
 		e := meta.errors[l.Weight]
 		w.RelError = ratio(e[0], e[1])
-		s.err, s.norm = s.err+e[0], s.norm+e[1]
+		if !l.Keeps() { // what is stored as it was has no error, and would only dilute that of the rest
+			s.err, s.norm = s.err+e[0], s.norm+e[1]
+		}
 		s.tensorBytes += w.Bytes
 		s.weights = append(s.weights, w)
 	}

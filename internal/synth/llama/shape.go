@@ -15,6 +15,7 @@ func Shapes() map[string]Shape {
 	return map[string]Shape{
 		"tinyllama": {Layers: 22, Hidden: 2048, FFN: 5632, Heads: 32, KVHeads: 4, Vocab: 32000, Context: 2048},
 		"small":     {Layers: 4, Hidden: 512, FFN: 1408, Heads: 8, KVHeads: 2, Vocab: 4096, Context: 512},
+		"mini":      {Layers: 3, Hidden: 256, FFN: 640, Heads: 8, KVHeads: 2, Vocab: 1024, Context: 256},
 		"tiny":      {Layers: 2, Hidden: 128, FFN: 384, Heads: 4, KVHeads: 2, Vocab: 512, Context: 256},
 		"odd":       {Layers: 1, Hidden: 96, FFN: 200, Heads: 3, KVHeads: 1, Vocab: 389, Context: 64},
 	}
