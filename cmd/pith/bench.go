@@ -18,7 +18,7 @@ func benchCommand(s streams) *cobra.Command {
 		Long: `Times loading, prompt processing (one batch) and decoding (one token at a time) of MODEL on random tokens. The best of the repeats counts.
 "pith bench kernels" times the kernels alone, on random data.`,
 		Example: "  pith bench out\n  pith bench out --workers 2 --decode 128 --json\n  pith bench kernels --workers 1",
-		Args:    cobra.ExactArgs(1),
+		Args:    one("MODEL"),
 		RunE: func(c *cobra.Command, args []string) error {
 			r, err := eval.MeasureSpeed(c.Context(), args[0], o)
 			if err != nil {

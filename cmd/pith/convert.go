@@ -23,8 +23,11 @@ func convertCommand(s streams) *cobra.Command {
 		Long: `Writes MODEL (Hugging Face directory, GGUF file or Pith artifact) as a GGUF file or a Hugging Face directory. Weights keep their
 values: without --dtype they are stored as they are, or, where the other format has no layout for them, decoded.`,
 		Example: "  pith convert MODEL -o model-f16.gguf --dtype f16\n  pith convert model-q4_k.gguf --format hf -o model-hf --dtype bf16",
-		Args:    cobra.ExactArgs(1),
+		Args:    one("MODEL"),
 		RunE: func(_ *cobra.Command, args []string) error {
+			if out == "" {
+				return errNoOutput
+			}
 			var err error
 			if o.DType, err = parseDType(dtype); err != nil {
 				return err
@@ -58,7 +61,6 @@ values: without --dtype they are stored as they are, or, where the other format 
 	f.StringVar(&dtype, "dtype", "", "f32, f16 or bf16 for all matrices (default: as stored)")
 	f.BoolVar(&o.Overwrite, "overwrite", false, "replace OUT")
 	jsonFlag(c, &asJSON)
-	c.MarkFlagRequired("output") //nolint:errcheck // the flag exists
 	return c
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -32,11 +33,17 @@ Protocols (figures of different protocols, or of different --ctx, are not compar
 Errors (±) take scored tokens as independent, as llama.cpp does; --json also gives errors clustered by window.`,
 		Example: `  pith eval MODEL --text wiki.test.raw
   pith eval out --base MODEL --text wiki.test.raw --protocol gptq --ctx 2048 --json`,
-		Args: cobra.ExactArgs(1),
+		Args: one("MODEL"),
 		RunE: func(c *cobra.Command, args []string) error {
 			var err error
 			if o.Protocol, err = eval.ParseProtocol(protocol); err != nil {
 				return err
+			}
+			if text == "" {
+				return errors.New("--text is missing: name a file to evaluate on, held out from training")
+			}
+			if o.Ctx < 0 || o.Chunks < 0 {
+				return errors.New("--ctx and --chunks are numbers of tokens and windows; 0 is the default")
 			}
 			data, err := os.ReadFile(text)
 			if err != nil {
@@ -66,7 +73,6 @@ Errors (±) take scored tokens as independent, as llama.cpp does; --json also gi
 	f.IntVar(&o.Chunks, "chunks", 0, "windows to evaluate (default: all)")
 	workersFlag(c, &o.Workers)
 	jsonFlag(c, &asJSON)
-	c.MarkFlagRequired("text") //nolint:errcheck // the flag exists
 	return c
 }
 

@@ -20,7 +20,7 @@ func inspectCommand(s streams) *cobra.Command {
 		Long: `Reads the headers of a Hugging Face directory, a .safetensors or .gguf file, or a Pith artifact, and lists its tensors with their
 layouts and exact bytes, its architecture and its tokenizer. Weights are not read.`,
 		Example: "  pith inspect MODEL\n  pith inspect model.gguf --brief\n  pith inspect out --json",
-		Args:    cobra.ExactArgs(1),
+		Args:    one("MODEL"),
 		RunE: func(_ *cobra.Command, args []string) error {
 			ckpt, err := checkpoint.Open(args[0])
 			if err != nil {

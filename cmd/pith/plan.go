@@ -32,12 +32,22 @@ func (f *planFlags) add(c *cobra.Command) {
 	p.StringVar(&f.format, "format", "pith", "pith (a directory of safetensors) or gguf (one file for llama.cpp)")
 	p.StringVar(&f.memory, "memory", "", "bound of the memory used, as in 512MiB or 2GB (default: no bound)")
 	workersFlag(c, &f.workers)
-	c.MarkFlagsOneRequired("recipe", "codec", "plan")
-	c.MarkFlagsMutuallyExclusive("recipe", "codec", "plan")
 }
 
 // resolve opens the checkpoint and makes the plan that the flags ask for.
 func (f *planFlags) resolve(path string) (*checkpoint.Checkpoint, *plan.Plan, error) {
+	given := 0
+	for _, v := range []string{f.codec, f.recipe, f.planFile} {
+		if v != "" {
+			given++
+		}
+	}
+	switch {
+	case given == 0:
+		return nil, nil, errors.New("say what to do with the weights: --codec NAME, --recipe FILE or --plan FILE")
+	case given > 1:
+		return nil, nil, errors.New("give only one of --codec, --recipe and --plan")
+	}
 	if f.format != "pith" && f.format != "gguf" {
 		return nil, nil, fmt.Errorf("--format %q: choose pith or gguf", f.format)
 	}
@@ -97,7 +107,7 @@ func planCommand(s streams) *cobra.Command {
 		Long: `Resolves a recipe (or one codec for every matrix) against a checkpoint: one line per weight with its codec and exact bytes. Only headers
 are read and nothing is written, unless --save keeps the plan for pith compress --plan.`,
 		Example: "  pith plan MODEL --codec int4-g128\n  pith plan MODEL --recipe mixed.yaml --json\n  pith plan MODEL --codec q4_k --save plan.json",
-		Args:    cobra.ExactArgs(1),
+		Args:    one("MODEL"),
 		RunE: func(_ *cobra.Command, args []string) error {
 			if _, err := f.memoryBytes(); err != nil {
 				return err

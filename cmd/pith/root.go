@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"runtime"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -73,8 +74,9 @@ Exit codes: 0 done; 1 the answer is no (verify found damage); 2 bad usage or inp
   pith compress MODEL --codec int4-g128 -o out
   pith eval out --base MODEL --text held-out.txt
   pith run out --prompt "Once upon a time"`,
-		SilenceErrors: true,
-		SilenceUsage:  true,
+		SilenceErrors:     true,
+		SilenceUsage:      true,
+		PersistentPreRunE: func(c *cobra.Command, _ []string) error { return checkWorkers(c) },
 	}
 	root.AddCommand(
 		demoCommand(s),
@@ -95,6 +97,31 @@ Exit codes: 0 done; 1 the answer is no (verify found damage); 2 bad usage or inp
 func workersFlag(c *cobra.Command, workers *int) {
 	c.Flags().IntVar(workers, "workers", runtime.NumCPU(), "goroutines to compute with; results do not depend on it")
 }
+
+// checkWorkers refuses --workers below 1.
+func checkWorkers(c *cobra.Command) error {
+	f := c.Flags().Lookup("workers")
+	if f == nil {
+		return nil
+	}
+	if n, err := strconv.Atoi(f.Value.String()); err != nil || n < 1 {
+		return fmt.Errorf("--workers %s: at least 1 is needed", f.Value)
+	}
+	return nil
+}
+
+// one accepts exactly one argument, called what.
+func one(what string) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error {
+		if len(args) != 1 {
+			return fmt.Errorf("%s takes one %s, not %d: see %s --help", c.CommandPath(), what, len(args), c.CommandPath())
+		}
+		return nil
+	}
+}
+
+// errNoOutput is the answer to a missing -o.
+var errNoOutput = errors.New("-o is missing: say where to write, as in -o out")
 
 // jsonFlag adds --json.
 func jsonFlag(c *cobra.Command, asJSON *bool) {

@@ -27,7 +27,7 @@ func runCommand(s streams) *cobra.Command {
 same --seed gives the same text. Text goes to standard output as it is made, the speed to standard error at the end.`,
 		Example: `  pith run out --prompt "Once upon a time" -n 100
   pith run out --prompt "Once upon a time" --temp 0.8 --top-k 40 --top-p 0.95 --seed 7`,
-		Args: cobra.ExactArgs(1),
+		Args: one("MODEL"),
 		RunE: func(c *cobra.Command, args []string) error {
 			m, err := eval.Open(args[0], workers)
 			if err != nil {

@@ -21,7 +21,7 @@ func verifyCommand(s streams) *cobra.Command {
 		Long: `Reads a Pith artifact from end to end: the SHA-256 of every file and of every tensor, that all weights decode to finite numbers, and that
 their shapes are those of config.json. Exit code 0: whole; 1: damaged or unfinished; 2: not an artifact.`,
 		Example: "  pith verify out\n  pith verify out --json",
-		Args:    cobra.ExactArgs(1),
+		Args:    one("ARTIFACT"),
 		RunE: func(c *cobra.Command, args []string) error {
 			v, err := compress.VerifyContext(c.Context(), args[0])
 			if err != nil && isArtifact(args[0]) && c.Context().Err() == nil {
