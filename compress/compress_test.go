@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"pith/checkpoint"
@@ -28,14 +29,56 @@ rules:
   - {match: "*", codec: int4-g64}
 `
 
-// source writes a synthetic checkpoint and returns its directory.
-func source(t testing.TB, shape string) string {
+// made holds what several tests start from; each gets a copy. Making it syncs files, which takes long on a busy disk.
+var made struct {
+	sync.Mutex
+	dirs map[string]string
+}
+
+// copyOf returns a copy, for this test alone, of the directory that build makes once for all tests.
+func copyOf(t testing.TB, key string, build func(dir string)) string {
 	t.Helper()
-	dir := filepath.Join(t.TempDir(), "model")
-	if err := llama.Write(dir, llama.Shapes()[shape], llama.Options{Seed: 1}); err != nil {
+	made.Lock()
+	defer made.Unlock()
+	if made.dirs == nil {
+		made.dirs = map[string]string{}
+	}
+	if made.dirs[key] == "" {
+		parent, err := os.MkdirTemp("", "pith-test")
+		if err != nil {
+			t.Fatal(err)
+		}
+		dir := filepath.Join(parent, "it")
+		build(dir)
+		made.dirs[key] = dir
+	}
+	dir := filepath.Join(t.TempDir(), "copy")
+	if err := os.CopyFS(dir, os.DirFS(made.dirs[key])); err != nil {
 		t.Fatal(err)
 	}
 	return dir
+}
+
+// source returns the directory of a synthetic checkpoint.
+func source(t testing.TB, shape string) string {
+	t.Helper()
+	return copyOf(t, shape, func(dir string) {
+		if err := llama.Write(dir, llama.Shapes()[shape], llama.Options{Seed: 1}); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+// artifact returns what the mixed recipe makes of source(t, shape).
+func artifact(t testing.TB, shape string) string {
+	t.Helper()
+	src := source(t, shape)
+	return copyOf(t, shape+" compressed", func(dir string) {
+		c := open(t, src)
+		if _, err := Run(t.Context(), c, resolve(t, c, mixed), dir, Options{}); err != nil {
+			t.Fatal(err)
+		}
+	})
 }
 
 func open(t testing.TB, dir string) *checkpoint.Checkpoint {
@@ -106,6 +149,7 @@ func sameFiles(t testing.TB, what, got, want string) {
 }
 
 func TestTheArtifactHoldsWhatThePlanSays(t *testing.T) {
+	t.Parallel()
 	src := source(t, "mini")
 	c := open(t, src)
 	p := resolve(t, c, mixed)
@@ -155,8 +199,9 @@ func relativeError(t *testing.T, a, b *checkpoint.Checkpoint, l plan.Line) float
 }
 
 func TestManifestErrorsAreThoseOfTheStoredWeights(t *testing.T) {
+	t.Parallel()
 	src := source(t, "tiny")
-	out := compressed(t, src, Options{})
+	out := artifact(t, "tiny")
 	m, err := checkpoint.ReadManifest(out)
 	if err != nil {
 		t.Fatal(err)
@@ -172,9 +217,10 @@ func TestManifestErrorsAreThoseOfTheStoredWeights(t *testing.T) {
 }
 
 func TestBytesDependOnNeitherWorkersNorMemoryNorSIMD(t *testing.T) {
+	t.Parallel()
 	src := source(t, "mini")
 	want := compressed(t, src, Options{Workers: 1})
-	for _, o := range []Options{{Workers: 2}, {Workers: 7}, {Workers: 3, MemoryBytes: 96 << 20}} {
+	for _, o := range []Options{{Workers: 2}, {Workers: 7, MemoryBytes: 56 << 20}} {
 		sameFiles(t, "other options", compressed(t, src, o), want)
 	}
 	if os.Getenv("PITH_NOSIMD") == "" {
@@ -185,11 +231,12 @@ func TestBytesDependOnNeitherWorkersNorMemoryNorSIMD(t *testing.T) {
 }
 
 func TestResumedRunsEndByteIdentical(t *testing.T) {
+	t.Parallel()
 	src := source(t, "tiny")
-	want := compressed(t, src, Options{})
+	want := artifact(t, "tiny")
 	c := open(t, src)
 	p := resolve(t, c, mixed)
-	for stop := range len(p.Blocks) {
+	for _, stop := range []int{0, 2} {
 		out := filepath.Join(t.TempDir(), "out")
 		ctx, cancel := context.WithCancel(t.Context())
 		done := 0
@@ -227,8 +274,9 @@ func TestResumedRunsEndByteIdentical(t *testing.T) {
 }
 
 func TestResumeMakesDamagedShardsAgain(t *testing.T) {
+	t.Parallel()
 	src := source(t, "tiny")
-	want := compressed(t, src, Options{})
+	want := artifact(t, "tiny")
 	c := open(t, src)
 	p := resolve(t, c, mixed)
 	for name, damage := range map[string]func(data []byte) []byte{
@@ -238,7 +286,7 @@ func TestResumeMakesDamagedShardsAgain(t *testing.T) {
 		"cut":                 func(d []byte) []byte { return d[:len(d)/2] },
 		"empty":               func([]byte) []byte { return nil },
 	} {
-		out := compressed(t, src, Options{})
+		out := artifact(t, "tiny")
 		path := filepath.Join(out, "model-00002-of-00004.safetensors")
 		data, err := os.ReadFile(path)
 		if err != nil {
@@ -264,13 +312,8 @@ func TestResumeMakesDamagedShardsAgain(t *testing.T) {
 }
 
 func TestResumeNoticesAChangedSource(t *testing.T) {
-	src := source(t, "tiny")
-	c := open(t, src)
-	p := resolve(t, c, mixed)
-	out := filepath.Join(t.TempDir(), "out")
-	if _, err := Run(t.Context(), c, p, out, Options{}); err != nil {
-		t.Fatal(err)
-	}
+	t.Parallel()
+	out := artifact(t, "tiny")
 	other := filepath.Join(t.TempDir(), "model")
 	if err := llama.Write(other, llama.Shapes()["tiny"], llama.Options{Seed: 2}); err != nil {
 		t.Fatal(err)
@@ -284,8 +327,9 @@ func TestResumeNoticesAChangedSource(t *testing.T) {
 }
 
 func TestAnotherPlanNeedsOverwriteAndForeignFilesStay(t *testing.T) {
+	t.Parallel()
 	src := source(t, "tiny")
-	out := compressed(t, src, Options{})
+	out := artifact(t, "tiny")
 	note := filepath.Join(out, "NOTES.txt")
 	if err := os.WriteFile(note, []byte("mine"), 0o666); err != nil {
 		t.Fatal(err)
@@ -310,6 +354,7 @@ func TestAnotherPlanNeedsOverwriteAndForeignFilesStay(t *testing.T) {
 }
 
 func TestDirectoriesOfOthersAndTheSourceAreRefused(t *testing.T) {
+	t.Parallel()
 	src := source(t, "tiny")
 	c := open(t, src)
 	p := resolve(t, c, mixed)
@@ -328,15 +373,16 @@ func TestDirectoriesOfOthersAndTheSourceAreRefused(t *testing.T) {
 			}
 		}
 	}
-	artifact := compressed(t, src, Options{})
-	a := open(t, artifact)
+	whole := artifact(t, "tiny")
+	a := open(t, whole)
 	q := resolve(t, a, `rules: [{match: "*", keep: true}]`)
-	if _, err := Run(t.Context(), a, q, artifact, Options{Overwrite: true}); err == nil || !strings.Contains(err.Error(), "the checkpoint itself") {
+	if _, err := Run(t.Context(), a, q, whole, Options{Overwrite: true}); err == nil || !strings.Contains(err.Error(), "the checkpoint itself") {
 		t.Errorf("an artifact may overwrite itself: %v", err)
 	}
 }
 
 func TestASecondRunInTheSameDirectoryIsRefused(t *testing.T) {
+	t.Parallel()
 	src := source(t, "tiny")
 	c := open(t, src)
 	p := resolve(t, c, mixed)
@@ -356,6 +402,7 @@ func TestASecondRunInTheSameDirectoryIsRefused(t *testing.T) {
 }
 
 func TestReadOnlyDirectoryIsAnErrorThatSaysSo(t *testing.T) {
+	t.Parallel()
 	if os.Geteuid() == 0 {
 		t.Skip("root may write anywhere")
 	}
@@ -372,6 +419,7 @@ func TestReadOnlyDirectoryIsAnErrorThatSaysSo(t *testing.T) {
 }
 
 func TestMemoryThatCannotDoIsRefusedBeforeAnyWork(t *testing.T) {
+	t.Parallel()
 	c := open(t, source(t, "tiny"))
 	out := filepath.Join(t.TempDir(), "out")
 	_, err := Run(t.Context(), c, resolve(t, c, mixed), out, Options{MemoryBytes: 10 << 20})
@@ -384,6 +432,7 @@ func TestMemoryThatCannotDoIsRefusedBeforeAnyWork(t *testing.T) {
 }
 
 func TestWeightsThatAreNotFiniteAreNamedWithTheirPosition(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		weight string
 		at     int // element
@@ -434,7 +483,8 @@ func poke(t *testing.T, path, weight string, at int, v float32) {
 }
 
 func TestArtifactsCanBeCompressedAgain(t *testing.T) {
-	first := compressed(t, source(t, "tiny"), Options{})
+	t.Parallel()
+	first := artifact(t, "tiny")
 	c := open(t, first)
 	out := filepath.Join(t.TempDir(), "again")
 	p := resolve(t, c, `rules: [{match: [embedding], codec: q4_0}, {match: "*", keep: true}]`)
@@ -462,6 +512,7 @@ func TestArtifactsCanBeCompressedAgain(t *testing.T) {
 }
 
 func TestConv1DWeightsAreCompressedAsTheirTransposes(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	config := `{"model_type":"gpt2","n_embd":64,"n_layer":1,"n_head":2,"vocab_size":96,"n_positions":32,"n_ctx":32}`
 	if err := os.WriteFile(filepath.Join(dir, "config.json"), []byte(config), 0o666); err != nil {
@@ -515,6 +566,7 @@ func TestConv1DWeightsAreCompressedAsTheirTransposes(t *testing.T) {
 }
 
 func TestEventsGrowToTheWholeAndAreNeverConcurrent(t *testing.T) {
+	t.Parallel()
 	c := open(t, source(t, "mini"))
 	p := resolve(t, c, mixed)
 	var kinds []EventKind
@@ -542,7 +594,7 @@ func TestEventsGrowToTheWholeAndAreNeverConcurrent(t *testing.T) {
 }
 
 func TestVerifyNamesWhatIsWrong(t *testing.T) {
-	src := source(t, "tiny")
+	t.Parallel()
 	for name, c := range map[string]struct {
 		do   func(dir string) error
 		want string
@@ -552,7 +604,7 @@ func TestVerifyNamesWhatIsWrong(t *testing.T) {
 		"other config":  {func(d string) error { return os.WriteFile(filepath.Join(d, "config.json"), []byte("{}"), 0o666) }, "config.json"},
 		"no manifest":   {func(d string) error { return os.Remove(filepath.Join(d, "pith.json")) }, "not a Pith artifact"},
 	} {
-		dir := compressed(t, src, Options{})
+		dir := artifact(t, "tiny")
 		if err := c.do(dir); err != nil {
 			t.Fatal(err)
 		}

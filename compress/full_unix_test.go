@@ -20,6 +20,7 @@ func limitFiles(n uint64) error {
 }
 
 func TestAFailingWriteLeavesNothingHalfWrittenAndResumes(t *testing.T) {
+	t.Parallel()
 	src := source(t, "mini")
 	want := filepath.Join(t.TempDir(), "want")
 	rerun(t, src, want)

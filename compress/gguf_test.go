@@ -13,6 +13,7 @@ import (
 
 // A GGUF file with matrices in f16 and in blocks becomes an artifact that has its weights, its config and its tokenizer.
 func TestGGUFFilesAreCompressedWithTheirTokenizer(t *testing.T) {
+	t.Parallel()
 	original := open(t, source(t, "tiny"))
 	packed := filepath.Join(t.TempDir(), "packed")
 	p := resolve(t, original, `rules: [{match: "*.layers.0.*", codec: q8_0}, {match: "*", keep: true}]`)

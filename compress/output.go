@@ -31,6 +31,7 @@ var shardPattern = regexp.MustCompile(`^model-\d{5,}-of-\d{5,}\.safetensors$`)
 type output struct {
 	path string
 	lock *os.File
+	made bool // the directory did not exist
 }
 
 // openOutput makes or checks the directory, takes its lock, and leaves in it nothing but what p can resume from, the plan itself, and
@@ -45,6 +46,8 @@ func openOutput(path string, ckpt *checkpoint.Checkpoint, p *plan.Plan, o Option
 	if err := checkOurs(path); err != nil {
 		return nil, err
 	}
+	_, err := os.Stat(path)
+	made := errors.Is(err, fs.ErrNotExist)
 	if err := os.MkdirAll(path, 0o777); err != nil {
 		return nil, writeError(path, err)
 	}
@@ -55,7 +58,7 @@ func openOutput(path string, ckpt *checkpoint.Checkpoint, p *plan.Plan, o Option
 	if err != nil {
 		return nil, writeError(path, err)
 	}
-	d := &output{path: path, lock: lock}
+	d := &output{path: path, lock: lock, made: made}
 	if err := d.prepare(p, o); err != nil {
 		d.close(false)
 		return nil, err
@@ -215,13 +218,13 @@ func (d *output) checkSpace(p *plan.Plan) error {
 	if !ok {
 		return nil
 	}
-	need := int64(32 << 20) // headers, manifest, tokenizer
+	need := int64(1 << 20) // config, tokenizer
 	for i, b := range p.Blocks {
 		if _, err := os.Stat(filepath.Join(d.path, shardName(i, len(p.Blocks)))); err == nil {
 			continue
 		}
 		for _, l := range b.Lines {
-			need += l.Bytes
+			need += l.Bytes + 2048 // headers, index and manifest
 		}
 	}
 	if need > free {
@@ -230,11 +233,15 @@ func (d *output) checkSpace(p *plan.Plan) error {
 	return nil
 }
 
-// close releases the lock; finished also removes the files that only an unfinished run has.
+// close releases the lock, after a whole run without the plan, after one that did not begin without the directory.
 func (d *output) close(finished bool) error {
 	var err error
 	if finished {
-		err = errors.Join(os.Remove(filepath.Join(d.path, checkpoint.PlanName)), os.Remove(filepath.Join(d.path, lockName)))
+		err = os.Remove(filepath.Join(d.path, checkpoint.PlanName))
 	}
-	return errors.Join(err, d.lock.Close())
+	err = errors.Join(err, os.Remove(filepath.Join(d.path, lockName)), d.lock.Close())
+	if !finished && d.made {
+		os.Remove(d.path) // fails, as it should, if there is anything to resume from
+	}
+	return err
 }
