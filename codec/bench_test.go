@@ -38,7 +38,7 @@ func BenchmarkDecode(b *testing.B) {
 	const rows, cols = 64, 2048
 	w := codectest.Matrix(1, rows, cols)
 	out := tensor.NewMat(rows, cols)
-	for _, name := range []string{"f16", "bf16", "int4-g128", "int3-g128", "int8-g128"} {
+	for _, name := range []string{"f16", "bf16", "int8-g128", "int4-g128", "int3-g128", "q8_0", "q4_0", "q5_0", "q2_k", "q3_k", "q4_k", "q5_k", "q6_k"} {
 		c, err := codec.Parse(name)
 		if err != nil {
 			b.Fatal(err)

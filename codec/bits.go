@@ -27,18 +27,12 @@ func packCodes(dst []byte, codes []uint8, width int) {
 		packNibbles(dst, codes)
 	default:
 		for len(codes) >= 8 {
-			var v uint64
-			for i, q := range codes[:8] {
-				v |= uint64(q) << (i * width)
-			}
-			putLittle(dst[:width], v)
+			putLittle(dst[:width], gather(binary.LittleEndian.Uint64(codes), width))
 			dst, codes = dst[width:], codes[8:]
 		}
-		var v uint64
-		for i, q := range codes {
-			v |= uint64(q) << (i * width)
-		}
-		putLittle(dst, v)
+		var last [8]uint8
+		copy(last[:], codes)
+		putLittle(dst, gather(binary.LittleEndian.Uint64(last[:]), width))
 	}
 }
 
@@ -85,23 +79,44 @@ func unpackCodes(dst []uint8, src []byte, width int) {
 }
 
 func unpackDense(dst []uint8, src []byte, width int) {
-	mask := uint64(1)<<width - 1
-	w := uint(width)
 	for len(dst) >= 8 && len(src) >= 8 {
-		v := binary.LittleEndian.Uint64(src)
-		d := (*[8]uint8)(dst[:8])
-		for i := range d {
-			d[i] = uint8(v & mask)
-			v >>= w
-		}
+		binary.LittleEndian.PutUint64(dst, spread(binary.LittleEndian.Uint64(src), width))
 		dst, src = dst[8:], src[width:]
 	}
-	for i := range dst {
-		bit := i * width
-		v := uint64(src[bit/8])
-		if bit%8+width > 8 {
-			v |= uint64(src[bit/8+1]) << 8
-		}
-		dst[i] = uint8(v >> (bit % 8) & mask)
+	for len(dst) > 0 {
+		var bits, codes [8]byte
+		copy(bits[:], src[:min(width, len(src))])
+		binary.LittleEndian.PutUint64(codes[:], spread(binary.LittleEndian.Uint64(bits[:]), width))
+		n := copy(dst, codes[:])
+		dst, src = dst[n:], src[min(width, len(src)):]
 	}
+}
+
+// The lowest bit of each byte, pair of bytes and four bytes of a word.
+const (
+	each8  = 0x0101010101010101
+	each16 = 0x0001000100010001
+	each32 = 0x0000000100000001
+)
+
+// spread moves the 8 codes in the low 8·width bits of v to a byte each, halving the distance of what is to be parted three times.
+func spread(v uint64, width int) uint64 {
+	w := uint(width)
+	mask := uint64(1)<<(4*w) - 1
+	v = v&mask | v>>(4*w)&mask<<32
+	mask = (1<<(2*w) - 1) * each32
+	v = v&mask | v>>(2*w)&mask<<16
+	mask = (1<<w - 1) * each16
+	return v&mask | v>>w&mask<<8
+}
+
+// gather is the inverse of spread.
+func gather(v uint64, width int) uint64 {
+	w := uint(width)
+	mask := uint64(1<<w-1) * each16
+	v = v&mask | v>>8&mask<<w
+	mask = (1<<(2*w) - 1) * each32
+	v = v&mask | v>>16&mask<<(2*w)
+	mask = 1<<(4*w) - 1
+	return v&mask | v>>32&mask<<(4*w)
 }

@@ -64,11 +64,18 @@ func pack4At(at int) func([]byte, *[maxBlock]uint8) {
 func unpack5At(at int) func(*[maxBlock]uint8, []byte) {
 	return func(codes *[maxBlock]uint8, block []byte) {
 		high := binary.LittleEndian.Uint32(block[at:])
-		for j, b := range block[at+4 : at+20] {
-			codes[j] = b&15 | uint8(high>>j&1)<<4
-			codes[j+16] = b>>4 | uint8(high>>(j+16)&1)<<4
+		for j := 0; j < 16; j += 8 {
+			v := binary.LittleEndian.Uint64(block[at+4+j:])
+			binary.LittleEndian.PutUint64(codes[j:], v&(15*each8)|bitsToBytes(uint8(high>>j))<<4)
+			binary.LittleEndian.PutUint64(codes[j+16:], v>>4&(15*each8)|bitsToBytes(uint8(high>>(j+16)))<<4)
 		}
 	}
+}
+
+// bitsToBytes returns bit i of b in byte i.
+func bitsToBytes(b uint8) uint64 {
+	const bitOfItsByte = 0x8040201008040201
+	return (uint64(b)*each8&bitOfItsByte + 127*each8) >> 7 & each8
 }
 
 func pack5At(at int) func([]byte, *[maxBlock]uint8) {

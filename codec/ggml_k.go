@@ -1,6 +1,8 @@
 package codec
 
 import (
+	"encoding/binary"
+
 	"pith/kernels"
 	"pith/tensor"
 )
@@ -43,10 +45,12 @@ func storeQ2K(block []byte, d, dmin float32, scales, mins *[maxSubBlocks]uint8) 
 
 // unpackCrumbs reads 2-bit codes: 32 bytes hold 128 columns, the first 32 columns in the low bits.
 func unpackCrumbs(codes *[maxBlock]uint8, qs []byte) {
-	for h := range 2 {
-		for l, b := range qs[h*32 : h*32+32] {
-			c := codes[h*128+l:]
-			c[0], c[32], c[64], c[96] = b&3, b>>2&3, b>>4&3, b>>6
+	for at := 0; at < 64; at += 8 {
+		v := binary.LittleEndian.Uint64(qs[at:])
+		c := codes[at/32*128+at%32:]
+		for k := range 4 {
+			binary.LittleEndian.PutUint64(c[32*k:], v&(3*each8))
+			v >>= 2
 		}
 	}
 }
@@ -85,8 +89,17 @@ func storeQ3K(block []byte, d float32, scales *[maxSubBlocks]int) {
 
 func unpackQ3K(codes *[maxBlock]uint8, block []byte) {
 	unpackCrumbs(codes, block[32:96])
-	for i := range codes {
-		codes[i] |= block[i%32] >> (i / 32) & 1 << 2
+	orHighBits(codes, block[:32], 2)
+}
+
+// orHighBits sets bit at of column c to bit ⌊c/32⌋ of byte c mod 32.
+func orHighBits(codes *[maxBlock]uint8, high []byte, at uint) {
+	for l := 0; l < 32; l += 8 {
+		v := binary.LittleEndian.Uint64(high[l:])
+		for c := l; c < maxBlock; c += 32 {
+			binary.LittleEndian.PutUint64(codes[c:], binary.LittleEndian.Uint64(codes[c:])|v&each8<<at)
+			v >>= 1
+		}
 	}
 }
 
@@ -122,11 +135,11 @@ func storeQ45K(block []byte, d, dmin float32, scales, mins *[maxSubBlocks]uint8)
 
 // unpackStrips reads 4-bit codes: 32 bytes hold 64 columns, the first 32 in the low nibbles.
 func unpackStrips(codes *[maxBlock]uint8, qs []byte) {
-	for h := range 4 {
-		c := (*[64]uint8)(codes[h*64:])
-		for l, b := range (*[32]byte)(qs[h*32:]) {
-			c[l], c[l+32] = b&15, b>>4
-		}
+	for at := 0; at < 128; at += 8 {
+		v := binary.LittleEndian.Uint64(qs[at:])
+		c := codes[at/32*64+at%32:]
+		binary.LittleEndian.PutUint64(c, v&(15*each8))
+		binary.LittleEndian.PutUint64(c[32:], v>>4&(15*each8))
 	}
 }
 
@@ -143,11 +156,7 @@ func packQ4K(block []byte, codes *[maxBlock]uint8)   { packStrips(block[16:144],
 
 func unpackQ5K(codes *[maxBlock]uint8, block []byte) {
 	unpackStrips(codes, block[48:176])
-	for h := range 8 {
-		for l, b := range block[16:48] {
-			codes[h*32+l] |= b >> h & 1 << 4
-		}
-	}
+	orHighBits(codes, block[16:48], 4)
 }
 
 func packQ5K(block []byte, codes *[maxBlock]uint8) {
@@ -176,14 +185,16 @@ func storeQ6K(block []byte, d float32, scales *[maxSubBlocks]int) {
 
 // q6_k: per 128 columns, 64 bytes of low nibbles (columns l and l+64, l+32 and l+96) and 32 bytes of high bit pairs.
 func unpackQ6K(codes *[maxBlock]uint8, block []byte) {
-	for h := range 2 {
-		ql, qh, c := block[h*64:h*64+64], block[128+h*32:160+h*32], codes[h*128:h*128+128]
-		for l, b := range qh {
-			c[l] = ql[l]&15 | b&3<<4
-			c[l+32] = ql[l+32]&15 | b>>2&3<<4
-			c[l+64] = ql[l]>>4 | b>>4&3<<4
-			c[l+96] = ql[l+32]>>4 | b>>6<<4
-		}
+	for at := 0; at < 64; at += 8 {
+		h, l := at/32, at%32
+		low := binary.LittleEndian.Uint64(block[h*64+l:])
+		low2 := binary.LittleEndian.Uint64(block[h*64+l+32:])
+		high := binary.LittleEndian.Uint64(block[128+at:])
+		c := codes[h*128+l:]
+		binary.LittleEndian.PutUint64(c, low&(15*each8)|high&(3*each8)<<4)
+		binary.LittleEndian.PutUint64(c[32:], low2&(15*each8)|high>>2&(3*each8)<<4)
+		binary.LittleEndian.PutUint64(c[64:], low>>4&(15*each8)|high>>4&(3*each8)<<4)
+		binary.LittleEndian.PutUint64(c[96:], low2>>4&(15*each8)|high>>6&(3*each8)<<4)
 	}
 }
 

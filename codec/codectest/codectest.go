@@ -327,8 +327,8 @@ func notFinite(t *testing.T, c codec.Codec) {
 }
 
 func searchNeverLoses(t *testing.T, c codec.Codec) {
-	w := Matrix(11, 8, 512)
-	importance := make([]float32, 512)
+	w := Matrix(11, 4, 256)
+	importance := make([]float32, 256)
 	for i := range importance {
 		importance[i] = float32(1 + i%7)
 	}
