@@ -104,7 +104,7 @@ func FuzzEncode(f *testing.F) {
 				t.Fatalf("scores: %q gives %v, by the definition %v", word, got, want)
 			}
 			// Cut into words, with the cache, the ids are the same.
-			e := encoder{t: tok}
+			e := encoder{t: tok, useCache: true}
 			e.word(word)
 			if !slices.Equal(e.dst, want) {
 				t.Fatalf("scores: %q cut into words gives %v, whole %v", word, e.dst, want)

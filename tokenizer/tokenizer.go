@@ -95,7 +95,7 @@ func (t *Tokenizer) TokenID(piece string) (int32, bool) {
 
 // Encode returns the ids of text. A byte that is not valid UTF-8 counts as U+FFFD, as in SentencePiece.
 func (t *Tokenizer) Encode(text string, o EncodeOptions) []int32 {
-	e := encoder{t: t, parseSpecial: o.ParseSpecial}
+	e := encoder{t: t, parseSpecial: o.ParseSpecial, useCache: len(text) >= minCachedText}
 	e.dst = make([]int32, 0, len(text)/3+len(t.prefix)+len(t.suffix))
 	if o.AddSpecial {
 		e.dst = append(e.dst, t.prefix...)
@@ -129,6 +129,7 @@ type segment struct {
 type span struct{ start, end int32 }
 
 const (
+	minCachedText  = 2048    // bytes: a shorter text repeats too few words
 	maxCachedWord  = 48      // bytes
 	maxCachedWords = 1 << 17 // entries of one Encode call
 )
@@ -137,6 +138,7 @@ const (
 type encoder struct {
 	t            *Tokenizer
 	parseSpecial bool
+	useCache     bool
 	dst          []int32
 	segments     []segment
 	next         []segment
@@ -218,7 +220,7 @@ func wordEnd(s string) int {
 }
 
 func (e *encoder) cached(w string) {
-	if len(w) > maxCachedWord {
+	if !e.useCache || len(w) > maxCachedWord {
 		e.model(w)
 		return
 	}
