@@ -4,95 +4,95 @@
 
 package kernels
 
-// gemm512x1 adds the product of k columns of a packed panel of A (12 floats a column, 1 used) and of B (32 floats a row) to the tile at c.
+// gemm512x1 adds the product of k columns of a packed panel of A (12 floats a column, 1 used) and of B (32 floats of each row of ldb) to the tile at c.
 //
 //go:noescape
-func gemm512x1(k int, a *float32, b *float32, c *float32, ldc int)
+func gemm512x1(k int, a *float32, b *float32, ldb int, c *float32, ldc int)
 
-// gemm512x2 adds the product of k columns of a packed panel of A (12 floats a column, 2 used) and of B (32 floats a row) to the tile at c.
+// gemm512x2 adds the product of k columns of a packed panel of A (12 floats a column, 2 used) and of B (32 floats of each row of ldb) to the tile at c.
 //
 //go:noescape
-func gemm512x2(k int, a *float32, b *float32, c *float32, ldc int)
+func gemm512x2(k int, a *float32, b *float32, ldb int, c *float32, ldc int)
 
-// gemm512x3 adds the product of k columns of a packed panel of A (12 floats a column, 3 used) and of B (32 floats a row) to the tile at c.
+// gemm512x3 adds the product of k columns of a packed panel of A (12 floats a column, 3 used) and of B (32 floats of each row of ldb) to the tile at c.
 //
 //go:noescape
-func gemm512x3(k int, a *float32, b *float32, c *float32, ldc int)
+func gemm512x3(k int, a *float32, b *float32, ldb int, c *float32, ldc int)
 
-// gemm512x4 adds the product of k columns of a packed panel of A (12 floats a column, 4 used) and of B (32 floats a row) to the tile at c.
+// gemm512x4 adds the product of k columns of a packed panel of A (12 floats a column, 4 used) and of B (32 floats of each row of ldb) to the tile at c.
 //
 //go:noescape
-func gemm512x4(k int, a *float32, b *float32, c *float32, ldc int)
+func gemm512x4(k int, a *float32, b *float32, ldb int, c *float32, ldc int)
 
-// gemm512x5 adds the product of k columns of a packed panel of A (12 floats a column, 5 used) and of B (32 floats a row) to the tile at c.
+// gemm512x5 adds the product of k columns of a packed panel of A (12 floats a column, 5 used) and of B (32 floats of each row of ldb) to the tile at c.
 //
 //go:noescape
-func gemm512x5(k int, a *float32, b *float32, c *float32, ldc int)
+func gemm512x5(k int, a *float32, b *float32, ldb int, c *float32, ldc int)
 
-// gemm512x6 adds the product of k columns of a packed panel of A (12 floats a column, 6 used) and of B (32 floats a row) to the tile at c.
+// gemm512x6 adds the product of k columns of a packed panel of A (12 floats a column, 6 used) and of B (32 floats of each row of ldb) to the tile at c.
 //
 //go:noescape
-func gemm512x6(k int, a *float32, b *float32, c *float32, ldc int)
+func gemm512x6(k int, a *float32, b *float32, ldb int, c *float32, ldc int)
 
-// gemm512x7 adds the product of k columns of a packed panel of A (12 floats a column, 7 used) and of B (32 floats a row) to the tile at c.
+// gemm512x7 adds the product of k columns of a packed panel of A (12 floats a column, 7 used) and of B (32 floats of each row of ldb) to the tile at c.
 //
 //go:noescape
-func gemm512x7(k int, a *float32, b *float32, c *float32, ldc int)
+func gemm512x7(k int, a *float32, b *float32, ldb int, c *float32, ldc int)
 
-// gemm512x8 adds the product of k columns of a packed panel of A (12 floats a column, 8 used) and of B (32 floats a row) to the tile at c.
+// gemm512x8 adds the product of k columns of a packed panel of A (12 floats a column, 8 used) and of B (32 floats of each row of ldb) to the tile at c.
 //
 //go:noescape
-func gemm512x8(k int, a *float32, b *float32, c *float32, ldc int)
+func gemm512x8(k int, a *float32, b *float32, ldb int, c *float32, ldc int)
 
-// gemm512x9 adds the product of k columns of a packed panel of A (12 floats a column, 9 used) and of B (32 floats a row) to the tile at c.
+// gemm512x9 adds the product of k columns of a packed panel of A (12 floats a column, 9 used) and of B (32 floats of each row of ldb) to the tile at c.
 //
 //go:noescape
-func gemm512x9(k int, a *float32, b *float32, c *float32, ldc int)
+func gemm512x9(k int, a *float32, b *float32, ldb int, c *float32, ldc int)
 
-// gemm512x10 adds the product of k columns of a packed panel of A (12 floats a column, 10 used) and of B (32 floats a row) to the tile at c.
+// gemm512x10 adds the product of k columns of a packed panel of A (12 floats a column, 10 used) and of B (32 floats of each row of ldb) to the tile at c.
 //
 //go:noescape
-func gemm512x10(k int, a *float32, b *float32, c *float32, ldc int)
+func gemm512x10(k int, a *float32, b *float32, ldb int, c *float32, ldc int)
 
-// gemm512x11 adds the product of k columns of a packed panel of A (12 floats a column, 11 used) and of B (32 floats a row) to the tile at c.
+// gemm512x11 adds the product of k columns of a packed panel of A (12 floats a column, 11 used) and of B (32 floats of each row of ldb) to the tile at c.
 //
 //go:noescape
-func gemm512x11(k int, a *float32, b *float32, c *float32, ldc int)
+func gemm512x11(k int, a *float32, b *float32, ldb int, c *float32, ldc int)
 
-// gemm512x12 adds the product of k columns of a packed panel of A (12 floats a column, 12 used) and of B (32 floats a row) to the tile at c.
+// gemm512x12 adds the product of k columns of a packed panel of A (12 floats a column, 12 used) and of B (32 floats of each row of ldb) to the tile at c.
 //
 //go:noescape
-func gemm512x12(k int, a *float32, b *float32, c *float32, ldc int)
+func gemm512x12(k int, a *float32, b *float32, ldb int, c *float32, ldc int)
 
-// gemm256x1 adds the product of k columns of a packed panel of A (6 floats a column, 1 used) and of B (16 floats a row) to the tile at c.
+// gemm256x1 adds the product of k columns of a packed panel of A (6 floats a column, 1 used) and of B (16 floats of each row of ldb) to the tile at c.
 //
 //go:noescape
-func gemm256x1(k int, a *float32, b *float32, c *float32, ldc int)
+func gemm256x1(k int, a *float32, b *float32, ldb int, c *float32, ldc int)
 
-// gemm256x2 adds the product of k columns of a packed panel of A (6 floats a column, 2 used) and of B (16 floats a row) to the tile at c.
+// gemm256x2 adds the product of k columns of a packed panel of A (6 floats a column, 2 used) and of B (16 floats of each row of ldb) to the tile at c.
 //
 //go:noescape
-func gemm256x2(k int, a *float32, b *float32, c *float32, ldc int)
+func gemm256x2(k int, a *float32, b *float32, ldb int, c *float32, ldc int)
 
-// gemm256x3 adds the product of k columns of a packed panel of A (6 floats a column, 3 used) and of B (16 floats a row) to the tile at c.
+// gemm256x3 adds the product of k columns of a packed panel of A (6 floats a column, 3 used) and of B (16 floats of each row of ldb) to the tile at c.
 //
 //go:noescape
-func gemm256x3(k int, a *float32, b *float32, c *float32, ldc int)
+func gemm256x3(k int, a *float32, b *float32, ldb int, c *float32, ldc int)
 
-// gemm256x4 adds the product of k columns of a packed panel of A (6 floats a column, 4 used) and of B (16 floats a row) to the tile at c.
+// gemm256x4 adds the product of k columns of a packed panel of A (6 floats a column, 4 used) and of B (16 floats of each row of ldb) to the tile at c.
 //
 //go:noescape
-func gemm256x4(k int, a *float32, b *float32, c *float32, ldc int)
+func gemm256x4(k int, a *float32, b *float32, ldb int, c *float32, ldc int)
 
-// gemm256x5 adds the product of k columns of a packed panel of A (6 floats a column, 5 used) and of B (16 floats a row) to the tile at c.
+// gemm256x5 adds the product of k columns of a packed panel of A (6 floats a column, 5 used) and of B (16 floats of each row of ldb) to the tile at c.
 //
 //go:noescape
-func gemm256x5(k int, a *float32, b *float32, c *float32, ldc int)
+func gemm256x5(k int, a *float32, b *float32, ldb int, c *float32, ldc int)
 
-// gemm256x6 adds the product of k columns of a packed panel of A (6 floats a column, 6 used) and of B (16 floats a row) to the tile at c.
+// gemm256x6 adds the product of k columns of a packed panel of A (6 floats a column, 6 used) and of B (16 floats of each row of ldb) to the tile at c.
 //
 //go:noescape
-func gemm256x6(k int, a *float32, b *float32, c *float32, ldc int)
+func gemm256x6(k int, a *float32, b *float32, ldb int, c *float32, ldc int)
 
 // transpose8 writes dst[p*dstStride+i] = src[i*srcStride+p] for i < 8 and p < 8*blocks.
 //

@@ -2,10 +2,10 @@
 
 package kernels
 
-var tiles256 = tiles{mr: 6, nr: 16, kernel: []func(k int, a, b, c *float32, ldc int){
+var tiles256 = tiles{mr: 6, nr: 16, kernel: []func(k int, a, b *float32, ldb int, c *float32, ldc int){
 	nil, gemm256x1, gemm256x2, gemm256x3, gemm256x4, gemm256x5, gemm256x6}}
 
-var tiles512 = tiles{mr: 12, nr: 32, kernel: []func(k int, a, b, c *float32, ldc int){
+var tiles512 = tiles{mr: 12, nr: 32, kernel: []func(k int, a, b *float32, ldb int, c *float32, ldc int){
 	nil, gemm512x1, gemm512x2, gemm512x3, gemm512x4, gemm512x5, gemm512x6,
 	gemm512x7, gemm512x8, gemm512x9, gemm512x10, gemm512x11, gemm512x12}}
 

@@ -121,21 +121,27 @@ func TestGemmDoesNotDependOnTheSplit(t *testing.T) {
 	const m, n, k = 137, 171, 500
 	a, b := randoms(r, m*k), randoms(r, n*k)
 	for _, l := range levels() {
-		whole := make([]float32, m*n)
-		gemm(l, whole, n, a, k, b, k, m, n, k, true)
-		split := make([]float32, m*n)
-		for i := 0; i < m; {
-			h := min(m-i, 1+r.IntN(40))
-			for j := 0; j < n; {
-				w := min(n-j, 1+r.IntN(40))
-				gemm(l, split[i*n+j:], n, a[i*k:], k, b[j*k:], k, h, w, k, true)
-				j += w
+		for _, transposed := range []bool{true, false} {
+			ldb, column := k, k
+			if !transposed {
+				ldb, column = n, 1
 			}
-			i += h
-		}
-		for i := range whole {
-			if math.Float32bits(whole[i]) != math.Float32bits(split[i]) {
-				t.Fatalf("%s: element %d is %g whole, %g split", levelNames[l], i, whole[i], split[i])
+			whole := make([]float32, m*n)
+			gemm(l, whole, n, a, k, b, ldb, m, n, k, transposed)
+			split := make([]float32, m*n)
+			for i := 0; i < m; {
+				h := min(m-i, 1+r.IntN(40))
+				for j := 0; j < n; {
+					w := min(n-j, 1+r.IntN(40))
+					gemm(l, split[i*n+j:], n, a[i*k:], k, b[j*column:], ldb, h, w, k, transposed)
+					j += w
+				}
+				i += h
+			}
+			for i := range whole {
+				if math.Float32bits(whole[i]) != math.Float32bits(split[i]) {
+					t.Fatalf("%s: element %d is %g whole, %g split", levelNames[l], i, whole[i], split[i])
+				}
 			}
 		}
 	}

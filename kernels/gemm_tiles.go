@@ -7,7 +7,7 @@ import "sync"
 // in order, whatever the other block sizes are; that makes results independent of m, n and the split.
 type tiles struct {
 	mr, nr int
-	kernel []func(k int, a, b, c *float32, ldc int) // by rows used, 1…mr
+	kernel []func(k int, a, b *float32, ldb int, c *float32, ldc int) // by rows used, 1…mr
 }
 
 const (
@@ -41,7 +41,14 @@ func (t *tiles) gemm(c []float32, ldc int, a []float32, lda int, b []float32, ld
 		if m <= rowBlock {
 			t.packA(s.a, a[p:], lda, m, kb)
 		}
-		for j := 0; j < n; j += cols {
+		first := 0
+		if !transposed && m <= t.mr { // a single use does not pay for packing
+			first = n - n%t.nr
+			for j := 0; j < first; j += t.nr {
+				t.kernel[m](kb, &s.a[0], &b[p*ldb+j], ldb, &c[j], ldc)
+			}
+		}
+		for j := first; j < n; j += cols {
 			nb := min(cols, n-j)
 			if transposed {
 				t.packNT(s.b, b[j*ldb+p:], ldb, nb, kb)
@@ -67,13 +74,13 @@ func (t *tiles) block(c []float32, ldc int, s *packed, mb, nb, kb int) {
 		for i := 0; i < mb; i += t.mr {
 			height := min(t.mr, mb-i)
 			if width == t.nr {
-				t.kernel[height](kb, &s.a[i*kb], &s.b[j*kb], &c[i*ldc+j], ldc)
+				t.kernel[height](kb, &s.a[i*kb], &s.b[j*kb], t.nr, &c[i*ldc+j], ldc)
 				continue
 			}
 			for r := range height {
 				copy(s.tile[r*t.nr:], c[(i+r)*ldc+j:(i+r)*ldc+j+width])
 			}
-			t.kernel[height](kb, &s.a[i*kb], &s.b[j*kb], &s.tile[0], t.nr)
+			t.kernel[height](kb, &s.a[i*kb], &s.b[j*kb], t.nr, &s.tile[0], t.nr)
 			for r := range height {
 				copy(c[(i+r)*ldc+j:(i+r)*ldc+j+width], s.tile[r*t.nr:])
 			}

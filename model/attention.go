@@ -57,7 +57,10 @@ func (p pass) prepareHeads(qkv tensor.Mat, index int) {
 				}
 				rotate(k, cos, sin)
 				if s.cache != nil {
-					copy(s.cache.k[index].Row(s.pos + i)[h*d:], k)
+					keys := s.cache.k[index]
+					for j, v := range k {
+						keys.Data[(h*d+j)*keys.Stride+s.pos+i] = v
+					}
 					copy(s.cache.v[index].Row(s.pos + i)[h*d:(h+1)*d], row[at.v+h*at.vStep:])
 				}
 			}
@@ -67,10 +70,10 @@ func (p pass) prepareHeads(qkv tensor.Mat, index int) {
 
 // task is the attention of some queries of one key/value head: row i of q has position pos + i·step.
 type task struct {
-	q, k, v, out      []float32
-	qStride, kvStride int
-	outStride         int
-	n, pos, step      int
+	q, k, v, out                         []float32
+	qStride, kStride, vStride, outStride int
+	kTransposed                          bool // k is (features, positions), as in the cache
+	n, pos, step                         int
 }
 
 // attend computes softmax(q·kᵀ)·v of every head, causally and within the layer's window.
@@ -101,28 +104,29 @@ func (m *Model) split(list []task, att, qkv tensor.Mat, s span, index int) []tas
 	c := &m.config
 	at, d, group := c.heads(), c.HeadDim, c.Heads/c.KVHeads
 	for kv := range c.KVHeads {
-		var k, v []float32
-		kvStride := qkv.Stride
+		var t task
 		if s.cache != nil {
-			kvStride = s.cache.k[index].Stride
-			k, v = s.cache.k[index].Data[kv*d:], s.cache.v[index].Data[kv*d:]
+			keys, values := s.cache.k[index], s.cache.v[index]
+			t = task{k: keys.Data[kv*d*keys.Stride:], v: values.Data[kv*d:], kStride: keys.Stride, vStride: values.Stride, kTransposed: true}
 		} else {
 			first := qkv.Data[s.row*qkv.Stride:]
-			k, v = first[at.k+kv*at.kStep:], first[at.v+kv*at.vStep:]
+			t = task{k: first[at.k+kv*at.kStep:], v: first[at.v+kv*at.vStep:], kStride: qkv.Stride, vStride: qkv.Stride}
 		}
 		if s.n == 1 {
 			for i := 0; i < group; i += queryBlock {
 				h := kv*group + i
-				list = append(list, task{q: qkv.Row(s.row)[at.q+h*at.qStep:], k: k, v: v, out: att.Row(s.row)[h*d:],
-					qStride: at.qStep, kvStride: kvStride, outStride: d, n: min(queryBlock, group-i), pos: s.pos})
+				t.q, t.out = qkv.Row(s.row)[at.q+h*at.qStep:], att.Row(s.row)[h*d:]
+				t.qStride, t.outStride, t.n, t.pos = at.qStep, d, min(queryBlock, group-i), s.pos
+				list = append(list, t)
 			}
 			continue
 		}
 		for h := kv * group; h < (kv+1)*group; h++ {
 			for i := 0; i < s.n; i += queryBlock {
 				r := s.row + i
-				list = append(list, task{q: qkv.Data[r*qkv.Stride+at.q+h*at.qStep:], k: k, v: v, out: att.Data[r*att.Stride+h*d:],
-					qStride: qkv.Stride, kvStride: kvStride, outStride: att.Stride, n: min(queryBlock, s.n-i), pos: s.pos + i, step: 1})
+				t.q, t.out = qkv.Data[r*qkv.Stride+at.q+h*at.qStep:], att.Data[r*att.Stride+h*d:]
+				t.qStride, t.outStride, t.n, t.pos, t.step = qkv.Stride, att.Stride, min(queryBlock, s.n-i), s.pos+i, 1
+				list = append(list, t)
 			}
 		}
 	}
@@ -144,8 +148,11 @@ func (t *task) run(c *Config, window int) {
 	defer scores.Put(buf)
 	p := mat(buf, t.n, keys)
 	clear(p.Data)
-	k, v := t.k[first*t.kvStride:], t.v[first*t.kvStride:]
-	kernels.GemmNT(p.Data, keys, t.q, t.qStride, k, t.kvStride, t.n, keys, d)
+	if t.kTransposed {
+		kernels.GemmNN(p.Data, keys, t.q, t.qStride, t.k[first:], t.kStride, t.n, keys, d)
+	} else {
+		kernels.GemmNT(p.Data, keys, t.q, t.qStride, t.k[first*t.kStride:], t.kStride, t.n, keys, d)
+	}
 	var inverse [queryBlock]float32 // one over each row's sum of exponentials
 	for i := range t.n {
 		row := p.Row(i)
@@ -162,7 +169,7 @@ func (t *task) run(c *Config, window int) {
 		clear(row[hi:])
 		clear(t.out[i*t.outStride : i*t.outStride+d])
 	}
-	kernels.GemmNN(t.out, t.outStride, p.Data, keys, v, t.kvStride, t.n, d, keys)
+	kernels.GemmNN(t.out, t.outStride, p.Data, keys, t.v[first*t.vStride:], t.vStride, t.n, d, keys)
 	for i := range t.n {
 		for j := range t.out[i*t.outStride : i*t.outStride+d] {
 			t.out[i*t.outStride+j] *= inverse[i]

@@ -6,7 +6,8 @@ import (
 	"pith/tensor"
 )
 
-// cache holds the keys and values of one sequence, a (positions, KVHeads·HeadDim) matrix each per layer.
+// cache holds the keys and values of one sequence per layer: values as a (positions, KVHeads·HeadDim) matrix, keys as its
+// transpose, so that a token's products with both run along memory.
 type cache struct{ k, v []tensor.Mat }
 
 // promptRows bounds the tokens of a prompt that go through the network at once.
@@ -34,8 +35,9 @@ func (m *Model) NewSession(maxTokens int) *Session {
 	}
 	maxTokens = max(maxTokens, 1)
 	s := &Session{m: m, max: maxTokens, tokens: make([]int32, 0, maxTokens), logits: tensor.NewMat(1, c.Vocab), hidden: tensor.NewMat(1, c.Hidden)}
+	stride := (maxTokens+15)&^15 + 16 // not a power of two, which would put all features of a key in one set of the processor's caches
 	for range m.layers {
-		s.cache.k = append(s.cache.k, tensor.NewMat(maxTokens, c.KVHeads*c.HeadDim))
+		s.cache.k = append(s.cache.k, tensor.Mat{Rows: c.KVHeads * c.HeadDim, Cols: maxTokens, Stride: stride, Data: make([]float32, c.KVHeads*c.HeadDim*stride)})
 		s.cache.v = append(s.cache.v, tensor.NewMat(maxTokens, c.KVHeads*c.HeadDim))
 	}
 	return s

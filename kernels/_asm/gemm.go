@@ -20,13 +20,13 @@ func gemm(c *build.Context) {
 	transpose4(c)
 }
 
-// gemmTile emits a micro-kernel: the mr × (2 vectors) tile c += Σ over p of a[p*panel+i]·b[p*nr+j], each element summed from
+// gemmTile emits a micro-kernel: the mr × (2 vectors) tile c += Σ over p of a[p*panel+i]·b[p*ldb+j], each element summed from
 // zero in the order of p by fused multiply-adds and added to c once.
 func gemmTile(c *build.Context, name string, mr, panel, width int) {
 	c.Function(name)
 	c.Pragma("noescape")
-	c.SignatureExpr("func(k int, a, b, c *float32, ldc int)")
-	c.Doc(fmt.Sprintf("%s adds the product of k columns of a packed panel of A (%d floats a column, %d used) and of B (%d floats a row) to the tile at c.", name, panel, mr, 2*width/4))
+	c.SignatureExpr("func(k int, a, b *float32, ldb int, c *float32, ldc int)")
+	c.Doc(fmt.Sprintf("%s adds the product of k columns of a packed panel of A (%d floats a column, %d used) and of B (%d floats of each row of ldb) to the tile at c.", name, panel, mr, 2*width/4))
 	vec := func() reg.VecVirtual {
 		if width == 64 {
 			return c.ZMM()
@@ -36,6 +36,7 @@ func gemmTile(c *build.Context, name string, mr, panel, width int) {
 	k := c.Load(c.Param("k"), c.GP64())
 	a := c.Load(c.Param("a"), c.GP64())
 	b := c.Load(c.Param("b"), c.GP64())
+	ldb := c.Load(c.Param("ldb"), c.GP64())
 	dst := c.Load(c.Param("c"), c.GP64())
 	ldc := c.Load(c.Param("ldc"), c.GP64())
 	acc := make([][2]reg.VecVirtual, mr)
@@ -47,8 +48,9 @@ func gemmTile(c *build.Context, name string, mr, panel, width int) {
 	b0, b1 := vec(), vec()
 	av := []reg.VecVirtual{vec(), vec()}
 	column := func(u int) {
-		c.VMOVUPS(operand.Mem{Base: b, Disp: u * 2 * width}, b0)
-		c.VMOVUPS(operand.Mem{Base: b, Disp: u*2*width + width}, b1)
+		c.VMOVUPS(operand.Mem{Base: b}, b0)
+		c.VMOVUPS(operand.Mem{Base: b, Disp: width}, b1)
+		c.ADDQ(ldb, b)
 		for i := range mr {
 			x := av[i%2]
 			c.VBROADCASTSS(operand.Mem{Base: a, Disp: 4 * (u*panel + i)}, x)
@@ -57,6 +59,7 @@ func gemmTile(c *build.Context, name string, mr, panel, width int) {
 		}
 	}
 	const unroll = 4
+	c.SHLQ(operand.Imm(2), ldb)
 	c.SUBQ(operand.Imm(unroll), k)
 	c.JL(operand.LabelRef("rest"))
 	c.Label("loop")
@@ -64,7 +67,6 @@ func gemmTile(c *build.Context, name string, mr, panel, width int) {
 		column(u)
 	}
 	c.ADDQ(operand.U32(unroll*panel*4), a)
-	c.ADDQ(operand.U32(unroll*2*width), b)
 	c.SUBQ(operand.Imm(unroll), k)
 	c.JGE(operand.LabelRef("loop"))
 	c.Label("rest")
@@ -73,7 +75,6 @@ func gemmTile(c *build.Context, name string, mr, panel, width int) {
 	c.Label("single")
 	column(0)
 	c.ADDQ(operand.U32(panel*4), a)
-	c.ADDQ(operand.U32(2*width), b)
 	c.DECQ(k)
 	c.JNZ(operand.LabelRef("single"))
 	c.Label("store")
