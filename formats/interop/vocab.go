@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"pith/formats"
 	"pith/tokenizer"
@@ -26,6 +27,13 @@ func vocabKV(tok *tokenizer.Tokenizer, n int, warn func(string)) ([]formats.KV, 
 		}
 		if v.Model == "llama" && v.RemoveExtraWhitespaces {
 			warn("tokenizer: remove_extra_whitespaces is not done by llama.cpp: it may give other token ids")
+		}
+	}
+	if v.Model == "llama" && !slices.Contains(v.Types, tokenizer.Byte) {
+		if charactersOnly(v) {
+			v.Model = "t5"
+		} else if warn != nil {
+			warn("tokenizer: there are no byte tokens (<0x00> to <0xFF>): llama.cpp stops at the first character outside the vocabulary")
 		}
 	}
 	if len(v.Tokens) > n {
@@ -84,6 +92,17 @@ func vocabKV(tok *tokenizer.Tokenizer, n int, warn func(string)) ([]formats.KV, 
 		add("chat_template", v.ChatTemplate)
 	}
 	return kv, nil
+}
+
+// charactersOnly reports whether every piece made from text is a single character. llama.cpp's "llama" tokenizer needs byte tokens for characters
+// outside the vocabulary and stops without; where there is nothing to join, its "t5" tokenizer gives the same ids, and the unknown token for those.
+func charactersOnly(v tokenizer.Vocab) bool {
+	for id, piece := range v.Tokens {
+		if (v.Types[id] == tokenizer.Normal || v.Types[id] == tokenizer.UserDefined) && utf8.RuneCountInString(piece) != 1 {
+			return false
+		}
+	}
+	return v.UNK >= 0
 }
 
 // checkDistinct: llama.cpp aborts on a vocabulary with the same piece twice.
