@@ -11,8 +11,7 @@ import (
 
 // config is what is used of tokenizer_config.json.
 type config struct {
-	addBOS, addEOS     *bool // nil: not said
-	addPrefixSpace     *bool
+	addBOS, addEOS     *bool  // nil: not said
 	bos, eos, unk, pad string // pieces, "" if not said
 	bosID, eosID       *int32 // from config.json, where the pieces are not said
 	chatTemplate       string

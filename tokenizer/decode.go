@@ -123,18 +123,18 @@ func (d *decoderRules) parse(b json.RawMessage, depth int) error {
 			return err
 		}
 		if m.mark != spaceMark {
-			return fmt.Errorf("Metaspace with the replacement %q is not supported", m.mark)
+			return fmt.Errorf("a Metaspace with the replacement %q is not supported", m.mark)
 		}
 		d.spaceMark = true
 		d.stripSpace = m.scheme != "never"
 	case "Replace":
 		if raw.Pattern.String == nil || *raw.Pattern.String != spaceMark || raw.Content != " " {
-			return fmt.Errorf("Replace of %s by %q is not supported", raw.Pattern.describe(), raw.Content)
+			return fmt.Errorf("to Replace %s by %q is not supported", raw.Pattern.describe(), raw.Content)
 		}
 		d.spaceMark = true
 	case "Strip":
 		if raw.Content != " " || raw.Stop != 0 || raw.Start > 1 || raw.Start < 0 {
-			return fmt.Errorf("Strip of %q (%d, %d) is not supported", raw.Content, raw.Start, raw.Stop)
+			return fmt.Errorf("to Strip %q (%d, %d) is not supported", raw.Content, raw.Start, raw.Stop)
 		}
 		d.stripSpace = raw.Start == 1
 	case "ByteFallback", "Fuse": // bytes and joining are what decoding does anyway

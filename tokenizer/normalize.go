@@ -165,7 +165,7 @@ func (raw *rawNormalizer) normalizer() (normalizer, error) {
 		if raw.Pattern.Regex != nil && *raw.Pattern.Regex == " {2,}" {
 			return spacesNormalizer{raw.Content}, nil
 		}
-		return nil, fmt.Errorf("Replace with the pattern %s is not supported", raw.Pattern.describe())
+		return nil, fmt.Errorf("a Replace with the pattern %s is not supported", raw.Pattern.describe())
 	case "NFC":
 		return formNormalizer{norm.NFC}, nil
 	case "NFD":

@@ -12,7 +12,6 @@ type pieceTable struct {
 	types       []TokenType
 	ids         map[string]int32
 	pieces      map[string]int32 // normal, user-defined, unused
-	reserved    map[string]int32 // unknown, control, byte
 	userDefined *trie            // nil: none
 	byteIDs     [256]int32       // -1: none
 	unk         int32            // -1: none
@@ -20,7 +19,7 @@ type pieceTable struct {
 
 func newPieceTable(tokens []string, scores []float32, types []TokenType) (*pieceTable, error) {
 	t := &pieceTable{tokens: tokens, scores: scores, types: types, ids: make(map[string]int32, len(tokens)),
-		pieces: make(map[string]int32, len(tokens)), reserved: make(map[string]int32), unk: -1}
+		pieces: make(map[string]int32, len(tokens)), unk: -1}
 	for i := range t.byteIDs {
 		t.byteIDs[i] = -1
 	}
@@ -61,9 +60,7 @@ func (t *pieceTable) place(piece string, id int32, typ TokenType) error {
 			return fmt.Errorf("a second unknown token beside %d", t.unk)
 		}
 		t.unk = id
-		t.reserved[piece] = id
-	case Control:
-		t.reserved[piece] = id
+	case Control: // never found in text
 	case Byte:
 		b, err := parseBytePiece(piece)
 		if err != nil {
@@ -73,7 +70,6 @@ func (t *pieceTable) place(piece string, id int32, typ TokenType) error {
 			return fmt.Errorf("token %d stands for the same byte", t.byteIDs[b])
 		}
 		t.byteIDs[b] = id
-		t.reserved[piece] = id
 	default:
 		return fmt.Errorf("token type %d is not one of 1 to 6", typ)
 	}

@@ -122,19 +122,19 @@ func (l *preTokenizerList) parseSplit(raw *rawPreTokenizer) error {
 	case raw.Pattern.Regex != nil:
 		m := matcherFor(*raw.Pattern.Regex)
 		if m == nil {
-			return fmt.Errorf("Split: the pattern %s is not among those that are known to be exact", name)
+			return fmt.Errorf("type Split: the pattern %s is not among those that are known to be exact", name)
 		}
 		find, name = searchWith(m), *raw.Pattern.Regex
 	case raw.Pattern.String != nil && *raw.Pattern.String != "":
 		find = searchString(*raw.Pattern.String)
 	default:
-		return fmt.Errorf("Split: there is no pattern")
+		return fmt.Errorf("type Split: there is no pattern")
 	}
 	// Without gaps between the matches, "remove what does not match" is "isolate what does".
 	behavior, invert := raw.Behavior, raw.Invert
 	s, err := newSplitter(find, behavior, invert)
 	if err != nil {
-		return fmt.Errorf("Split: %w", err)
+		return fmt.Errorf("type Split: %w", err)
 	}
 	if behavior != "Isolated" && !(behavior == "Removed" && invert) {
 		name = fmt.Sprintf("%s %s invert=%v", name, behavior, invert)
@@ -164,10 +164,10 @@ func newMetaspace(mark string, scheme *string, addPrefixSpace, split *bool) (*me
 		m.scheme = *scheme
 	}
 	if m.scheme != "always" && m.scheme != "first" && m.scheme != "never" {
-		return nil, fmt.Errorf("Metaspace: prepend_scheme %q is not always, first or never", m.scheme)
+		return nil, fmt.Errorf("type Metaspace: prepend_scheme %q is not always, first or never", m.scheme)
 	}
 	if len([]rune(mark)) != 1 {
-		return nil, fmt.Errorf("Metaspace: replacement %q is not one character", mark)
+		return nil, fmt.Errorf("type Metaspace: replacement %q is not one character", mark)
 	}
 	return m, nil
 }
