@@ -38,9 +38,9 @@ func (r *rotations) forLength(length int) *angles {
 	if r.sets == nil || len(r.sets) > 4 {
 		r.sets = map[int]*angles{}
 	}
-	n := max(length, 64)
-	if n *= 2; r.rope.Type == "dynamic" {
-		n = length
+	n := length
+	if r.rope.Type != "dynamic" { // room to grow, so that decoding seldom computes angles
+		n = max(64, length, min(2*length, r.rope.MaxPositions))
 	}
 	freq, scale := r.rope.Frequencies(length)
 	a := &angles{r.rope.Dim, make([]float32, n*r.rope.Dim)}
