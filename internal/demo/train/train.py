@@ -107,11 +107,16 @@ def train(tokens, args):
     opts = [torch.optim.Muon(hidden, lr=args.lr, momentum=0.95, weight_decay=0.05, adjust_lr_fn="match_rms_adamw"),
             torch.optim.AdamW(other, lr=args.lr, betas=(0.9, 0.95), weight_decay=0.0)]
     steps = min(args.steps, (len(tokens) // CONTEXT) // args.batch)
+    if args.resume_at:  # weights only: the optimizers' moments start anew, which a short warm-up covers
+        model.load_state_dict(torch.load(args.work / "checkpoint.pt"))
     start, running = time.time(), None
     for step, (x, y) in enumerate(batches(tokens, args.batch, args.seed)):
+        if step < args.resume_at:
+            continue
         if step >= steps:
             break
-        rate = min(1, (step + 1) / 50) * min(1, max(0.02, (steps - step) / (0.4 * steps)))
+        # Linear warm-up, constant, then linear to 2 % over the last --decay of the steps.
+        rate = min(1, (step - args.resume_at + 1) / (20 if args.resume_at else 50)) * min(1, max(0.02, (steps - step) / (args.decay * steps)))
         for o in opts:
             for g in o.param_groups:
                 g["lr"] = args.lr * rate
@@ -125,7 +130,7 @@ def train(tokens, args):
             o.zero_grad(set_to_none=True)
         running = loss.item() if running is None else 0.97 * running + 0.03 * loss.item()
         if step % 20 == 0 or step == steps - 1:
-            rate = (step + 1) * args.batch * CONTEXT / (time.time() - start)
+            rate = (step - args.resume_at + 1) * args.batch * CONTEXT / (time.time() - start)
             print(f"step {step}/{steps} loss {loss.item():.4f} running {running:.4f} {rate:.0f} tok/s {time.time() - start:.0f} s", flush=True)
         if step % 100 == 99:
             torch.save(model.state_dict(), args.work / "checkpoint.pt")
@@ -156,9 +161,11 @@ def main():
     p.add_argument("--goroot", required=True)
     p.add_argument("--work", type=Path, required=True)
     p.add_argument("--out", type=Path, required=True)
-    p.add_argument("--steps", type=int, default=10**9)
+    p.add_argument("--steps", type=int, default=10**9, help="default: all the text, once")
+    p.add_argument("--decay", type=float, default=0.4, help="fraction of the steps over which the rate falls")
+    p.add_argument("--resume-at", type=int, default=0, help="go on from the checkpoint in --work, written after this many steps")
     p.add_argument("--batch", type=int, default=16)
-    p.add_argument("--lr", type=float, default=6e-3)
+    p.add_argument("--lr", type=float, default=4e-3)
     p.add_argument("--seed", type=int, default=1)
     p.add_argument("--threads", type=int, default=2)
     p.add_argument("--bf16", action=argparse.BooleanOptionalAction, default=True)
