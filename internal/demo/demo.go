@@ -22,7 +22,7 @@ import (
 	"pith/plan"
 )
 
-//go:embed model heldout.txt
+//go:embed model heldout.txt sample.txt
 var embedded embed.FS
 
 // Files returns the embedded model's files, a Hugging Face directory.

@@ -30,7 +30,7 @@ func heldOut(ctx context.Context, limit int) (text []byte, where string, err err
 			return text, "held-out files of " + root, nil
 		}
 	}
-	sample, err := embedded.ReadFile("model/sample.txt")
+	sample, err := embedded.ReadFile("sample.txt")
 	if err != nil {
 		return nil, "", errors.New("no Go distribution found to take text from (set GOROOT), and none is embedded")
 	}
