@@ -2,7 +2,7 @@ package kernels
 
 // GemmNT computes C += A·Bᵀ in float32: A is (m, k) with row stride lda, B is (n, k) with row stride ldb (weights: one row per
 // output), C is (m, n) with row stride ldc. One goroutine; the caller splits work. Each element's sum does not depend on m, n
-// or on where the element lies, so any split of m and n gives the same bytes. Levels agree within k·2⁻²³·Σ|a·b| an element;
+// or on where the element lies, so any split of m and n gives the same bytes. Levels are within (k+1)·2⁻²³·(|c|+Σ|a·b|) of exact;
 // avx2 and avx512 agree bit for bit.
 func GemmNT(c []float32, ldc int, a []float32, lda int, b []float32, ldb int, m, n, k int) {
 	gemm(chosen, c, ldc, a, lda, b, ldb, m, n, k, true)
