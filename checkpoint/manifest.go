@@ -91,16 +91,24 @@ func ReadManifest(dir string) (*Manifest, error) {
 	if err != nil {
 		return nil, err
 	}
+	m, err := parseManifest(data)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return m, nil
+}
+
+func parseManifest(data []byte) (*Manifest, error) {
 	var m Manifest
 	if err := json.Unmarshal(data, &m); err != nil {
-		return nil, fmt.Errorf("%s: not a manifest (%w): compress again", path, err)
+		return nil, fmt.Errorf("not a manifest (%w): compress again", err)
 	}
 	if m.Format != ManifestFormat {
-		return nil, fmt.Errorf("%s: artifact format %d, this version of pith reads %d: use the pith that wrote it (%s)", path, m.Format, ManifestFormat, m.Tool)
+		return nil, fmt.Errorf("artifact format %d, this version of pith reads %d: use the pith that wrote it (%s)", m.Format, ManifestFormat, m.Tool)
 	}
 	for _, f := range m.Files {
 		if f.Name == "" || f.Name != filepath.Base(f.Name) || strings.ContainsAny(f.Name, `/\`) || f.Name == ".." {
-			return nil, fmt.Errorf("%s: file name %q leaves the directory: the manifest is damaged", path, f.Name)
+			return nil, fmt.Errorf("file name %q leaves the directory: the manifest is damaged", f.Name)
 		}
 	}
 	return &m, nil

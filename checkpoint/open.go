@@ -96,7 +96,7 @@ func openFile(path string) (*Checkpoint, error) {
 	switch {
 	case bytes.HasPrefix(head, []byte("GGUF")):
 		return openGGUF(path)
-	case filepath.Base(path) == ManifestName:
+	case filepath.Base(path) == ManifestName, strings.HasSuffix(path, ".safetensors.index.json"):
 		return openDir(filepath.Dir(path))
 	case strings.ToLower(filepath.Ext(path)) == ".safetensors":
 	case isPickleName(path) || bytes.HasPrefix(head, []byte("PK\x03\x04")) || bytes.HasPrefix(head, []byte{0x80, 2}):

@@ -220,7 +220,7 @@ func TestBytesDependOnNeitherWorkersNorMemoryNorSIMD(t *testing.T) {
 	t.Parallel()
 	src := source(t, "mini")
 	want := compressed(t, src, Options{Workers: 1})
-	for _, o := range []Options{{Workers: 2}, {Workers: 7, MemoryBytes: 56 << 20}} {
+	for _, o := range []Options{{Workers: 2}, {Workers: 7, MemoryBytes: 68 << 20}} {
 		sameFiles(t, "other options", compressed(t, src, o), want)
 	}
 	if os.Getenv("PITH_NOSIMD") == "" {
@@ -455,6 +455,27 @@ func TestWeightsThatAreNotFiniteAreNamedWithTheirPosition(t *testing.T) {
 			t.Errorf("%s: there is a manifest", name)
 		}
 	}
+}
+
+func TestWeightsTooLargeForACodecAreNamedWithTheirPosition(t *testing.T) {
+	t.Parallel()
+	c := open(t, sourceF32(t))
+	_, err := Run(t.Context(), c, resolve(t, c, `rules: [{match: "*", codec: f16}]`), filepath.Join(t.TempDir(), "out"), Options{})
+	if err == nil || !strings.Contains(err.Error(), "w.weight") || !strings.Contains(err.Error(), "row 1, column 2") || !strings.Contains(err.Error(), "counted from row 256") {
+		t.Errorf("error %v", err)
+	}
+}
+
+// sourceF32 holds one F32 matrix of 300 rows of 256, with 1e6 at row 257, column 2.
+func sourceF32(t *testing.T) string {
+	path := filepath.Join(t.TempDir(), "model.safetensors")
+	data := make([]byte, 4*300*256)
+	binary.LittleEndian.PutUint32(data[4*(257*256+2):], math.Float32bits(1e6))
+	info := formats.Info{Name: "w.weight", DType: tensor.F32, Shape: []int{300, 256}}
+	if err := formats.WriteSafetensors(path, []formats.LazyTensor{{Info: info, Data: func() ([]byte, error) { return data, nil }}}, nil); err != nil {
+		t.Fatal(err)
+	}
+	return path
 }
 
 // poke overwrites one element of an F16 tensor.

@@ -184,6 +184,8 @@ func (r *run) solveTile(j job) error {
 	if err != nil {
 		if bad := notFinite(w, j.r0); bad != nil {
 			err = bad
+		} else if j.r0 > 0 {
+			err = fmt.Errorf("%w (rows counted from row %d)", err, j.r0)
 		}
 		return blockError(l, err)
 	}

@@ -167,6 +167,9 @@ func decodeAll(ctx context.Context, ckpt *checkpoint.Checkpoint, info checkpoint
 	if err != nil {
 		return err
 	}
+	if info.Rows == 0 {
+		return nil // and columns are whatever the file says
+	}
 	tile := plan.TileRows(info.Rows, info.Cols)
 	buf := tensor.NewMat(tile, info.Cols)
 	for r0 := 0; r0 < info.Rows; r0 += tile {

@@ -16,7 +16,7 @@ func TileRows(rows, cols int) int {
 // What the estimate counts besides terms; TestEstimateIsAboveWhatIsUsed of package compress compares it with a real run.
 const (
 	tileBytesPerWeight = 4 + 4 + 2 + 2 // the tile, its source bytes, codes and scratch
-	fixedBytes         = 48 << 20      // the program, headers, file buffers
+	fixedBytes         = 64 << 20      // the program, headers, file buffers
 )
 
 // Memory estimates the peak anonymous bytes of compressing with this many workers: the terms of the largest two neighbouring
