@@ -197,19 +197,19 @@ func (t *intTerm) kernel() func(y []float32, codes, scales []byte, rows, cols, g
 // subtractZeros adds what the kernels leave out: -scale·zero·Σx of each group, for rows r0 … r0+len(y).
 func (t *intTerm) subtractZeros(y []float32, x kernels.Q8, r0 int) {
 	groups, blocks := t.groups(t.cols), (t.cols+kernels.Q8Block-1)/kernels.Q8Block
-	buf := getScratch(groups)
+	buf := getScratch(2 * groups)
 	defer putScratch(buf)
-	sums := *buf
+	sums, scales := (*buf)[:groups], (*buf)[groups:]
 	clear(sums)
 	for b := range blocks {
 		sums[b*kernels.Q8Block/t.groupCols(t.cols)] += float32(x.Scales[b] * float32(x.Sums[b]))
 	}
 	for r := range y {
 		at := (r0 + r) * groups
+		kernels.F16ToF32(scales, t.scales[2*at:])
 		var s float32
 		for g, z := range t.zeros[at : at+groups] {
-			scale := tensor.F16ToFloat32(binary.LittleEndian.Uint16(t.scales[2*(at+g):]))
-			s += float32(float32(scale*float32(int8(z))) * sums[g])
+			s += float32(float32(scales[g]*float32(int8(z))) * sums[g])
 		}
 		y[r] -= s
 	}

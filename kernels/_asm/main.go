@@ -82,6 +82,11 @@ func checkRegisters(file *ir.File) error {
 		if strings.Contains(f.Name, "512") {
 			continue
 		}
+		for _, isa := range f.ISA {
+			if strings.HasPrefix(isa, "AVX512") {
+				return fmt.Errorf("%s: needs %s, which is not of AVX2's level", f.Name, isa)
+			}
+		}
 		for _, i := range f.Instructions() {
 			for _, r := range i.Registers() {
 				p := reg.ToPhysical(r)
