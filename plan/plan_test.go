@@ -230,3 +230,15 @@ func TestEveryMethodAndCodecOffersExactBytes(t *testing.T) {
 		}
 	}
 }
+
+func TestTimeShrinksWithWorkersAndGrowsWithSearch(t *testing.T) {
+	c := open(t, llama.Shapes()["tiny"])
+	plain := resolve(t, c, `rules: [{match: "*", codec: int4-g128}]`)
+	search := resolve(t, c, `rules: [{match: "*", codec: int4-g128, search: true}]`)
+	if plain.Time(2, 0) >= plain.Time(1, 0) || search.Time(1, 0) <= plain.Time(1, 0) {
+		t.Errorf("%v with one worker, %v with two, %v with search", plain.Time(1, 0), plain.Time(2, 0), search.Time(1, 0))
+	}
+	if got, want := plain.Time(4, 1e6).Seconds(), float64(plain.Totals.Weights)/4e6; got < 0.999*want || got > 1.001*want {
+		t.Errorf("%g s at 1 M weights/s and 4 workers, want %g", got, want)
+	}
+}
