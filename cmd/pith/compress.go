@@ -41,7 +41,7 @@ With --json, standard output is one JSON object a line: started, progress, block
 				return err
 			}
 			defer ckpt.Close()
-			m, events := newMeter(s.err, "compress", p.Totals.Weights, asJSON), newEventWriter(s.out)
+			m, events := newMeter(s.err, "compress", asJSON), newEventWriter(s.out)
 			o := compress.Options{Workers: f.workers, MemoryBytes: memory, Overwrite: overwrite, Tool: "pith " + version}
 			o.Events = func(e compress.Event) {
 				if asJSON {

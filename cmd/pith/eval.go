@@ -49,7 +49,7 @@ Errors (±) take scored tokens as independent, as llama.cpp does; --json also gi
 			if err != nil {
 				return fmt.Errorf("--text: %w", err)
 			}
-			m := newMeter(s.err, "eval", 0, asJSON)
+			m := newMeter(s.err, "eval", asJSON)
 			defer m.finish()
 			o.Progress = func(p eval.Progress) {
 				m.update(int64(p.Chunks), int64(p.Total), fmt.Sprintf("perplexity %.4f", p.Perplexity))

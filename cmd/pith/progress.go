@@ -14,33 +14,35 @@ import (
 
 // meter shows how far a long command is, on stderr: a bar with its ETA on a terminal, else a line from time to time.
 type meter struct {
-	w       io.Writer
-	bar     *progressbar.ProgressBar
-	what    string
-	start   time.Time
-	printed time.Time
+	w        io.Writer
+	terminal bool
+	bar      *progressbar.ProgressBar
+	what     string
+	start    time.Time
+	printed  time.Time
 }
 
 // lineEvery is the least time between plain lines.
 const lineEvery = 5 * time.Second
 
-// newMeter returns a meter for total units of work; quiet shows nothing.
-func newMeter(w io.Writer, what string, total int64, quiet bool) *meter {
+// newMeter returns a meter; quiet shows nothing.
+func newMeter(w io.Writer, what string, quiet bool) *meter {
 	m := &meter{w: w, what: what, start: time.Now(), printed: time.Now()}
 	if quiet {
 		m.w = io.Discard
-		return m
-	}
-	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
-		m.bar = progressbar.NewOptions64(total, progressbar.OptionSetWriter(w), progressbar.OptionSetDescription(what),
-			progressbar.OptionSetPredictTime(true), progressbar.OptionShowElapsedTimeOnFinish(), progressbar.OptionClearOnFinish(),
-			progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionSetWidth(30), progressbar.OptionUseANSICodes(true))
+	} else if f, ok := w.(*os.File); ok {
+		m.terminal = term.IsTerminal(int(f.Fd()))
 	}
 	return m
 }
 
 // update shows that done of total units are finished; note says what they are doing.
 func (m *meter) update(done, total int64, note string) {
+	if m.terminal && m.bar == nil && total > 0 {
+		m.bar = progressbar.NewOptions64(total, progressbar.OptionSetWriter(m.w), progressbar.OptionSetPredictTime(true),
+			progressbar.OptionClearOnFinish(), progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionSetWidth(30),
+			progressbar.OptionUseANSICodes(true))
+	}
 	if m.bar != nil {
 		m.bar.Describe(m.what + " " + note)
 		m.bar.ChangeMax64(total)

@@ -43,7 +43,7 @@ func Codecs() []string {
 type Options struct {
 	Model     fs.FS    // a Hugging Face directory; nil: the embedded one
 	Codecs    []string // nil: Codecs()
-	TextBytes int      // of held-out text to evaluate on; 0: 40,000
+	TextBytes int      // of held-out text to evaluate on; 0: 32,000
 	Workers   int      // 0: all cores
 }
 
@@ -65,7 +65,7 @@ func Run(ctx context.Context, out string, w io.Writer, o Options) ([]Row, error)
 		o.Codecs = Codecs()
 	}
 	if o.TextBytes == 0 {
-		o.TextBytes = 40_000
+		o.TextBytes = 32_000
 	}
 	if o.Workers == 0 {
 		o.Workers = runtime.NumCPU()

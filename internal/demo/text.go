@@ -13,7 +13,7 @@ import (
 )
 
 // heldOut returns about limit bytes of text that the embedded model was not trained on, and where it comes from: the beginnings of files of the
-// installed Go distribution, or, where that is absent, the embedded excerpt in sample.txt.
+// installed Go distribution, or, where that is absent, text that the model itself made.
 func heldOut(ctx context.Context, limit int) (text []byte, where string, err error) {
 	list, err := embedded.ReadFile("heldout.txt")
 	if err != nil {
