@@ -36,7 +36,7 @@ func Files() fs.FS {
 
 // Codecs are the settings that the demo compresses with, from many bits to few.
 func Codecs() []string {
-	return []string{"q8_0", "int8-g128", "q6_k", "int6-g64", "q5_k", "q4_k", "int4-g32", "int4-g128", "q4_0", "q3_k", "int3-g64", "int2-g32"}
+	return []string{"q8_0", "int8-g128", "q6_k", "int6-g64", "q5_k", "q4_k", "int4-g32", "q4_0", "int4-g128", "q3_k", "int3-g64", "int2-g32"}
 }
 
 // Options are for those who want another demo; the zero value is the demo.
@@ -99,7 +99,7 @@ type demo struct {
 // unpack writes the model's files to dir, atomically each; files that are there with the right bytes are left alone.
 func unpack(files fs.FS, dir string) error {
 	if _, err := fs.Stat(files, "config.json"); err != nil {
-		return errors.New("this build of pith has no embedded model: see internal/demo/model/README.md")
+		return errors.New("this build of pith has no embedded model: see internal/demo/README.md")
 	}
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return fmt.Errorf("%w: choose a directory you may write to with -o", err)

@@ -2,6 +2,7 @@ package demo
 
 import (
 	"context"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -68,5 +69,28 @@ func TestExcerptsAreEqualSharesOfWholeLines(t *testing.T) {
 	}
 	if got, want := string(excerpts(dir, []string{"a.go", "missing.go", "b.go"}, 60)), "0123456\n0123456\nshort\n"; got != want {
 		t.Errorf("%q, want %q", got, want)
+	}
+}
+
+func TestEmbeddedModelIsTheTrainedOne(t *testing.T) {
+	rows, err := Run(context.Background(), t.TempDir(), io.Discard, Options{Codecs: []string{"q4_k"}, TextBytes: 5000, Workers: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Held-out Go source: an untrained model of 2,048 tokens would have a perplexity near 2,048.
+	if p := rows[0].Result.Perplexity; p > 60 || rows[1].Result.KLMean > .2 || rows[1].Result.Agreement < .75 {
+		t.Errorf("perplexity %.2f; q4_k: KL %.4f, top-1 agreement %.3f", p, rows[1].Result.KLMean, rows[1].Result.Agreement)
+	}
+	if rows[0].Result.Model.Parameters != 3_410_176 {
+		t.Errorf("%d parameters; internal/demo/README.md says 3,410,176", rows[0].Result.Model.Parameters)
+	}
+}
+
+func TestSampleStandsInWhereThereIsNoGo(t *testing.T) {
+	t.Setenv("GOROOT", t.TempDir())
+	t.Setenv("PATH", t.TempDir())
+	text, where, err := heldOut(context.Background(), 5000)
+	if err != nil || len(text) < 2500 || where == "" {
+		t.Errorf("%d bytes of %s: %v", len(text), where, err)
 	}
 }
