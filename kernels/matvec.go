@@ -1,5 +1,7 @@
 package kernels
 
+import "sync"
+
 // MatVecQ8_0 adds W·x to y: W is rows × cols in GGML's Q8_0 (cols a multiple of 32), rows one after another in w. It agrees with the
 // float32 product of the decoded weights and x's int8 form within cols/32·2⁻²³ times the sum of the magnitudes of the blocks' products.
 func MatVecQ8_0(y []float32, w []byte, rows, cols int, x Q8) {
@@ -51,6 +53,16 @@ type rowKernel struct {
 	spread    *groupSpread
 }
 
+// rowKernels recycles rowKernels, which go to the heap because kernels are called through tables.
+var rowKernels = sync.Pool{New: func() any { return new(rowKernel) }}
+
+func getRowKernel() *rowKernel { return rowKernels.Get().(*rowKernel) }
+
+func (k *rowKernel) free() {
+	*k = rowKernel{} // it must not keep weights alive
+	rowKernels.Put(k)
+}
+
 func matVecBlocks(l level, f *blockFormat, y []float32, w []byte, rows, cols int, x Q8) {
 	rowBytes := cols / f.columns * f.bytes
 	if cols%f.columns != 0 || rows < 0 || len(y) < rows || len(w) < rows*rowBytes || !x.holds(cols) {
@@ -67,10 +79,12 @@ func matVecBlocks(l level, f *blockFormat, y []float32, w []byte, rows, cols int
 	}
 	steps := (cols + stepColumns - 1) / stepColumns
 	span := steps * (stepColumns / f.columns) * f.bytes // that a kernel reads of a row
-	k := rowKernel{y: y, w: w, rowBytes: rowBytes, steps: steps, x: x}
+	k := getRowKernel()
+	defer k.free()
+	*k = rowKernel{y: y, w: w, rowBytes: rowBytes, steps: steps, x: x}
 	direct := rowsWithin(len(w), rowBytes, span, rows)
 	if direct > 0 {
-		f.run(l, &k, direct)
+		f.run(l, k, direct)
 	}
 	if direct == rows {
 		return
@@ -80,7 +94,7 @@ func matVecBlocks(l level, f *blockFormat, y []float32, w []byte, rows, cols int
 	for r := direct; r < rows; r++ {
 		copy(*padded, w[r*rowBytes:(r+1)*rowBytes])
 		k.y, k.w = y[r:], *padded
-		f.run(l, &k, 1)
+		f.run(l, k, 1)
 	}
 }
 

@@ -110,10 +110,12 @@ func matVecGroups(l level, f *groupFormat, y []float32, codes, scales []byte, ro
 	}
 	steps := (cols + stepColumns - 1) / stepColumns
 	span, scaleSpan := steps*f.step, (steps-1)*spread.step+spread.load
-	k := rowKernel{y: y, w: codes, rowBytes: rowBytes, steps: steps, x: x, scales: scales, rowScales: rowScales, spread: spread}
+	k := getRowKernel()
+	defer k.free()
+	*k = rowKernel{y: y, w: codes, rowBytes: rowBytes, steps: steps, x: x, scales: scales, rowScales: rowScales, spread: spread}
 	direct := min(rowsWithin(len(codes), rowBytes, span, rows), rowsWithin(len(scales), rowScales, scaleSpan, rows))
 	if direct > 0 {
-		f.run(l, &k, direct)
+		f.run(l, k, direct)
 	}
 	if direct == rows {
 		return
@@ -124,7 +126,7 @@ func matVecGroups(l level, f *groupFormat, y []float32, codes, scales []byte, ro
 		k.y, k.w, k.scales = y[r:], (*padded)[:span], (*padded)[span:]
 		copy(k.w, codes[r*rowBytes:(r+1)*rowBytes])
 		copy(k.scales, scales[r*rowScales:(r+1)*rowScales])
-		f.run(l, &k, 1)
+		f.run(l, k, 1)
 	}
 }
 

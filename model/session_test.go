@@ -308,3 +308,17 @@ func ones(n int) codec.Term {
 	}
 	return t
 }
+
+func TestATokenTakesFewAllocations(t *testing.T) {
+	m := openModel(t, sharedtest.Path(t, "models", "pith-ref"), 2)
+	s := m.NewSession(256)
+	token := []int32{1}
+	n := testing.AllocsPerRun(100, func() {
+		if _, err := s.Feed(token); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if limit := float64(15 * m.config.Layers); n > limit {
+		t.Errorf("%g allocations a token, limit %g", n, limit)
+	}
+}
