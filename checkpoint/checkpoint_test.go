@@ -135,7 +135,10 @@ func TestOpenErrorsNameThePathAndTheRemedy(t *testing.T) {
 	}
 	header := binary.LittleEndian.AppendUint64(nil, math.MaxInt64)
 	put("pickled/pytorch_model.bin", []byte("PK\x03\x04"))
+	put("gguf/a-00001-of-00011.gguf", []byte("GGUF"))
+	put("gguf/a-00011-of-00011.gguf", []byte("GGUF"))
 	put("ggufs/a.gguf", []byte("GGUF"))
+	put("ggufs/b.gguf", []byte("GGUF"))
 	put("nothing/README.md", []byte("hello"))
 	put("half/pith.plan.json", []byte("{}"))
 	put("foreign/pith.json", []byte(`{"format": 99}`))
@@ -144,7 +147,8 @@ func TestOpenErrorsNameThePathAndTheRemedy(t *testing.T) {
 	for path, want := range map[string]string{
 		filepath.Join(dir, "absent"):                    "does not exist",
 		filepath.Join(dir, "pickled"):                   "convert it to safetensors",
-		filepath.Join(dir, "ggufs"):                     "give the GGUF file itself",
+		filepath.Join(dir, "gguf"):                      "a-00001-of-00011.gguf",
+		filepath.Join(dir, "ggufs"):                     "holds 2 GGUF models",
 		filepath.Join(dir, "nothing"):                   "holds no .safetensors",
 		filepath.Join(dir, "empty"):                     "the directory is empty",
 		filepath.Join(dir, "half"):                      "run the same pith compress again",

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 
 	"pith/formats"
@@ -25,8 +26,10 @@ func openDir(dir string) (*Checkpoint, error) {
 		if _, err := ReadManifest(dir); err != nil {
 			return nil, err
 		}
-	} else if err := checkDir(dir); err != nil {
+	} else if gguf, err := checkDir(dir); err != nil {
 		return nil, err
+	} else if gguf != "" {
+		return openFile(gguf)
 	}
 	src, err := formats.OpenSafetensors(dir)
 	if err != nil {
@@ -48,33 +51,44 @@ func openDir(dir string) (*Checkpoint, error) {
 	return c, nil
 }
 
-// checkDir explains a directory that holds no safetensors: what it holds instead, and what to do.
-func checkDir(dir string) error {
+// checkDir looks at a directory that is no artifact. If it holds no safetensors but one GGUF model (a single file, or the parts of a split
+// one), checkDir returns that file, the first part; if it holds neither, an error says what it holds instead, and what to do.
+func checkDir(dir string) (gguf string, err error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
-		return fmt.Errorf("open checkpoint: %w", err)
+		return "", fmt.Errorf("open checkpoint: %w", err)
 	}
-	var pickle, gguf string
+	var pickle string
+	models := 0
 	for _, e := range entries {
 		switch ext := strings.ToLower(filepath.Ext(e.Name())); {
 		case ext == ".safetensors" || e.Name() == "model.safetensors.index.json":
-			return nil
-		case ext == ".gguf" && gguf == "":
-			gguf = e.Name()
+			return "", nil
+		case ext == ".gguf":
+			if laterPart.MatchString(e.Name()) {
+				continue
+			}
+			models++
+			gguf = filepath.Join(dir, e.Name())
 		case isPickleName(e.Name()) && pickle == "":
 			pickle = e.Name()
 		}
 	}
 	switch {
-	case gguf != "":
-		return fmt.Errorf("%s: holds no safetensors; give the GGUF file itself: %s", dir, filepath.Join(dir, gguf))
+	case models == 1:
+		return gguf, nil
+	case models > 1:
+		return "", fmt.Errorf("%s: holds %d GGUF models; give one of the files, such as %s", dir, models, gguf)
 	case pickle != "":
-		return pickleError(filepath.Join(dir, pickle))
+		return "", pickleError(filepath.Join(dir, pickle))
 	case len(entries) == 0:
-		return fmt.Errorf("%s: the directory is empty; give a directory with model.safetensors and config.json", dir)
+		return "", fmt.Errorf("%s: the directory is empty; give a directory with model.safetensors and config.json", dir)
 	}
-	return fmt.Errorf("%s: holds no .safetensors file; give a directory with model.safetensors and config.json", dir)
+	return "", fmt.Errorf("%s: holds no .safetensors file; give a directory with model.safetensors and config.json", dir)
 }
+
+// laterPart matches the parts of a split GGUF model but the first.
+var laterPart = regexp.MustCompile(`-(0000[2-9]|000[1-9]\d|00[1-9]\d\d|0[1-9]\d{3}|[1-9]\d{4})-of-\d{5}\.gguf$`)
 
 func isPickleName(name string) bool {
 	switch strings.ToLower(filepath.Ext(name)) {
