@@ -78,7 +78,7 @@ func Run(ctx context.Context, out string, w io.Writer, o Options) ([]Row, error)
 	if err := d.inspect(); err != nil {
 		return nil, err
 	}
-	text, where, err := heldOut(ctx, o.TextBytes)
+	text, where, err := heldOut(goRoots(ctx), o.TextBytes)
 	if err != nil {
 		return nil, err
 	}

@@ -13,8 +13,8 @@ import (
 )
 
 // heldOut returns about limit bytes of text that the embedded model was not trained on, and where it comes from: the beginnings of files of the
-// installed Go distribution, or, where that is absent, text that the model itself made.
-func heldOut(ctx context.Context, limit int) (text []byte, where string, err error) {
+// installed Go distribution found first below roots, or, where there is none, text that the model itself made.
+func heldOut(roots []string, limit int) (text []byte, where string, err error) {
 	list, err := embedded.ReadFile("heldout.txt")
 	if err != nil {
 		return nil, "", err
@@ -25,7 +25,7 @@ func heldOut(ctx context.Context, limit int) (text []byte, where string, err err
 			names = append(names, line)
 		}
 	}
-	for _, root := range goRoots(ctx) {
+	for _, root := range roots {
 		if text := excerpts(filepath.Join(root, "src"), names, limit); len(text) >= limit/2 {
 			return text, "held-out files of " + root, nil
 		}
