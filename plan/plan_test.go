@@ -242,3 +242,21 @@ func TestTimeShrinksWithWorkersAndGrowsWithSearch(t *testing.T) {
 		t.Errorf("%g s at 1 M weights/s and 4 workers, want %g", got, want)
 	}
 }
+
+func FuzzLoadPlan(f *testing.F) {
+	f.Add([]byte(`{"format":1,"blocks":[{"name":"a","lines":[{"weight":"a","rows":1,"cols":2,"method":"nearest","codec":"q8_0","bytes":3}]}]}`))
+	f.Add([]byte(`{"format":1,"blocks":null,"totals":{}}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		p, err := parse(data)
+		if err != nil {
+			return
+		}
+		again, err := parse(p.JSON())
+		if err != nil || again.Hash() != p.Hash() {
+			t.Errorf("a plan that was read is not the one that is written: %v", err)
+		}
+		p.Memory(2)
+		p.MinMemory()
+		p.Time(2, 0)
+	})
+}
