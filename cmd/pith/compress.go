@@ -45,7 +45,7 @@ With --json, standard output is one JSON object a line: started, progress, block
 			o := compress.Options{Workers: f.workers, MemoryBytes: memory, Overwrite: overwrite, Tool: "pith " + version}
 			o.Events = func(e compress.Event) {
 				if asJSON {
-					events.write(e) //nolint:errcheck // a reader that went away must not stop the work
+					events.write(e) // a reader that went away must not stop the work
 					return
 				}
 				m.update(e.DoneWeights, e.TotalWeights, fmt.Sprintf("%s (%d of %d)", e.Block, e.Index+1, e.Blocks))

@@ -46,7 +46,7 @@ func (m *meter) update(done, total int64, note string) {
 	if m.bar != nil {
 		m.bar.Describe(m.what + " " + note)
 		m.bar.ChangeMax64(total)
-		m.bar.Set64(done) //nolint:errcheck // a bar that cannot be drawn is no failure
+		m.bar.Set64(done) // a bar that cannot be drawn is no failure
 		return
 	}
 	now := time.Now()
@@ -64,6 +64,6 @@ func (m *meter) update(done, total int64, note string) {
 // finish removes the bar.
 func (m *meter) finish() {
 	if m.bar != nil {
-		m.bar.Finish() //nolint:errcheck // as above
+		m.bar.Finish() // as above
 	}
 }
