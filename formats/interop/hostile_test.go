@@ -14,6 +14,7 @@ import (
 	"pith/formats"
 	"pith/model"
 	"pith/tensor"
+	"pith/tokenizer"
 )
 
 // tiny is the metadata of a Llama model of two layers, 8 features, two heads and 6 tokens, which tinyTensors completes.
@@ -230,6 +231,9 @@ func FuzzOpenGGUFModel(f *testing.F) {
 				}
 				_ = w
 			}
+		}
+		if tok, err := m.Tokenizer(); err == nil {
+			tok.Encode("a b\x00é", tokenizer.EncodeOptions{AddSpecial: true, ParseSpecial: true})
 		}
 		if c, err := model.ParseConfig(m.ConfigJSON()); err == nil {
 			_, _ = model.New(c, m, 1)
