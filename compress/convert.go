@@ -76,8 +76,13 @@ func convertHF(ckpt *checkpoint.Checkpoint, out string, o ConvertOptions) (strin
 		}
 		files[name] = data
 	}
+	if len(files) == 0 {
+		if tok, err := ckpt.Tokenizer(); err == nil {
+			files, _ = interop.TokenizerFiles(tok.Vocab())
+		}
+	}
 	if len(files) == 0 && o.Warn != nil {
-		o.Warn("the tokenizer is not written: GGUF does not hold the files that a Hugging Face directory has; copy them from the original model")
+		o.Warn("the tokenizer is not written: only SentencePiece vocabularies can be made into a Hugging Face directory's files; copy them from the original model")
 	}
 	return path, interop.ExportHF(out, config, ckpt, interop.HFOptions{Dense: o.DType, Files: files})
 }

@@ -145,3 +145,28 @@ func TestModelsWithoutATokenizerSayNone(t *testing.T) {
 		t.Errorf("%v, %v", kv, err)
 	}
 }
+
+func TestSentencePieceFilesGiveTheSameIds(t *testing.T) {
+	text := "Once upon  a time,\n\nthere was naïve 日本 🦙 1234 <s>"
+	for _, name := range []string{"pith-ref", "stories260K", "babyllama-tok105"} {
+		tok, err := tokenizer.OpenDir(sharedtest.Path(t, "models", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		files, err := TokenizerFiles(tok.Vocab())
+		if err != nil {
+			t.Fatal(err)
+		}
+		back, err := tokenizer.FromSentencePiece(files["tokenizer.model"], files["tokenizer_config.json"])
+		if err != nil {
+			t.Fatal(err)
+		}
+		o := tokenizer.EncodeOptions{AddSpecial: true}
+		if a, b := tok.Encode(text, o), back.Encode(text, o); !slices.Equal(a, b) {
+			t.Errorf("%s: %v, want %v", name, b, a)
+		}
+	}
+	if _, err := TokenizerFiles(tokenizer.Vocab{Model: "gpt2"}); err == nil {
+		t.Error("byte-level vocabularies have no SentencePiece form")
+	}
+}
