@@ -51,6 +51,9 @@ func Run(ctx context.Context, ckpt *checkpoint.Checkpoint, p *plan.Plan, out str
 	if err := checkNames(p); err != nil {
 		return Result{}, err
 	}
+	if err := checkFits(ckpt, p); err != nil {
+		return Result{}, err
+	}
 	overlap, err := fitMemory(p, &o)
 	if err != nil {
 		return Result{}, err

@@ -249,3 +249,33 @@ func TestUnknownArchitecturesCompressButDoNotRun(t *testing.T) {
 	refused(t, []string{"mamba9"}, "compress", model, "--codec", "q8_0", "--format", "gguf", "-o", out+".gguf")
 	refused(t, []string{"mamba9"}, "run", out, "-p", "a")
 }
+
+func TestPlansOfOtherModelsAndWithMissingLinesAreRefused(t *testing.T) {
+	model, dir := tinyModel(t), t.TempDir()
+	path, out := filepath.Join(dir, "plan.json"), filepath.Join(dir, "out")
+	ok(t, "plan", model, "--codec", "q8_0", "--save", path)
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ok(t, "compress", model, "--plan", path, "-o", filepath.Join(dir, "good"))
+	var v map[string]any
+	if err := json.Unmarshal(data, &v); err != nil {
+		t.Fatal(err)
+	}
+	blocks := v["blocks"].([]any)
+	v["blocks"] = blocks[1:]
+	writeJSON(t, path, v)
+	refused(t, []string{"model.embed_tokens.weight", "no line in the plan"}, "compress", model, "--plan", path, "-o", out)
+	v["blocks"] = append(blocks, blocks[0])
+	writeJSON(t, path, v)
+	refused(t, []string{"model.embed_tokens.weight", "two lines"}, "compress", model, "--plan", path, "-o", out)
+	writeFile(t, path, data)
+	rewriteTensor(t, model, "model.norm.weight", func(data []byte, shape []int) ([]byte, []int) { return data[:8], []int{2} })
+	refused(t, []string{"model.norm.weight", "[2]"}, "compress", model, "--plan", path, "-o", out)
+	writeFile(t, path, []byte(`{"format":1}`))
+	refused(t, []string{"no line in the plan"}, "compress", model, "--plan", path, "-o", out)
+	if _, err := os.Stat(out); err == nil {
+		t.Error("a refused plan left an output behind")
+	}
+}
