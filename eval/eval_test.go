@@ -339,3 +339,18 @@ func TestNoProductHasFewRows(t *testing.T) {
 		}
 	}
 }
+
+func TestWindowsBeyondLearnedPositionsAreRefused(t *testing.T) {
+	for _, c := range []struct {
+		limit int
+		o     Options
+		ok    bool
+	}{
+		{0, Options{MaxCtx: 100, Ctx: 4096}, true}, {100, Options{MaxCtx: 100, Ctx: 101}, false}, {100, Options{MaxCtx: 100, Ctx: 100}, true},
+		{100, Options{MaxCtx: 100}, false}, {100, Options{MaxCtx: 100, Protocol: GPTQ}, true}, {1024, Options{MaxCtx: 1024}, true}, {0, Options{Protocol: "x"}, false},
+	} {
+		if err := checkPositions(c.limit, c.o); (err == nil) != c.ok {
+			t.Errorf("%d positions, %+v: %v", c.limit, c.o, err)
+		}
+	}
+}

@@ -90,6 +90,9 @@ func Files(ctx context.Context, path, base string, text []byte, o Options) (Resu
 // Compare is Files for models that are already open; base may be nil.
 func Compare(ctx context.Context, cand, base *Opened, text []byte, o Options) (Result, error) {
 	o.MaxCtx = cand.Config.MaxPositions
+	if err := checkPositions(cand.Model.MaxTokens(), o); err != nil {
+		return Result{}, fmt.Errorf("%s: %w", cand.Path, err)
+	}
 	var b Model
 	if base != nil {
 		if err := sameTokens(cand, base, text); err != nil {
@@ -115,6 +118,18 @@ func Compare(ctx context.Context, cand, base *Opened, text []byte, o Options) (R
 	}
 	r.FileBytes, r.BitsPerWeight = cand.FileBytes, cand.Subject.BitsPerWeight()
 	return r, nil
+}
+
+// checkPositions returns an error if windows are longer than a model of limit learned positions (0: any number) can take.
+func checkPositions(limit int, o Options) error {
+	p, err := ParseProtocol(string(o.Protocol))
+	if err != nil {
+		return err
+	}
+	if ctx, _, err := p.context(o); err != nil || limit == 0 || ctx <= limit {
+		return err
+	}
+	return fmt.Errorf("the model has embeddings for %d positions only: use --ctx %d or less", limit, limit)
 }
 
 // sameTokens returns an error unless both models' tokenizers agree on the beginning of text.
