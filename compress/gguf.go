@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"pith/checkpoint"
+	"pith/formats"
 	"pith/formats/interop"
 	"pith/plan"
 )
@@ -36,12 +38,51 @@ func RunGGUF(ctx context.Context, ckpt *checkpoint.Checkpoint, p *plan.Plan, out
 	if err := writeGGUF(packed, path, interop.GGUFOptions{}); err != nil {
 		return Result{}, err
 	}
-	info, err := os.Stat(path)
-	if err != nil {
+	if r.Bytes, r.ShardBytes, err = sizes(path); err != nil {
 		return Result{}, err
 	}
-	r.Dir, r.ShardBytes = path, info.Size()
+	r.Dir = path
 	return r, removeWork(work)
+}
+
+// sizes opens a GGUF file that was just written and returns the bytes of its tensors and of the file.
+func sizes(path string) (tensors, file int64, err error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return 0, 0, err
+	}
+	g, err := formats.OpenGGUF(path)
+	if err != nil {
+		return 0, 0, err
+	}
+	defer g.Close()
+	for _, t := range g.Tensors() {
+		tensors += t.Bytes
+	}
+	return tensors, info.Size(), nil
+}
+
+// InGGUF returns p with the bytes that a GGUF file takes: it holds vectors, and learned positions, in F32 only. An error names the first
+// weight that GGUF has no layout for. Tensors that llama.cpp wants besides the checkpoint's (rotary factors) are not counted.
+func InGGUF(p *plan.Plan) (*plan.Plan, error) {
+	if err := checkLayouts(p); err != nil {
+		return nil, err
+	}
+	q := *p
+	q.Blocks = make([]plan.Block, len(p.Blocks))
+	q.Totals.Bytes = 0
+	for i, b := range p.Blocks {
+		lines := slices.Clone(b.Lines)
+		for j := range lines {
+			if l := &lines[j]; (len(l.Shape) < 2 || l.Role == "position") && l.Codec != "f32" {
+				l.Codec, l.Bytes, l.Note = "f32", 4*l.Elements(), "always F32 in GGUF"
+			}
+			q.Totals.Bytes += lines[j].Bytes
+		}
+		q.Blocks[i] = plan.Block{Name: b.Name, Lines: lines}
+	}
+	q.Totals.BitsPerWeight = 8 * float64(q.Totals.Bytes) / float64(max(1, q.Totals.Weights))
+	return &q, nil
 }
 
 // checkGGUF refuses what could only fail after the work is done.
@@ -52,12 +93,20 @@ func checkGGUF(ckpt *checkpoint.Checkpoint, p *plan.Plan, path string, o Options
 	if _, err := ckpt.Tokenizer(); err != nil {
 		return fmt.Errorf("GGUF holds the tokenizer too: %w", err)
 	}
+	if err := checkLayouts(p); err != nil {
+		return err
+	}
+	return checkFree(path, o.Overwrite)
+}
+
+// checkLayouts refuses a plan that has a codec without a GGUF layout.
+func checkLayouts(p *plan.Plan) error {
 	for _, l := range p.Lines() {
 		if strings.HasPrefix(l.Codec, "int") || strings.Contains(l.Codec, "+") {
 			return fmt.Errorf("%s: GGUF has no layout for %s: choose a codec of GGML such as q8_0, q6_k, q4_k or q4_0, or --format pith", l.Weight, l.Codec)
 		}
 	}
-	return checkFree(path, o.Overwrite)
+	return nil
 }
 
 // writeGGUF writes an open checkpoint as one GGUF file.

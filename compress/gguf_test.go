@@ -68,3 +68,23 @@ func TestGGUFFilesAreCompressedWithTheirTokenizer(t *testing.T) {
 		t.Errorf("%v, want %v", got, want)
 	}
 }
+
+// The bytes that InGGUF promises are the bytes of the tensors in the file, vectors in F32 included.
+func TestAPlanInGGUFSaysTheExactBytes(t *testing.T) {
+	t.Parallel()
+	for _, recipe := range []string{`rules: [{match: "*", codec: q8_0}]`, `rules: [{match: "head,embedding", codec: q4_0}, {match: "*", keep: true}]`} {
+		c := open(t, source(t, "tiny"))
+		p := resolve(t, c, recipe)
+		said, err := InGGUF(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := RunGGUF(t.Context(), c, p, filepath.Join(t.TempDir(), "model.gguf"), Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.Bytes != said.Totals.Bytes || r.Bytes == p.Totals.Bytes {
+			t.Errorf("%s: %d bytes in the file, %d promised, %d in an artifact", recipe, r.Bytes, said.Totals.Bytes, p.Totals.Bytes)
+		}
+	}
+}

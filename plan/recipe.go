@@ -61,6 +61,19 @@ func FromCodec(name string, search bool) (Recipe, error) {
 	return Recipe{Rules: []Rule{{Match: Patterns{"*"}, Method: defaultMethod, Codec: name, Search: search}}}, nil
 }
 
+// Default returns the recipe of a run that names none: four bits with small groups for the matrices of the layers, more for the embedding and
+// the head, which cost most when they are rounded. gguf asks for codecs that a GGUF file can hold.
+func Default(gguf bool) Recipe {
+	ends, layers := "int8-g128", "int4-g64"
+	if gguf {
+		ends, layers = "q6_k", "q4_k"
+	}
+	return Recipe{Name: "default", Rules: []Rule{
+		{Match: Patterns{"embedding", "head"}, Method: defaultMethod, Codec: ends},
+		{Match: Patterns{"*"}, Method: defaultMethod, Codec: layers},
+	}}
+}
+
 // maxRecipe bounds a recipe file; a rule for every weight of the largest models fits.
 const maxRecipe = 4 << 20
 

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"pith/checkpoint"
+	"pith/compress"
 	"pith/internal/human"
 	"pith/plan"
 )
@@ -26,7 +27,7 @@ type planFlags struct {
 func (f *planFlags) add(c *cobra.Command) {
 	p := c.Flags()
 	p.StringVar(&f.recipe, "recipe", "", "YAML file that says which weights get which codec")
-	p.StringVar(&f.codec, "codec", "", "one codec for every matrix: int{2,3,4,5,6,8}-g{32,64,128,row}[-asym], q8_0, q6_k, q5_k, q4_k, q4_0, …")
+	p.StringVar(&f.codec, "codec", "", "one codec for every matrix (default: 8 bits for embedding and head, 4 for the rest): int{2,3,4,5,6,8}-g{32,64,128,row}[-asym], q8_0, q6_k, q5_k, q4_k, q4_0, …")
 	p.BoolVar(&f.search, "search", false, "with --codec: search the scales of least squared error")
 	p.StringVar(&f.planFile, "plan", "", "carry out a plan saved by pith plan --save")
 	p.StringVar(&f.format, "format", "pith", "pith (a directory of safetensors) or gguf (one file for llama.cpp)")
@@ -43,8 +44,6 @@ func (f *planFlags) resolve(path string) (*checkpoint.Checkpoint, *plan.Plan, er
 		}
 	}
 	switch {
-	case given == 0:
-		return nil, nil, errors.New("say what to do with the weights: --codec NAME, --recipe FILE or --plan FILE")
 	case given > 1:
 		return nil, nil, errors.New("give only one of --codec, --recipe and --plan")
 	}
@@ -54,7 +53,7 @@ func (f *planFlags) resolve(path string) (*checkpoint.Checkpoint, *plan.Plan, er
 	if f.search && f.codec == "" {
 		return nil, nil, errors.New("--search goes with --codec; in a recipe it is a field of a rule")
 	}
-	var r plan.Recipe
+	r := plan.Default(f.format == "gguf")
 	var err error
 	switch {
 	case f.codec != "":
@@ -119,6 +118,11 @@ are read and nothing is written, unless --save keeps the plan for pith compress 
 			defer ckpt.Close()
 			if save != "" {
 				if err := p.Save(save); err != nil {
+					return err
+				}
+			}
+			if f.format == "gguf" {
+				if p, err = compress.InGGUF(p); err != nil {
 					return err
 				}
 			}
