@@ -72,7 +72,7 @@ func TestGGUFFilesAreCompressedWithTheirTokenizer(t *testing.T) {
 // The bytes that InGGUF promises are the bytes of the tensors in the file, vectors in F32 included.
 func TestAPlanInGGUFSaysTheExactBytes(t *testing.T) {
 	t.Parallel()
-	for _, recipe := range []string{`rules: [{match: "*", codec: q8_0}]`, `rules: [{match: "head,embedding", codec: q4_0}, {match: "*", keep: true}]`} {
+	for _, recipe := range []string{`rules: [{match: "*", codec: q8_0}]`, `rules: [{match: [head, embedding], codec: q4_0}, {match: "*", keep: true}]`} {
 		c := open(t, source(t, "tiny"))
 		p := resolve(t, c, recipe)
 		said, err := InGGUF(p)

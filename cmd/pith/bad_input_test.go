@@ -45,7 +45,6 @@ func TestBadUsageIsOneLine(t *testing.T) {
 		{[]string{"eval", model, "--text", text, "--ctx", "2000"}, []string{"tokens", "at least 4000", "longer text"}},
 		{[]string{"eval", model, "--text", text + ".none"}, []string{text + ".none"}},
 		{[]string{"compress", model, "--codec", "int8-g32"}, []string{"-o"}},
-		{[]string{"compress", model, "-o", out}, []string{"recipe", "codec"}},
 		{[]string{"compress", model, "-o", out, "--codec", "q8_0", "--recipe", "x.yaml"}, []string{"recipe", "codec"}},
 		{[]string{"compress", model, "-o", out, "--codec", "int4g128"}, []string{"int4g128", "int4-g128"}},
 		{[]string{"compress", model, "-o", out, "--codec", "q8_0", "--format", "onnx"}, []string{"onnx", "pith or gguf"}},
