@@ -139,9 +139,6 @@ func (p *Rope) readType(r fields) {
 	}
 }
 
-// lengthDependent reports whether frequencies change with the length of the sequence beyond some length.
-func (p Rope) lengthDependent() bool { return p.Type == "dynamic" || p.Type == "longrope" }
-
 // lengthKey maps a sequence length to a representative of all lengths with the same frequencies.
 func (p Rope) lengthKey(length int) int {
 	switch {

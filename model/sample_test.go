@@ -61,7 +61,7 @@ func TestSameSeedGivesTheSameTokens(t *testing.T) {
 		}
 		return ids
 	}
-	if draw(1) != draw(1) {
+	if again := draw(1); again != draw(1) {
 		t.Error("one seed, two sequences")
 	}
 	if draw(1) == draw(2) {

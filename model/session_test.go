@@ -219,7 +219,7 @@ func TestSamplingWithoutFiltersDependsOnTheSeedOnly(t *testing.T) {
 		}
 		return fmt.Sprint(ids)
 	}
-	if draw(1) != draw(1) || draw(1) == draw(2) {
+	if again := draw(1); again != draw(1) || again == draw(2) {
 		t.Error("seeds do not decide")
 	}
 }
