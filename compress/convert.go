@@ -49,7 +49,31 @@ func convertGGUF(ckpt *checkpoint.Checkpoint, out string, o ConvertOptions) (str
 	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
 		return "", writeError(filepath.Dir(path), err)
 	}
+	if err := warnDecoded(ckpt, o); err != nil {
+		return "", err
+	}
 	return path, writeGGUF(ckpt, path, interop.GGUFOptions{Dense: o.DType, Dequantize: true, Warn: o.Warn})
+}
+
+// warnDecoded tells how many matrices grow because GGUF has no layout for their codec; --dtype asked for that, so then it is no news.
+func warnDecoded(ckpt *checkpoint.Checkpoint, o ConvertOptions) error {
+	if o.Warn == nil || o.DType != tensor.Invalid {
+		return nil
+	}
+	n, example := 0, ""
+	for _, name := range ckpt.Names() {
+		info, err := ckpt.Info(name)
+		if err != nil {
+			return err
+		}
+		if !inGGUF(info.Codec) {
+			n, example = n+1, info.Codec
+		}
+	}
+	if n > 0 {
+		o.Warn(fmt.Sprintf("GGUF has no layout for %s: %d matrices are decoded to f16; to keep the file small, compress the original with a codec of GGML such as q4_k", example, n))
+	}
+	return nil
 }
 
 func convertHF(ckpt *checkpoint.Checkpoint, out string, o ConvertOptions) (string, error) {

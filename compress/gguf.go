@@ -99,10 +99,15 @@ func checkGGUF(ckpt *checkpoint.Checkpoint, p *plan.Plan, path string, o Options
 	return checkFree(path, o.Overwrite)
 }
 
+// inGGUF reports whether GGUF has a layout for a codec, or a sum of codecs.
+func inGGUF(codec string) bool {
+	return !strings.HasPrefix(codec, "int") && !strings.Contains(codec, "+")
+}
+
 // checkLayouts refuses a plan that has a codec without a GGUF layout.
 func checkLayouts(p *plan.Plan) error {
 	for _, l := range p.Lines() {
-		if strings.HasPrefix(l.Codec, "int") || strings.Contains(l.Codec, "+") {
+		if !inGGUF(l.Codec) {
 			return fmt.Errorf("%s: GGUF has no layout for %s: choose a codec of GGML such as q8_0, q6_k, q4_k or q4_0, or --format pith", l.Weight, l.Codec)
 		}
 	}

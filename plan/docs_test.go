@@ -14,14 +14,18 @@ func TestRecipesOfTheDocumentationResolve(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	readme, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
 	shape := llama.Shapes()["small"]
 	shape.FFN = 1536 // a multiple of 256, as in the models that the recipes are meant for
 	c := open(t, shape)
 	n := 0
-	for _, block := range strings.Split(string(text), "```yaml\n")[1:] {
+	for _, block := range append(strings.Split(string(text), "```yaml\n")[1:], strings.Split(string(readme), "```yaml\n")[1:]...) {
 		yaml, _, _ := strings.Cut(block, "```")
 		yaml = strings.ReplaceAll(yaml, "codec: NAME", "codec: q8_0")
-		r, err := ParseRecipe("recipes.md", []byte(yaml))
+		r, err := ParseRecipe("recipe.yaml", []byte(yaml))
 		if err != nil {
 			t.Fatalf("%v\n%s", err, yaml)
 		}
@@ -30,7 +34,7 @@ func TestRecipesOfTheDocumentationResolve(t *testing.T) {
 		}
 		n++
 	}
-	if n < 5 {
+	if n < 6 {
 		t.Errorf("%d recipes found", n)
 	}
 	for _, word := range append(Roles(), "name", "seed", "rules", "match", "codec", "method", "search", "keep", "no_fallback", defaultMethod) {

@@ -59,6 +59,19 @@ type Totals struct {
 // Keeps reports whether the weight is stored as the source stores it.
 func (l *Line) Keeps() bool { return l.Method == keepMethod }
 
+// Fallbacks returns how many weights have another codec than their rule asks for, because their shapes do not fit it; their notes say why.
+func (p *Plan) Fallbacks() int {
+	n := 0
+	for _, b := range p.Blocks {
+		for _, l := range b.Lines {
+			if !l.Keeps() && l.Rule > 0 && l.Rule <= len(p.Recipe.Rules) && l.Codec != p.Recipe.Rules[l.Rule-1].Codec {
+				n++
+			}
+		}
+	}
+	return n
+}
+
 // Elements returns the number of weights of the line.
 func (l *Line) Elements() int64 { return int64(l.Rows) * int64(l.Cols) }
 

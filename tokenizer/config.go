@@ -131,7 +131,7 @@ func OpenDir(dir string) (*Tokenizer, error) {
 		}
 		return nil, fmt.Errorf("%s: %w", filepath.Join(dir, "tokenizer.model"), err)
 	}
-	return nil, fmt.Errorf("%s: neither tokenizer.json nor tokenizer.model is there", dir)
+	return nil, fmt.Errorf("%s: neither tokenizer.json nor tokenizer.model is there; copy the tokenizer's files from the original model", dir)
 }
 
 // complete takes what tokenizer_config.json does not say from the files beside it.

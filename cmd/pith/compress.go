@@ -2,11 +2,13 @@ package main
 
 import (
 	"fmt"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 
 	"pith/compress"
 	"pith/internal/human"
+	"pith/plan"
 )
 
 func compressCommand(s streams) *cobra.Command {
@@ -20,17 +22,21 @@ func compressCommand(s streams) *cobra.Command {
 		Use:   "compress MODEL -o OUT",
 		Short: "Compress a checkpoint",
 		Long: `Carries out what pith plan shows, block by block, in bounded memory. OUT is a new directory (--format pith: a Pith artifact), or
-a .gguf file for llama.cpp (--format gguf).
+a .gguf file for llama.cpp (--format gguf, or an OUT that ends in .gguf).
 
 An interrupted run leaves whole files only; the same command resumes where it stopped, with the same bytes in the end.
-With --json, standard output is one JSON object a line: started, progress, block, skipped, finished, and last the result.`,
+With --json, standard output is one JSON object a line: started, progress, block, skipped, finished, and last the result.
+` + codecHelp,
 		Example: `  pith compress MODEL --codec int4-g128 -o out
   pith compress MODEL --recipe mixed.yaml -o out --memory 512MiB --workers 2
-  pith compress MODEL --codec q4_k --format gguf -o model-q4_k.gguf`,
+  pith compress MODEL --codec q4_k -o model-q4_k.gguf`,
 		Args: one("MODEL"),
 		RunE: func(c *cobra.Command, args []string) error {
 			if out == "" {
 				return errNoOutput
+			}
+			if !c.Flags().Changed("format") && filepath.Ext(out) == ".gguf" {
+				f.format = "gguf"
 			}
 			memory, err := f.memoryBytes()
 			if err != nil {
@@ -62,7 +68,7 @@ With --json, standard output is one JSON object a line: started, progress, block
 			if asJSON {
 				return events.write(resultEvent{"result", r, 8 * float64(r.Bytes) / float64(max(1, r.Weights))})
 			}
-			return printCompressed(s, r)
+			return printCompressed(s, p, r)
 		},
 	}
 	f.add(c)
@@ -80,7 +86,7 @@ type resultEvent struct {
 }
 
 // printCompressed writes what a run made.
-func printCompressed(s streams, r compress.Result) error {
+func printCompressed(s streams, p *plan.Plan, r compress.Result) error {
 	fmt.Fprintf(s.out, "written     %s\n", r.Dir)
 	if r.Skipped > 0 {
 		fmt.Fprintf(s.out, "resumed     %d of %d blocks were there already\n", r.Skipped, r.Blocks)
@@ -89,8 +95,11 @@ func printCompressed(s streams, r compress.Result) error {
 	fmt.Fprintf(s.out, "tensors     %s, %.3f bits per weight\n", human.ExactSize(r.Bytes), 8*float64(r.Bytes)/float64(max(1, r.Weights)))
 	fmt.Fprintf(s.out, "files       %s\n", human.ExactSize(r.ShardBytes))
 	fmt.Fprintf(s.out, "error       %.3e of the weights' squared norm\n", r.RelError)
+	if n := fallbackNote(p); n != "" {
+		fmt.Fprintf(s.out, "note        %s\n", n)
+	}
 	speed := ""
-	if r.Seconds > 0 {
+	if r.Seconds > 0 && r.Solved > 0 {
 		speed = fmt.Sprintf(", %.1f million weights/s", float64(r.Solved)/r.Seconds/1e6)
 	}
 	_, err := fmt.Fprintf(s.out, "time        %s%s\n", human.Duration(seconds(r.Seconds)), speed)

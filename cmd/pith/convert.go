@@ -61,6 +61,8 @@ values: without --dtype they are stored as they are, or, where the other format 
 	f.StringVar(&dtype, "dtype", "", "f32, f16 or bf16 for all matrices (default: as stored)")
 	f.BoolVar(&o.Overwrite, "overwrite", false, "replace OUT")
 	jsonFlag(c, &asJSON)
+	offer(c, "format", "gguf", "hf")
+	offer(c, "dtype", "f32", "f16", "bf16")
 	return c
 }
 

@@ -23,7 +23,7 @@ func evalCommand(s streams) *cobra.Command {
 		Use:   "eval MODEL --text FILE",
 		Short: "Measure perplexity, and KL divergence to a base model",
 		Long: `Evaluates MODEL (Hugging Face directory, GGUF file or Pith artifact) on a text. With --base it runs both models in lock-step and
-reports the KL divergence from the base, top-1 agreement and the change of the correct token's probability.
+reports the KL divergence from the base, top-1 agreement and the change of the correct token's probability (Δp).
 
 Protocols (figures of different protocols, or of different --ctx, are not comparable):
   llamacpp  as llama.cpp's llama-perplexity: windows of 512 tokens, the second half of each scored
@@ -72,6 +72,7 @@ Errors (±) take scored tokens as independent, as llama.cpp does; --json also gi
 	f.IntVar(&o.Ctx, "ctx", 0, "tokens in a window (default: the protocol's)")
 	f.IntVar(&o.Chunks, "chunks", 0, "windows to evaluate (default: all)")
 	workersFlag(c, &o.Workers)
+	offer(c, "protocol", "llamacpp", "gptq", "bpb")
 	jsonFlag(c, &asJSON)
 	return c
 }

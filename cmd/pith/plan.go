@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"pith/checkpoint"
+	"pith/codec"
 	"pith/compress"
 	"pith/internal/human"
 	"pith/plan"
@@ -27,13 +28,21 @@ type planFlags struct {
 func (f *planFlags) add(c *cobra.Command) {
 	p := c.Flags()
 	p.StringVar(&f.recipe, "recipe", "", "YAML file that says which weights get which codec")
-	p.StringVar(&f.codec, "codec", "", "one codec for every matrix (default: 8 bits for embedding and head, 4 for the rest): int{2,3,4,5,6,8}-g{32,64,128,row}[-asym], q8_0, q6_k, q5_k, q4_k, q4_0, …")
+	p.StringVar(&f.codec, "codec", "", "one codec for every matrix, as int4-g128 or q4_k (default: 8 bits for embedding and head, 4 for the rest)")
 	p.BoolVar(&f.search, "search", false, "with --codec: search the scales of least squared error")
 	p.StringVar(&f.planFile, "plan", "", "carry out a plan saved by pith plan --save")
 	p.StringVar(&f.format, "format", "pith", "pith (a directory of safetensors) or gguf (one file for llama.cpp)")
 	p.StringVar(&f.memory, "memory", "", "bound of the memory used, as in 512MiB or 2GB (default: no bound)")
 	workersFlag(c, &f.workers)
+	offer(c, "codec", codec.Names()...)
+	offer(c, "format", "pith", "gguf")
 }
+
+// codecHelp ends the help of the commands that take a codec.
+const codecHelp = `
+Codecs for both formats: q8_0 q6_k q5_k q5_1 q5_0 q4_k q4_1 q4_0 q3_k q2_k f32 f16 bf16; for Pith artifacts also
+int{2,3,4,5,6,8}-g{32,64,128,row}, each with or without -asym at the end. A matrix whose shape does not fit its codec gets the nearest
+codec that does, with a note.`
 
 // resolve opens the checkpoint and makes the plan that the flags ask for.
 func (f *planFlags) resolve(path string) (*checkpoint.Checkpoint, *plan.Plan, error) {
@@ -104,7 +113,8 @@ func planCommand(s streams) *cobra.Command {
 		Use:   "plan MODEL",
 		Short: "Show what compress would do, with exact bytes, memory and time",
 		Long: `Resolves a recipe (or one codec for every matrix) against a checkpoint: one line per weight with its codec and exact bytes. Only headers
-are read and nothing is written, unless --save keeps the plan for pith compress --plan.`,
+are read and nothing is written, unless --save keeps the plan for pith compress --plan.
+` + codecHelp,
 		Example: "  pith plan MODEL --codec int4-g128\n  pith plan MODEL --recipe mixed.yaml --json\n  pith plan MODEL --codec q4_k --save plan.json",
 		Args:    one("MODEL"),
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -157,6 +167,9 @@ func printPlan(w io.Writer, p *plan.Plan, workers int) error {
 		return err
 	}
 	fmt.Fprintln(w)
+	if n := fallbackNote(p); n != "" {
+		fmt.Fprintf(w, "note        %s\n", n)
+	}
 	for _, n := range p.Notes {
 		fmt.Fprintf(w, "note        %s\n", n)
 	}
@@ -168,6 +181,15 @@ func printPlan(w io.Writer, p *plan.Plan, workers int) error {
 	fmt.Fprintf(w, "memory      about %s with %d workers, at least %s\n", human.Size(p.Memory(workers)), workers, human.Size(p.MinMemory()))
 	_, err := fmt.Fprintf(w, "time        about %s on %s\n", human.Duration(p.Time(workers, 0).Round(100*time.Millisecond)), cpus(workers))
 	return err
+}
+
+// fallbackNote says how many weights do not get the codec that was asked for, or "".
+func fallbackNote(p *plan.Plan) string {
+	n := p.Fallbacks()
+	if n == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%d of %d weights get another codec than asked for, since their shapes do not fit it; pith plan shows which and why", n, len(p.Lines()))
 }
 
 func cpus(n int) string {

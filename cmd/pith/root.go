@@ -76,8 +76,10 @@ Exit codes: 0 done; 1 the answer is no (verify found damage); 2 bad usage or inp
   pith run out --prompt "Once upon a time"`,
 		SilenceErrors:     true,
 		SilenceUsage:      true,
+		Version:           readBuildInfo().String(),
 		PersistentPreRunE: func(c *cobra.Command, _ []string) error { return checkWorkers(c) },
 	}
+	root.SetVersionTemplate("{{.Version}}\n")
 	root.AddCommand(
 		demoCommand(s),
 		inspectCommand(s),
@@ -108,6 +110,13 @@ func checkWorkers(c *cobra.Command) error {
 		return fmt.Errorf("--workers %s: at least 1 is needed", f.Value)
 	}
 	return nil
+}
+
+// offer makes the shell complete a flag with the values that it takes.
+func offer(c *cobra.Command, flag string, values ...string) {
+	if err := c.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)); err != nil {
+		panic("pith: completion for a flag that the command does not have")
+	}
 }
 
 // one accepts exactly one argument, called what.

@@ -27,7 +27,12 @@ func runCommand(s streams) *cobra.Command {
 same --seed gives the same text. Text goes to standard output as it is made, the speed to standard error at the end.`,
 		Example: `  pith run out --prompt "Once upon a time" -n 100
   pith run out --prompt "Once upon a time" --temp 0.8 --top-k 40 --top-p 0.95 --seed 7`,
-		Args: one("MODEL"),
+		Args: func(c *cobra.Command, args []string) error {
+			if len(args) > 1 {
+				return fmt.Errorf("%s takes one MODEL, not %d: give the text with --prompt, in quotes", c.CommandPath(), len(args))
+			}
+			return one("MODEL")(c, args)
+		},
 		RunE: func(c *cobra.Command, args []string) error {
 			m, err := eval.Open(args[0], workers)
 			if err != nil {

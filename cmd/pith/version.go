@@ -35,6 +35,15 @@ func readBuildInfo() buildInfo {
 	return b
 }
 
+// String is the line that people see.
+func (b buildInfo) String() string {
+	commit := b.Commit
+	if commit != "" {
+		commit = " (" + commit + ")"
+	}
+	return fmt.Sprintf("pith %s%s, %s, %s", b.Version, commit, b.Go, b.Platform)
+}
+
 func versionCommand(s streams) *cobra.Command {
 	var asJSON bool
 	c := &cobra.Command{
@@ -47,11 +56,7 @@ func versionCommand(s streams) *cobra.Command {
 			if asJSON {
 				return printJSON(s.out, b)
 			}
-			commit := b.Commit
-			if commit != "" {
-				commit = " (" + commit + ")"
-			}
-			_, err := fmt.Fprintf(s.out, "pith %s%s, %s, %s\n", b.Version, commit, b.Go, b.Platform)
+			_, err := fmt.Fprintln(s.out, b)
 			return err
 		},
 	}
