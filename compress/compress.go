@@ -35,6 +35,8 @@ type Result struct {
 	RelError   float64 `json:"relative_squared_error"` // Σ‖W−Ŵ‖² / Σ‖W‖² over the weights that were not kept
 	Seconds    float64 `json:"seconds"`
 	Solved     int64   `json:"solved_weights"` // elements that this run solved
+
+	Notes []string `json:"notes,omitempty"` // what llama.cpp will compute differently; RunGGUF only
 }
 
 // ErrInterrupted is wrapped by the error of a run whose context ended: what is finished stays, and the next run resumes.

@@ -35,7 +35,8 @@ func RunGGUF(ctx context.Context, ckpt *checkpoint.Checkpoint, p *plan.Plan, out
 		return Result{}, err
 	}
 	defer packed.Close()
-	if err := writeGGUF(packed, path, interop.GGUFOptions{}); err != nil {
+	warn := func(note string) { r.Notes = append(r.Notes, note) }
+	if err := writeGGUF(packed, path, interop.GGUFOptions{Warn: warn}); err != nil {
 		return Result{}, err
 	}
 	if r.Bytes, r.ShardBytes, err = sizes(path); err != nil {

@@ -98,6 +98,9 @@ func printCompressed(s streams, p *plan.Plan, r compress.Result) error {
 	if n := fallbackNote(p); n != "" {
 		fmt.Fprintf(s.out, "note        %s\n", n)
 	}
+	for _, n := range r.Notes {
+		fmt.Fprintf(s.out, "note        %s\n", n)
+	}
 	speed := ""
 	if r.Seconds > 0 && r.Solved > 0 {
 		speed = fmt.Sprintf(", %.1f million weights/s", float64(r.Solved)/r.Seconds/1e6)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
 	"slices"
@@ -46,6 +47,19 @@ func TestWhatWasNotDoneAsAskedIsSaid(t *testing.T) {
 		t.Errorf("convert printed %s", got)
 	}
 	refused(t, []string{"--prompt"}, "run", ints, "hello")
+}
+
+func TestCompressToGGUFSaysWhatLlamaCppComputesDifferently(t *testing.T) {
+	model, out := tinyModel(t), filepath.Join(t.TempDir(), "m.gguf")
+	path := filepath.Join(model, "config.json")
+	config, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	writeFile(t, path, bytes.Replace(config, []byte(`"model_type":"llama"`), []byte(`"sliding_window":32,"model_type":"mistral"`), 1))
+	if got := ok(t, "compress", model, "--codec", "q8_0", "-o", out); !strings.Contains(got, "note ") || !strings.Contains(got, "llama.cpp") {
+		t.Errorf("compress printed %s", got)
+	}
 }
 
 func TestVersionIsAFlagToo(t *testing.T) {

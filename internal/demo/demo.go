@@ -170,7 +170,7 @@ func (d *demo) rows(ctx context.Context) ([]Row, error) {
 	}
 	fmt.Fprintf(d.w, "\nThe artifacts are in %s. Next:\n", d.out)
 	last := filepath.Join(d.out, d.Codecs[len(d.Codecs)/2])
-	for _, line := range []string{"inspect " + last, "verify " + last, "run " + last + " --prompt \"func main() {\" -n 60 --temp 0.7", "compress " + d.model + " --codec q4_k --format gguf -o " + filepath.Join(d.out, "model-q4_k.gguf")} {
+	for _, line := range []string{"inspect " + last, "verify " + last, "run " + last + " --prompt \"func main() {\" -n 60 --temp 0.7", "compress " + d.model + " --codec q4_k -o " + filepath.Join(d.out, "model-q4_k.gguf")} {
 		fmt.Fprintf(d.w, "  pith %s\n", line)
 	}
 	return rows, nil
