@@ -69,6 +69,8 @@ func Open(path string) (*Checkpoint, error) {
 		return nil, fmt.Errorf("open checkpoint: %w", err)
 	case info.IsDir():
 		return openDir(path)
+	case !info.Mode().IsRegular():
+		return nil, fmt.Errorf("%s: is a pipe or a device, and weights are read from anywhere in a file; save it to a regular file first", path)
 	}
 	return openFile(path)
 }

@@ -56,6 +56,9 @@ func Run(ctx context.Context, ckpt *checkpoint.Checkpoint, p *plan.Plan, out str
 	if err := checkFits(ckpt, p); err != nil {
 		return Result{}, err
 	}
+	if _, err := checkConfig(ckpt); err != nil {
+		return Result{}, fmt.Errorf("%w: config.json and weights do not belong together; get both from the same model", err)
+	}
 	overlap, err := fitMemory(p, &o)
 	if err != nil {
 		return Result{}, err

@@ -111,5 +111,14 @@ func (r *run) finished() {
 	r.report.emit(Event{Kind: Finished, Weights: r.result.Weights, Bytes: r.result.Bytes, RelError: r.result.RelError})
 }
 
-// blockError names the block and weight that an error is about.
+// sourceError names the file of the source that an error about a weight is about.
+func (r *run) sourceError(l *plan.Line, err error) error {
+	info, infoErr := r.ckpt.Info(l.Weight)
+	if infoErr != nil || info.File == "" {
+		return err
+	}
+	return fmt.Errorf("%s: %w", info.File, err)
+}
+
+// blockError names the weight that an error is about.
 func blockError(l *plan.Line, err error) error { return fmt.Errorf("%s: %w", l.Weight, err) }

@@ -183,11 +183,11 @@ func (r *run) solveTile(j job) error {
 	term, report, err := s.method.Solve(approx.Problem{Name: l.Weight, W: w})
 	if err != nil {
 		if bad := notFinite(w, j.r0); bad != nil {
-			err = bad
+			err = blockError(l, bad)
 		} else if j.r0 > 0 {
 			err = fmt.Errorf("%w (rows counted from row %d)", err, j.r0)
 		}
-		return blockError(l, err)
+		return r.sourceError(l, err) // which a method has already given the weight's name
 	}
 	if err := s.place(term, j.r0, n); err != nil {
 		return blockError(l, err)

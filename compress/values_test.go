@@ -43,7 +43,7 @@ func TestWeightsTooLargeForACodecAreNamedWithTheirPosition(t *testing.T) {
 	t.Parallel()
 	c := open(t, sourceF32(t))
 	_, err := Run(t.Context(), c, resolve(t, c, `rules: [{match: "*", codec: f16}]`), filepath.Join(t.TempDir(), "out"), Options{})
-	if err == nil || !strings.Contains(err.Error(), "w.weight") || !strings.Contains(err.Error(), "row 1, column 2") || !strings.Contains(err.Error(), "counted from row 256") {
+	if err == nil || !strings.Contains(err.Error(), "w.weight") || !strings.Contains(err.Error(), "row 1, column 2") || !strings.Contains(err.Error(), "counted from row 256") || strings.Count(err.Error(), "w.weight") != 1 {
 		t.Errorf("error %v", err)
 	}
 }

@@ -55,7 +55,7 @@ func VerifyContext(ctx context.Context, dir string) (Verified, error) {
 		return Verified{}, err
 	}
 	defer ckpt.Close()
-	cfg, err := verifyConfig(ckpt)
+	cfg, err := checkConfig(ckpt)
 	if err != nil {
 		return Verified{}, err
 	}
@@ -190,8 +190,8 @@ func decodeAll(ctx context.Context, ckpt *checkpoint.Checkpoint, info checkpoint
 	return nil
 }
 
-// verifyConfig compares shapes with those that config.json calls for, if there is one of an architecture that has a table.
-func verifyConfig(ckpt *checkpoint.Checkpoint) (model.Config, error) {
+// checkConfig compares shapes with those that config.json calls for, if there is one of an architecture that has a table.
+func checkConfig(ckpt *checkpoint.Checkpoint) (model.Config, error) {
 	if ckpt.ConfigJSON() == nil {
 		return model.Config{}, nil
 	}

@@ -43,6 +43,9 @@ func ParseProtocol(name string) (Protocol, error) {
 // addSpecial reports whether the text is tokenized with the tokenizer's BOS in front.
 func (p Protocol) addSpecial() bool { return p != BitsPerByte }
 
+// maxWindow bounds the tokens of a window: attention's cost grows with its square, and no model is evaluated beyond it.
+const maxWindow = 1 << 17
+
 // context returns the window length that o asks for, and a note if it is not the protocol's own.
 func (p Protocol) context(o Options) (ctx int, note string, err error) {
 	ctx = o.Ctx
@@ -59,6 +62,9 @@ func (p Protocol) context(o Options) (ctx int, note string, err error) {
 	}
 	if ctx < 4 {
 		return 0, "", fmt.Errorf("a window of %d tokens is too short: use --ctx 4 or more", ctx)
+	}
+	if ctx > maxWindow {
+		return 0, "", fmt.Errorf("a window of %d tokens is too long: use --ctx %d or less", ctx, maxWindow)
 	}
 	if o.MaxCtx > 0 && ctx > o.MaxCtx {
 		note = fmt.Sprintf("windows of %d tokens are longer than the model's context of %d", ctx, o.MaxCtx)

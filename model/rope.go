@@ -68,7 +68,7 @@ func (c *Config) ropeParameters(f, r fields, theta, fraction float64) Rope {
 	p := Rope{
 		Type:  r.string("rope_type", r.string("type", "default")),
 		Theta: r.positive("rope_theta", theta),
-		Dim:   int(float64(c.HeadDim) * r.positive("partial_rotary_factor", fraction)),
+		Dim:   c.rotated(r, r.positive("partial_rotary_factor", fraction)),
 
 		Factor: 1, MaxPositions: c.MaxPositions, Truncate: r.bool("truncate", true),
 		BetaFast: r.positive("beta_fast", 32), BetaSlow: r.positive("beta_slow", 1),
@@ -76,6 +76,9 @@ func (c *Config) ropeParameters(f, r fields, theta, fraction float64) Rope {
 	}
 	if r.has("attention_factor") {
 		p.AttentionFactor = r.positive("attention_factor", 1)
+	}
+	if p.MaxPositions < 2 {
+		f.fail("max_position_embeddings", "a context of %d tokens is too short", p.MaxPositions)
 	}
 	p.OriginalMax = r.count("original_max_position_embeddings", c.MaxPositions)
 	if f.has("original_max_position_embeddings") {
@@ -88,6 +91,15 @@ func (c *Config) ropeParameters(f, r fields, theta, fraction float64) Rope {
 	return p
 }
 
+// rotated returns how many features of a head a fraction of them is.
+func (c *Config) rotated(r fields, fraction float64) int {
+	if fraction > 1 {
+		r.fail("partial_rotary_factor", "%v of %d features per head; at most 1 is possible", fraction, c.HeadDim)
+		return 0
+	}
+	return int(float64(c.HeadDim) * fraction)
+}
+
 // readType reads what only some types have, and checks that a type has what it needs.
 func (p *Rope) readType(r fields) {
 	need := func(name string) float64 {
@@ -96,8 +108,8 @@ func (p *Rope) readType(r fields) {
 		}
 		return r.positive(name, 1)
 	}
-	if p.OriginalMax < 2 || p.MaxPositions < 1 {
-		r.fail("original_max_position_embeddings", "context lengths %d and %d are too short", p.OriginalMax, p.MaxPositions)
+	if p.OriginalMax < 2 {
+		r.fail("original_max_position_embeddings", "a context of %d tokens is too short", p.OriginalMax)
 	}
 	switch p.Type {
 	case "default":

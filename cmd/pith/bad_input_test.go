@@ -56,6 +56,9 @@ func TestBadUsageIsOneLine(t *testing.T) {
 		{[]string{"convert", model, "-o", out, "--format", "onnx"}, []string{"onnx", "gguf or hf"}},
 		{[]string{"eval", model, "--text", text, "--ctx", "32", "--chunks", "-1"}, []string{"--chunks"}},
 		{[]string{"eval", model, "--text", text, "--ctx", "32", "--workers", "0"}, []string{"--workers 0"}},
+		{[]string{"eval", model, "--text", text, "--ctx", "32", "--workers", "1000000000"}, []string{"--workers 1000000000", "at most 4096"}},
+		{[]string{"eval", model, "--text", text, "--ctx", "9223372036854775807"}, []string{"too long", "--ctx"}},
+		{[]string{"eval", model, "--text", text, "--ctx", "1000000000", "--protocol", "bpb"}, []string{"too long", "--ctx"}},
 		{[]string{"run", model, "--prompt", "the", "--temp", "-1"}, []string{"temperature"}},
 		{[]string{"run", model, "--prompt", "the", "--seed", "x"}, []string{"seed"}},
 		{[]string{"verify", model}, []string{model, "not a Pith artifact"}},
@@ -151,7 +154,7 @@ func TestWeightsThatAreNaNAreRefusedByName(t *testing.T) {
 	})
 	out := filepath.Join(t.TempDir(), "out")
 	for _, codec := range []string{"int4-g32", "q8_0"} {
-		refused(t, []string{name, "NaN"}, "compress", model, "--codec", codec, "-o", out)
+		refused(t, []string{filepath.Join(model, "model.safetensors") + ": " + name + ": weight at", "NaN"}, "compress", model, "--codec", codec, "-o", out)
 		refused(t, []string{"not finished", out}, "inspect", out)
 		if err := os.RemoveAll(out); err != nil {
 			t.Fatal(err)
@@ -165,8 +168,12 @@ func TestShapesThatDoNotFitTheConfigAreRefusedByName(t *testing.T) {
 	rewriteTensor(t, model, name, func(data []byte, shape []int) ([]byte, []int) {
 		return data[:len(data)/2], []int{shape[0] / 2, shape[1]}
 	})
-	for _, args := range [][]string{{"eval", model, "--text", tinyText(t), "--ctx", "32"}, {"run", model, "-p", "the"}} {
+	out := filepath.Join(t.TempDir(), "out")
+	for _, args := range [][]string{{"eval", model, "--text", tinyText(t), "--ctx", "32"}, {"run", model, "-p", "the"}, {"compress", model, "--codec", "q8_0", "-o", out}} {
 		refused(t, []string{name, "16"}, args...)
+	}
+	if _, err := os.Stat(out); err == nil {
+		t.Error("an artifact was begun that pith verify would refuse")
 	}
 }
 

@@ -100,14 +100,20 @@ func workersFlag(c *cobra.Command, workers *int) {
 	c.Flags().IntVar(workers, "workers", runtime.NumCPU(), "goroutines to compute with; results do not depend on it")
 }
 
-// checkWorkers refuses --workers below 1.
+// maxWorkers is more than any machine has CPUs.
+const maxWorkers = 4096
+
+// checkWorkers refuses --workers outside 1 to maxWorkers: each costs a goroutine and its buffers.
 func checkWorkers(c *cobra.Command) error {
 	f := c.Flags().Lookup("workers")
 	if f == nil {
 		return nil
 	}
-	if n, err := strconv.Atoi(f.Value.String()); err != nil || n < 1 {
+	switch n, err := strconv.Atoi(f.Value.String()); {
+	case err != nil || n < 1:
 		return fmt.Errorf("--workers %s: at least 1 is needed", f.Value)
+	case n > maxWorkers:
+		return fmt.Errorf("--workers %s: at most %d are possible; more than the machine has CPUs help nothing", f.Value, maxWorkers)
 	}
 	return nil
 }
