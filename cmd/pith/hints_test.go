@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -65,6 +66,20 @@ func TestCompressToGGUFSaysWhatLlamaCppComputesDifferently(t *testing.T) {
 func TestVersionIsAFlagToo(t *testing.T) {
 	if flag, command := ok(t, "--version"), ok(t, "version"); flag != command {
 		t.Errorf("--version prints %q, version %q", flag, command)
+	}
+}
+
+func TestInstructionLevelsThatCannotBeHadAreRefused(t *testing.T) {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for level, want := range map[string]string{"sse9": "PITH_CPU=sse9: unknown level", "generic": "nowhere: does not exist"} {
+		c := exec.Command(self, "bench", "nowhere")
+		c.Env = append(os.Environ(), "PITH_TEST_AS_PROGRAM=1", "PITH_NOSIMD=", "PITH_CPU="+level)
+		if out, _ := c.CombinedOutput(); c.ProcessState.ExitCode() != exitBadInput || !strings.Contains(string(out), want) {
+			t.Errorf("PITH_CPU=%s: %s", level, out)
+		}
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"pith/compress"
+	"pith/kernels"
 )
 
 // Exit codes.
@@ -77,7 +78,7 @@ Exit codes: 0 done; 1 the answer is no (verify found damage); 2 bad usage or inp
 		SilenceErrors:     true,
 		SilenceUsage:      true,
 		Version:           readBuildInfo().String(),
-		PersistentPreRunE: func(c *cobra.Command, _ []string) error { return checkWorkers(c) },
+		PersistentPreRunE: func(c *cobra.Command, _ []string) error { return checkMachine(c) },
 	}
 	root.SetVersionTemplate("{{.Version}}\n")
 	root.AddCommand(
@@ -103,8 +104,9 @@ func workersFlag(c *cobra.Command, workers *int) {
 // maxWorkers is more than any machine has CPUs.
 const maxWorkers = 4096
 
-// checkWorkers refuses --workers outside 1 to maxWorkers: each costs a goroutine and its buffers.
-func checkWorkers(c *cobra.Command) error {
+// checkMachine refuses, for commands that compute, --workers outside 1 to maxWorkers (each costs a goroutine and its buffers) and a PITH_CPU
+// that cannot be had.
+func checkMachine(c *cobra.Command) error {
 	f := c.Flags().Lookup("workers")
 	if f == nil {
 		return nil
@@ -115,7 +117,8 @@ func checkWorkers(c *cobra.Command) error {
 	case n > maxWorkers:
 		return fmt.Errorf("--workers %s: at most %d are possible; more than the machine has CPUs help nothing", f.Value, maxWorkers)
 	}
-	return nil
+	_, err := kernels.Level()
+	return err
 }
 
 // offer makes the shell complete a flag with the values that it takes.

@@ -6,6 +6,8 @@ import (
 	"runtime/debug"
 
 	"github.com/spf13/cobra"
+
+	"pith/kernels"
 )
 
 // version is the released version; builds between releases add their commit.
@@ -18,10 +20,12 @@ type buildInfo struct {
 	Modified bool   `json:"modified,omitempty"`
 	Go       string `json:"go"`
 	Platform string `json:"platform"`
+	Kernels  string `json:"kernels"` // instruction level in use
 }
 
 func readBuildInfo() buildInfo {
-	b := buildInfo{Version: version, Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
+	level, _ := kernels.Level() // commands that compute refuse a PITH_CPU that cannot be had
+	b := buildInfo{Version: version, Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH, Kernels: level}
 	if info, ok := debug.ReadBuildInfo(); ok {
 		for _, s := range info.Settings {
 			switch s.Key {
@@ -41,7 +45,7 @@ func (b buildInfo) String() string {
 	if commit != "" {
 		commit = " (" + commit + ")"
 	}
-	return fmt.Sprintf("pith %s%s, %s, %s", b.Version, commit, b.Go, b.Platform)
+	return fmt.Sprintf("pith %s%s, %s, %s, kernels %s", b.Version, commit, b.Go, b.Platform, b.Kernels)
 }
 
 func versionCommand(s streams) *cobra.Command {
