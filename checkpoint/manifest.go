@@ -106,9 +106,16 @@ func parseManifest(data []byte) (*Manifest, error) {
 	if m.Format != ManifestFormat {
 		return nil, fmt.Errorf("artifact format %d, this version of pith reads %d: use the pith that wrote it (%s)", m.Format, ManifestFormat, m.Tool)
 	}
+	files := map[string]bool{}
 	for _, f := range m.Files {
+		files[f.Name] = true
 		if f.Name == "" || f.Name != filepath.Base(f.Name) || strings.ContainsAny(f.Name, `/\`) || f.Name == ".." {
 			return nil, fmt.Errorf("file name %q leaves the directory: the manifest is damaged", f.Name)
+		}
+	}
+	for _, w := range m.Weights {
+		if !files[w.Shard] {
+			return nil, fmt.Errorf("weight %q: shard %q is not among the files: the manifest is damaged; compress again", w.Name, w.Shard)
 		}
 	}
 	return &m, nil

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io/fs"
 	"math"
 	"os"
@@ -427,7 +428,13 @@ func TestVerifyNamesWhatIsWrong(t *testing.T) {
 		"missing shard": {func(d string) error { return os.Remove(filepath.Join(d, "model-00001-of-00004.safetensors")) }, "is missing"},
 		"stray shard":   {func(d string) error { return os.WriteFile(filepath.Join(d, "extra.safetensors"), nil, 0o666) }, "stray shard"},
 		"other config":  {func(d string) error { return os.WriteFile(filepath.Join(d, "config.json"), []byte("{}"), 0o666) }, "config.json"},
-		"no manifest":   {func(d string) error { return os.Remove(filepath.Join(d, "pith.json")) }, "not a Pith artifact"},
+		"other plan": {func(d string) error {
+			return replaceIn(filepath.Join(d, "pith.json"), `"role": "embedding"`, `"role": "other"`)
+		}, "plan has changed"},
+		"shard unknown": {func(d string) error {
+			return replaceIn(filepath.Join(d, "pith.json"), `"shard": "model-00001`, `"shard": "../x-00001`)
+		}, "not among the files"},
+		"no manifest": {func(d string) error { return os.Remove(filepath.Join(d, "pith.json")) }, "not a Pith artifact"},
 	} {
 		dir := artifact(t, "tiny")
 		if err := c.do(dir); err != nil {
@@ -437,6 +444,18 @@ func TestVerifyNamesWhatIsWrong(t *testing.T) {
 			t.Errorf("%s: error %v, want %q", name, err, c.want)
 		}
 	}
+}
+
+// replaceIn replaces the first from in a file, which must be there.
+func replaceIn(path, from, to string) error {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	if !bytes.Contains(data, []byte(from)) {
+		return fmt.Errorf("%s: no %s", path, from)
+	}
+	return os.WriteFile(path, bytes.Replace(data, []byte(from), []byte(to), 1), 0o666)
 }
 
 func TestEstimateIsAboveWhatIsUsed(t *testing.T) {

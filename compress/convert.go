@@ -43,6 +43,9 @@ func Convert(ckpt *checkpoint.Checkpoint, out string, o ConvertOptions) (path st
 
 func convertGGUF(ckpt *checkpoint.Checkpoint, out string, o ConvertOptions) (string, error) {
 	path := ggufPath(out)
+	if err := checkNotSourceFile(path, ckpt); err != nil {
+		return "", err
+	}
 	if err := checkFree(path, o.Overwrite); err != nil {
 		return "", err
 	}
@@ -119,12 +122,26 @@ func ggufPath(out string) string {
 	return filepath.Join(out, "model.gguf")
 }
 
+// checkNotSourceFile refuses to replace a file of the checkpoint that is being read.
+func checkNotSourceFile(path string, ckpt *checkpoint.Checkpoint) error {
+	out, err := os.Stat(path)
+	if err != nil {
+		return nil // not there: no conflict
+	}
+	for _, file := range ckpt.Files() {
+		if src, err := os.Stat(file); err == nil && os.SameFile(out, src) {
+			return fmt.Errorf("%s: is the checkpoint itself; choose another output", path)
+		}
+	}
+	return nil
+}
+
 // checkFree refuses to replace a file unless that was asked for.
 func checkFree(path string, overwrite bool) error {
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) || overwrite {
 		return nil
 	} else if err != nil {
-		return err
+		return writeError(filepath.Dir(path), err)
 	}
 	return fmt.Errorf("%s: exists already: choose another output, or --overwrite", path)
 }

@@ -97,6 +97,9 @@ func checkGGUF(ckpt *checkpoint.Checkpoint, p *plan.Plan, path string, o Options
 	if err := checkLayouts(p); err != nil {
 		return err
 	}
+	if err := checkNotSourceFile(path, ckpt); err != nil {
+		return err
+	}
 	return checkFree(path, o.Overwrite)
 }
 

@@ -71,6 +71,8 @@ func writeError(path string, err error) error {
 	switch {
 	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
 		return fmt.Errorf("%s: cannot write here (%w); choose a directory you may write to", path, err)
+	case errors.Is(err, syscall.ENOTDIR), errors.Is(err, fs.ErrExist):
+		return fmt.Errorf("%s: is not a directory (%w); choose another output", path, err)
 	case errors.Is(err, syscall.ENOSPC):
 		return fmt.Errorf("%s: the disk is full (%w); free space or choose another directory, then run the same command again", path, err)
 	}

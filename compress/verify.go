@@ -1,7 +1,11 @@
 package compress
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -47,6 +51,9 @@ func VerifyContext(ctx context.Context, dir string) (Verified, error) {
 	if err != nil {
 		return Verified{}, err
 	}
+	if err := verifyPlan(m); err != nil {
+		return Verified{}, fmt.Errorf("%s: %w", filepath.Join(dir, checkpoint.ManifestName), err)
+	}
 	if err := verifyFiles(ctx, dir, m); err != nil {
 		return Verified{}, err
 	}
@@ -64,6 +71,19 @@ func VerifyContext(ctx context.Context, dir string) (Verified, error) {
 		return Verified{}, err
 	}
 	return v, nil
+}
+
+// verifyPlan compares the plan that the manifest holds, in canonical form, with its digest.
+func verifyPlan(m *checkpoint.Manifest) error {
+	var compact bytes.Buffer
+	if err := json.Compact(&compact, m.Plan); err != nil {
+		return fmt.Errorf("the plan is not JSON (%w); compress again", err)
+	}
+	sum := sha256.Sum256(compact.Bytes())
+	if got := hex.EncodeToString(sum[:]); got != m.PlanSHA256 {
+		return fmt.Errorf("the plan has changed since it was written (sha256 %s, plan_sha256 says %s); compress again", got, m.PlanSHA256)
+	}
+	return nil
 }
 
 // verifyFiles compares every file with its digest, and looks for shards that nobody knows.

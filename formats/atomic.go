@@ -20,7 +20,7 @@ func WriteFileAtomic(path string, write func(w io.Writer) error) error {
 	partial := path + ".partial"
 	// A partial file of a killed run is replaced; O_EXCL then also refuses to write through a planted symlink.
 	if err := os.Remove(partial); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%s: cannot replace the unfinished file of an earlier run: %w", path, err)
+		return fmt.Errorf("%s: cannot replace the unfinished file of an earlier run: %w", path, withRemedy(err))
 	}
 	f, err := os.OpenFile(partial, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
 	if err != nil {

@@ -1,13 +1,17 @@
 package main
 
 import (
+	"bytes"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
+	"io/fs"
 	"math"
 	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 
 	"pith/formats"
@@ -226,6 +230,68 @@ func TestOutputsThatCannotBeWrittenAreRefused(t *testing.T) {
 		t.Skip("this user may write to read-only directories")
 	}
 	refused(t, []string{readOnly, "permission"}, "compress", model, "--codec", "q8_0", "-o", filepath.Join(readOnly, "out"))
+}
+
+func TestAFailedConversionLeavesNothingBehind(t *testing.T) {
+	model, name := tinyModel(t), "model.layers.1.mlp.up_proj.weight"
+	rewriteTensor(t, model, name, func(data []byte, shape []int) ([]byte, []int) {
+		binary.LittleEndian.PutUint32(data[400:], math.Float32bits(1e30))
+		return data, shape
+	})
+	dir := t.TempDir()
+	mine := filepath.Join(dir, "notes.txt")
+	writeFile(t, mine, []byte("precious"))
+	for _, out := range []string{filepath.Join(dir, "new"), dir} {
+		refused(t, []string{name, "F16"}, "convert", model, "--format", "hf", "--dtype", "f16", "-o", out)
+		refused(t, []string{name, "F16"}, "convert", model, "--dtype", "f16", "-o", filepath.Join(out, "x.gguf"))
+	}
+	if err := os.Remove(filepath.Join(dir, "new")); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the new directory is not empty: %v", err)
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil || len(entries) != 1 || entries[0].Name() != "notes.txt" {
+		t.Errorf("left behind: %v %v", entries, err)
+	}
+}
+
+func TestAGGUFFileIsNotReplacedByItsOwnConversion(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "model.gguf")
+	ok(t, "convert", tinyModel(t), "-o", file)
+	before, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	refused(t, []string{file, "the checkpoint itself"}, "convert", file, "-o", file, "--overwrite")
+	refused(t, []string{file, "the checkpoint itself"}, "compress", file, "--codec", "q4_0", "--format", "gguf", "-o", file, "--overwrite")
+	if after, err := os.ReadFile(file); err != nil || !bytes.Equal(before, after) {
+		t.Errorf("the file has changed (%v)", err)
+	}
+}
+
+// brokenPipe is standard output whose reader went away.
+type brokenPipe struct{}
+
+func (brokenPipe) Write([]byte) (int, error) {
+	return 0, &os.PathError{Op: "write", Path: "stdout", Err: syscall.EPIPE}
+}
+
+func TestAReaderThatGoesAwayStopsNoWorkAndHidesNoDamage(t *testing.T) {
+	model, out := tinyModel(t), filepath.Join(t.TempDir(), "out")
+	exec := func(args ...string) (int, string) {
+		var errs bytes.Buffer
+		code := run(t.Context(), args, streams{strings.NewReader(""), brokenPipe{}, &errs})
+		return code, errs.String()
+	}
+	for _, args := range [][]string{{"compress", model, "--codec", "q8_0", "-o", out, "--json"}, {"inspect", out}, {"verify", out, "--json"}} {
+		if code, errs := exec(args...); code != exitOK || errs != "" {
+			t.Errorf("pith %s: exit code %d: %s", strings.Join(args, " "), code, errs)
+		}
+	}
+	ok(t, "verify", out)
+	writeFile(t, filepath.Join(out, "config.json"), []byte("{}"))
+	if code, _ := exec("verify", out, "--json"); code != exitNegative {
+		t.Errorf("verify of a damaged artifact: exit code %d", code)
+	}
 }
 
 func TestModelsOfDifferentVocabulariesAreNotCompared(t *testing.T) {

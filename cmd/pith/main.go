@@ -14,6 +14,7 @@ func main() {
 		<-ctx.Done()
 		stop()
 	}()
+	signal.Ignore(syscall.SIGPIPE) // a reader of the output that goes away must not stop the work; run sees the error of the write
 	code := run(ctx, os.Args[1:], streams{os.Stdin, os.Stdout, os.Stderr})
 	os.Exit(code)
 }

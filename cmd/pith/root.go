@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -41,8 +42,8 @@ func run(ctx context.Context, args []string, s streams) int {
 	root.SetErr(s.err)
 	err := root.ExecuteContext(ctx)
 	switch {
-	case err == nil:
-		return exitOK
+	case err == nil, errors.Is(err, syscall.EPIPE) && !errors.Is(err, errNegative):
+		return exitOK // whoever read the output, such as head, had enough of it
 	case ctx.Err() != nil && errors.Is(err, ctx.Err()) && !errors.Is(err, compress.ErrInterrupted):
 		fmt.Fprintln(s.err, "pith: interrupted")
 		return exitInterrupted

@@ -26,9 +26,7 @@ their shapes are those of config.json. Exit code 0: whole; 1: damaged or unfinis
 			v, err := compress.VerifyContext(c.Context(), args[0])
 			if err != nil && isArtifact(args[0]) && c.Context().Err() == nil {
 				if asJSON {
-					if err := printJSON(s.out, verdict{OK: false, Problem: oneLine(err.Error())}); err != nil {
-						return err
-					}
+					err = errors.Join(err, printJSON(s.out, verdict{OK: false, Problem: oneLine(err.Error())}))
 				}
 				return errors.Join(err, errNegative)
 			}

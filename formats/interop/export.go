@@ -34,37 +34,39 @@ var ErrNotInGGUF = errors.New("GGUF has no layout for this")
 // architecture's, tokenizer.*, and last general.quantization_version and general.file_type. Vectors, norms and position embeddings are
 // F32. The same input gives the same bytes.
 func ExportGGUF(path string, c model.Config, tok *tokenizer.Tokenizer, w model.Weights, o GGUFOptions) error {
-	if err := exportGGUF(path, c, tok, w, o); err != nil {
+	kv, tensors, err := ggufContents(c, tok, w, o)
+	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
-	return nil
+	return formats.WriteGGUF(path, kv, tensors)
 }
 
-func exportGGUF(path string, c model.Config, tok *tokenizer.Tokenizer, w model.Weights, o GGUFOptions) error {
+// ggufContents returns the metadata and the tensors of ExportGGUF's file.
+func ggufContents(c model.Config, tok *tokenizer.Tokenizer, w model.Weights, o GGUFOptions) ([]formats.KV, []formats.LazyTensor, error) {
 	a, err := Find(c.ModelType)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
 	switch o.Dense {
 	case tensor.Invalid, tensor.F32, tensor.F16, tensor.BF16:
 	default:
-		return fmt.Errorf("dense matrices can be F32, F16 or BF16, not %v", o.Dense)
+		return nil, nil, fmt.Errorf("dense matrices can be F32, F16 or BF16, not %v", o.Dense)
 	}
 	parameters, err := modelParameters(a, c, o.Warn)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
 	vocabulary, err := vocabKV(tok, c.Vocab, o.Warn)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
 	e := exporter{arch: a, config: c, weights: w, options: o, heads: Heads{c.Heads, c.KVHeads, c.HeadDim}}
 	if err := e.prepare(); err != nil {
-		return err
+		return nil, nil, err
 	}
 	fileType, err := e.fileType()
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
 	kv := []formats.KV{{Key: "general.architecture", Value: a.GGUF}, {Key: "general.type", Value: "model"}}
 	if o.Name != "" {
@@ -72,7 +74,7 @@ func exportGGUF(path string, c model.Config, tok *tokenizer.Tokenizer, w model.W
 	}
 	kv = append(append(kv, parameters...), vocabulary...)
 	kv = append(kv, formats.KV{Key: "general.quantization_version", Value: uint32(2)}, formats.KV{Key: "general.file_type", Value: fileType})
-	return formats.WriteGGUF(path, kv, e.lazy())
+	return kv, e.lazy(), nil
 }
 
 type exporter struct {

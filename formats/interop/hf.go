@@ -3,8 +3,10 @@ package interop
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -41,23 +43,49 @@ func ExportHF(dir string, configJSON []byte, w model.Weights, o HFOptions) error
 	if configJSON, err = withDType(configJSON, matrices); err != nil {
 		return fmt.Errorf("%s: config.json: %w", dir, err)
 	}
-	if err := os.MkdirAll(dir, 0o777); err != nil {
-		return err
-	}
 	files := map[string][]byte{"config.json": configJSON}
 	for name, data := range o.Files {
 		files[name] = data
 	}
+	undo, err := writeBeside(dir, files)
+	if err == nil {
+		err = formats.WriteSafetensors(filepath.Join(dir, "model.safetensors"), tensors, map[string]string{"format": "pt"})
+	}
+	if err != nil {
+		undo()
+	}
+	return err
+}
+
+// writeBeside writes the small files of a model into dir, which is made if need be. undo removes what was not there before.
+func writeBeside(dir string, files map[string][]byte) (undo func(), err error) {
+	var made []string
+	undo = func() {
+		for i := len(made) - 1; i >= 0; i-- {
+			os.Remove(made[i]) // a directory that others have filled meanwhile stays
+		}
+	}
+	note := func(path string) {
+		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+			made = append(made, path)
+		}
+	}
+	note(dir)
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		return undo, err
+	}
 	for name, data := range files {
-		err := formats.WriteFileAtomic(filepath.Join(dir, name), func(to io.Writer) error {
+		path := filepath.Join(dir, name)
+		note(path)
+		err := formats.WriteFileAtomic(path, func(to io.Writer) error {
 			_, err := to.Write(data)
 			return err
 		})
 		if err != nil {
-			return err
+			return undo, err
 		}
 	}
-	return formats.WriteSafetensors(filepath.Join(dir, "model.safetensors"), tensors, map[string]string{"format": "pt"})
+	return undo, nil
 }
 
 // hfTensors returns the tensors to write, and the dtype that most bytes of matrices have.
