@@ -121,11 +121,14 @@ func parseManifest(data []byte) (*Manifest, error) {
 	return &m, nil
 }
 
-// readBounded reads a file of at most limit bytes.
+// readBounded reads a regular file of at most limit bytes.
 func readBounded(path string, limit int64) ([]byte, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, err
+	}
+	if !info.Mode().IsRegular() { // a pipe would hang, a device never ends
+		return nil, fmt.Errorf("%s: is not a regular file; copy the model again", path)
 	}
 	if info.Size() > limit {
 		return nil, fmt.Errorf("%s: %d bytes are more than the %d that such a file can have", path, info.Size(), limit)

@@ -120,6 +120,9 @@ func Load(path string) (*Plan, error) {
 	if err != nil {
 		return nil, fmt.Errorf("plan: %w", err)
 	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s: is not a regular file; give a plan saved by pith plan --save", path)
+	}
 	if info.Size() > maxPlan {
 		return nil, fmt.Errorf("%s: %d bytes are too many for a plan", path, info.Size())
 	}

@@ -232,6 +232,22 @@ func TestOutputsThatCannotBeWrittenAreRefused(t *testing.T) {
 	refused(t, []string{readOnly, "permission"}, "compress", model, "--codec", "q8_0", "-o", filepath.Join(readOnly, "out"))
 }
 
+func TestDevicesAreNotReadAsFiles(t *testing.T) {
+	const zero = "/dev/zero"
+	if _, err := os.Stat(zero); err != nil {
+		t.Skip(err)
+	}
+	model, out := tinyModel(t), filepath.Join(t.TempDir(), "out")
+	refused(t, []string{"--text", zero}, "eval", model, "--text", zero)
+	refused(t, []string{zero}, "compress", model, "--plan", zero, "-o", out)
+	refused(t, []string{zero}, "compress", model, "--recipe", zero, "-o", out)
+	config := filepath.Join(model, "config.json")
+	if err := errors.Join(os.Remove(config), os.Symlink(zero, config)); err != nil {
+		t.Fatal(err)
+	}
+	refused(t, []string{config, "regular file"}, "inspect", model)
+}
+
 func TestAFailedConversionLeavesNothingBehind(t *testing.T) {
 	model, name := tinyModel(t), "model.layers.1.mlp.up_proj.weight"
 	rewriteTensor(t, model, name, func(data []byte, shape []int) ([]byte, []int) {

@@ -45,9 +45,9 @@ Errors (±) take scored tokens as independent, as llama.cpp does; --json also gi
 			if o.Ctx < 0 || o.Chunks < 0 {
 				return errors.New("--ctx and --chunks are numbers of tokens and windows; 0 is the default")
 			}
-			data, err := os.ReadFile(text)
+			data, err := readText(text)
 			if err != nil {
-				return fmt.Errorf("--text: %w", err)
+				return err
 			}
 			m := newMeter(s.err, "eval", asJSON)
 			defer m.finish()
@@ -75,6 +75,33 @@ Errors (±) take scored tokens as independent, as llama.cpp does; --json also gi
 	offer(c, "protocol", "llamacpp", "gptq", "bpb")
 	jsonFlag(c, &asJSON)
 	return c
+}
+
+// maxText bounds an evaluation text; the tokens of one take several times its bytes.
+const maxText = 1 << 30
+
+// readText reads an evaluation text from a file or a pipe.
+func readText(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("--text: %w; give a file to evaluate on", err)
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, fmt.Errorf("--text: %w", err)
+	}
+	if info.IsDir() || info.Mode()&os.ModeDevice != 0 {
+		return nil, fmt.Errorf("--text %s: is a directory or a device; give a file", path)
+	}
+	data, err := io.ReadAll(io.LimitReader(f, maxText+1))
+	if err != nil {
+		return nil, fmt.Errorf("--text: %w", err)
+	}
+	if len(data) > maxText {
+		return nil, fmt.Errorf("--text %s: more than %s; cut it, or give a sample of it", path, human.Size(maxText))
+	}
+	return data, nil
 }
 
 // printEval writes a result for people.
