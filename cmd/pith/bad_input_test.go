@@ -13,6 +13,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"unicode/utf8"
 
 	"pith/formats"
 	"pith/tensor"
@@ -230,6 +231,16 @@ func TestOutputsThatCannotBeWrittenAreRefused(t *testing.T) {
 		t.Skip("this user may write to read-only directories")
 	}
 	refused(t, []string{readOnly, "permission"}, "compress", model, "--codec", "q8_0", "-o", filepath.Join(readOnly, "out"))
+}
+
+func TestMessagesStayOneLineOfAFewHundredCharacters(t *testing.T) {
+	long := strings.Repeat("é\n", 1<<16)
+	got := oneLine("model.gguf: key \x1b[31m" + long + ": download it again")
+	if !strings.HasPrefix(got, "model.gguf: key ") || !strings.HasSuffix(got, ": download it again") || len(got) > maxMessage+8 ||
+		strings.ContainsAny(got, "\n\x1b") || !utf8.ValidString(got) {
+		t.Errorf("%d bytes: %.60q … %q", len(got), got, got[max(0, len(got)-60):])
+	}
+	refused(t, []string{"unknown codec", "near"}, "plan", tinyModel(t), "--codec", strings.Repeat("x", 100000))
 }
 
 func TestDevicesAreNotReadAsFiles(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"unicode"
 
 	"github.com/spf13/cobra"
 
@@ -58,9 +59,17 @@ func run(ctx context.Context, args []string, s streams) int {
 	return exitBadInput
 }
 
-// oneLine joins the lines of a message.
+// maxMessage bounds a message in bytes: damaged files hold names of megabytes.
+const maxMessage = 1200
+
+// oneLine joins the lines of a message, without control characters, and cuts the middle out of an endless one: the file stands at its
+// beginning, the remedy at its end.
 func oneLine(s string) string {
-	return strings.Join(strings.FieldsFunc(s, func(r rune) bool { return r == '\n' || r == '\r' || r == '\t' }), " ")
+	s = strings.Join(strings.FieldsFunc(s, unicode.IsControl), " ")
+	if len(s) > maxMessage {
+		s = strings.ToValidUTF8(s[:maxMessage*2/3], "") + " … " + strings.ToValidUTF8(s[len(s)-maxMessage/3:], "")
+	}
+	return s
 }
 
 func rootCommand(s streams) *cobra.Command {
