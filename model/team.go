@@ -19,11 +19,32 @@ type team struct {
 	stopped atomic.Bool
 }
 
-// Spinning: loads of an unchanged word, then yields to other goroutines, before a member sleeps.
+// Waiting: some loads of an unchanged word, then yields to other goroutines between loads, and after a while sleep. To wake a
+// thread takes the system some 50 µs, more than most of the serial work between sections does.
 const (
-	spinLoads  = 4000
-	spinYields = 40
+	spinLoads = 1000
+	spinFor   = 500 * time.Microsecond
+	napFor    = 20 * time.Microsecond
 )
+
+// spin calls done until it says true, and returns whether that was within spinFor.
+func spin(done func() bool) bool {
+	var start time.Time
+	for {
+		for range spinLoads {
+			if done() {
+				return true
+			}
+		}
+		now := time.Now()
+		if start.IsZero() {
+			start = now
+		} else if now.Sub(start) > spinFor {
+			return false
+		}
+		runtime.Gosched()
+	}
+}
 
 // newTeam starts workers−1 goroutines; stop ends them. The caller is the last member.
 func newTeam(workers int) *team {
@@ -57,13 +78,8 @@ func (t *team) run(n int, f func(i int)) {
 		}
 	}
 	t.work()
-	for spins := 0; t.done.Load() < int64(n); spins++ {
-		switch {
-		case spins > spinLoads+spinYields: // a member holding a piece is not running: leave it a core
-			time.Sleep(20 * time.Microsecond)
-		case spins > spinLoads:
-			runtime.Gosched()
-		}
+	for !spin(func() bool { return t.done.Load() >= int64(n) }) {
+		time.Sleep(napFor) // a member holding a piece is not running: leave it a core
 	}
 }
 
@@ -93,13 +109,8 @@ func (t *team) member() {
 
 // rest returns when there may be work, or the team has stopped.
 func (t *team) rest() {
-	for spins := range spinLoads + spinYields {
-		if t.open() || t.stopped.Load() {
-			return
-		}
-		if spins >= spinLoads {
-			runtime.Gosched()
-		}
+	if spin(func() bool { return t.open() || t.stopped.Load() }) {
+		return
 	}
 	t.asleep.Add(1)
 	if !t.open() {
