@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 
@@ -91,27 +92,44 @@ func convertHF(ckpt *checkpoint.Checkpoint, out string, o ConvertOptions) (strin
 	if err := checkNotSource(out, ckpt); err != nil {
 		return "", err
 	}
+	files, err := hfFiles(ckpt, o.Warn)
+	if err != nil {
+		return "", err
+	}
+	return path, interop.ExportHF(out, config, ckpt, interop.HFOptions{Dense: o.DType, Files: files})
+}
+
+// hfFiles returns the files of a Hugging Face directory besides weights and config.json: those of the checkpoint, or, where it comes from a GGUF
+// file, the tokenizer's made from its vocabulary.
+func hfFiles(ckpt *checkpoint.Checkpoint, warn func(string)) (map[string][]byte, error) {
 	files := map[string][]byte{}
 	for _, f := range ckpt.ConfigFiles() {
 		name := filepath.Base(f)
-		if name == "config.json" {
+		if name == "config.json" || name == checkpoint.VocabName {
 			continue
 		}
 		data, err := os.ReadFile(f)
 		if err != nil {
-			return "", err
+			return nil, err
 		}
 		files[name] = data
 	}
-	if len(files) == 0 {
-		if tok, err := ckpt.Tokenizer(); err == nil {
-			files, _ = interop.TokenizerFiles(tok.Vocab())
+	for _, name := range []string{"tokenizer.json", "tokenizer.model", "vocab.json"} {
+		if files[name] != nil {
+			return files, nil
 		}
 	}
-	if len(files) == 0 && o.Warn != nil {
-		o.Warn("the tokenizer is not written: only SentencePiece vocabularies can be made into a Hugging Face directory's files; copy them from the original model")
+	tok, err := ckpt.Tokenizer()
+	if err == nil {
+		var made map[string][]byte
+		if made, err = interop.TokenizerFiles(tok.Vocab()); err == nil {
+			maps.Copy(files, made)
+		}
 	}
-	return path, interop.ExportHF(out, config, ckpt, interop.HFOptions{Dense: o.DType, Files: files})
+	if err != nil && warn != nil {
+		warn(fmt.Sprintf("the tokenizer is not written (%v): copy its files from the original model", err))
+	}
+	return files, nil
 }
 
 // ggufPath returns the file that an output name means: itself if it ends in .gguf, else model.gguf in that directory.

@@ -3,6 +3,7 @@ package tokenizer
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -118,7 +119,12 @@ func (t *Tokenizer) exportByteLevel(v *Vocab) {
 		v.Lost = append(v.Lost, fmt.Sprintf("no GGUF pre-tokenizer is %q after the normalizers %q with ignore_merges %v",
 			t.export.pre.names, t.export.norms.names, b.ignoreMerges))
 	}
-	v.AddSpacePrefix = t.export.pre.prefixSpace
+	if v.AddSpacePrefix = t.export.pre.prefixSpace; v.AddSpacePrefix && t.export.pre.names[0] != "PrefixSpace" {
+		v.Lost = append(v.Lost, "a space is put in front of each part of the text")
+	}
+	if b.unk >= 0 && slices.ContainsFunc(t.spelling.spelling[:], func(s string) bool { _, ok := b.ids[s]; return !ok }) {
+		v.Lost = append(v.Lost, "bytes without a piece become the unknown token")
+	}
 	if b.subPrefix != "" || b.wordSuffix != "" || b.byteFallback {
 		v.Lost = append(v.Lost, "the merges have a subword prefix, a word suffix or byte fallback")
 	}

@@ -10,14 +10,24 @@ import (
 	"pith/tokenizer"
 )
 
-// TokenizerFiles returns the tokenizer files of a Hugging Face directory for a SentencePiece vocabulary (llama or t5): tokenizer.model and
-// tokenizer_config.json. Byte-level vocabularies give an error.
-//
-// tokenizer.model is a protocol buffer: ModelProto of sentencepiece_model.proto (github.com/google/sentencepiece).
+// TokenizerFiles returns the tokenizer files of a Hugging Face directory: tokenizer.model for a SentencePiece vocabulary (llama or t5),
+// tokenizer.json for a byte-level one (gpt2), and tokenizer_config.json. The error says what they cannot express.
 func TokenizerFiles(v tokenizer.Vocab) (map[string][]byte, error) {
-	if v.Model != "llama" && v.Model != "t5" {
-		return nil, fmt.Errorf("a tokenizer of GGUF model %q has no SentencePiece form", v.Model)
+	switch v.Model {
+	case "llama", "t5":
+		return sentencePieceFiles(v)
+	case "gpt2":
+		file, config, err := v.JSON()
+		if err != nil {
+			return nil, err
+		}
+		return map[string][]byte{"tokenizer.json": file, "tokenizer_config.json": config}, nil
 	}
+	return nil, fmt.Errorf("a tokenizer of GGUF model %q has no Hugging Face form", v.Model)
+}
+
+// sentencePieceFiles: tokenizer.model is a protocol buffer, ModelProto of sentencepiece_model.proto (github.com/google/sentencepiece).
+func sentencePieceFiles(v tokenizer.Vocab) (map[string][]byte, error) {
 	var model []byte
 	for id, piece := range v.Tokens {
 		p := protoBytes(nil, 1, []byte(piece))

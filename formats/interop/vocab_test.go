@@ -166,7 +166,7 @@ func TestSentencePieceFilesGiveTheSameIds(t *testing.T) {
 			t.Errorf("%s: %v, want %v", name, b, a)
 		}
 	}
-	if _, err := TokenizerFiles(tokenizer.Vocab{Model: "gpt2"}); err == nil {
-		t.Error("byte-level vocabularies have no SentencePiece form")
+	if _, err := TokenizerFiles(tokenizer.Vocab{Model: "none"}); err == nil {
+		t.Error("no vocabulary, but files")
 	}
 }
