@@ -25,7 +25,7 @@ func RunGGUF(ctx context.Context, ckpt *checkpoint.Checkpoint, p *plan.Plan, out
 	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
 		return Result{}, writeError(filepath.Dir(path), err)
 	}
-	work := path + ".work"
+	work := workDir(path)
 	r, err := Run(ctx, ckpt, p, work, o)
 	if err != nil {
 		return Result{}, err
@@ -100,8 +100,14 @@ func checkGGUF(ckpt *checkpoint.Checkpoint, p *plan.Plan, path string, o Options
 	if err := checkNotSourceFile(path, ckpt); err != nil {
 		return err
 	}
+	if _, err := os.Stat(workDir(path)); err == nil {
+		return nil // a run that was killed, perhaps just after it made the file: the plan in its directory decides whether this one goes on
+	}
 	return checkFree(path, o.Overwrite)
 }
+
+// workDir returns the directory of the artifact that the GGUF file at path is made from.
+func workDir(path string) string { return path + ".work" }
 
 // inGGUF reports whether GGUF has a layout for a codec, or a sum of codecs.
 func inGGUF(codec string) bool {

@@ -1,8 +1,12 @@
 package compress
 
 import (
+	"bytes"
+	"errors"
+	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"pith/checkpoint"
@@ -86,5 +90,40 @@ func TestAPlanInGGUFSaysTheExactBytes(t *testing.T) {
 		if r.Bytes != said.Totals.Bytes || r.Bytes == p.Totals.Bytes {
 			t.Errorf("%s: %d bytes in the file, %d promised, %d in an artifact", recipe, r.Bytes, said.Totals.Bytes, p.Totals.Bytes)
 		}
+	}
+}
+
+// A run that was killed after it made the file, while it removed its directory, ends well when it is run again.
+func TestAFinishedGGUFWithItsDirectoryLeftIsFinishedAgain(t *testing.T) {
+	t.Parallel()
+	c := open(t, source(t, "tiny"))
+	p := resolve(t, c, `rules: [{match: "*", codec: q8_0}]`)
+	file := filepath.Join(t.TempDir(), "model.gguf")
+	if _, err := RunGGUF(t.Context(), c, p, file, Options{}); err != nil {
+		t.Fatal(err)
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := RunGGUF(t.Context(), c, p, file, Options{}); err == nil || !strings.Contains(err.Error(), "exists already") {
+		t.Errorf("a finished file is made again: %v", err)
+	}
+	if _, err := Run(t.Context(), c, p, workDir(file), Options{}); err != nil {
+		t.Fatal(err)
+	}
+	other := resolve(t, c, `rules: [{match: "*", codec: q4_0}]`)
+	if _, err := RunGGUF(t.Context(), c, other, file, Options{}); err == nil {
+		t.Error("another plan takes over the directory")
+	}
+	if _, err := RunGGUF(t.Context(), c, p, file, Options{}); err != nil {
+		t.Fatal(err)
+	}
+	got, err := os.ReadFile(file)
+	if err != nil || !bytes.Equal(got, want) {
+		t.Errorf("other bytes than before (%v)", err)
+	}
+	if _, err := os.Stat(workDir(file)); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the directory is still there: %v", err)
 	}
 }

@@ -3,6 +3,7 @@ package eval
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -24,7 +25,7 @@ type Generated struct {
 	Prompt          string  `json:"prompt"`
 	Text            string  `json:"text"` // without the prompt
 	IDs             []int32 `json:"ids"`
-	Stop            string  `json:"stop"` // "length", or "end" of text or of the model's positions
+	Stop            string  `json:"stop"` // "length" as asked for, "end" of text, or "context": the model's positions are used up
 	PromptTokens    int     `json:"prompt_tokens"`
 	Tokens          int     `json:"tokens"`
 	PromptSeconds   float64 `json:"prompt_seconds"` // until the first token
@@ -42,6 +43,13 @@ func (o *Opened) Generate(ctx context.Context, g Generation) (Generated, error) 
 	if g.Tokens < 1 {
 		r.Stop = "length"
 		return r, nil
+	}
+	room := g.Tokens
+	if o.Config.MaxPositions > 0 {
+		room = min(room, o.Config.MaxPositions-len(ids))
+	}
+	if room < 1 {
+		return r, fmt.Errorf("the prompt has %d tokens and the model a context of %d: give a shorter prompt", len(ids), o.Config.MaxPositions)
 	}
 	stop := slices.Clone(o.Config.EOS)
 	if eos, ok := o.Tokenizer.EOS(); ok {
@@ -63,7 +71,7 @@ func (o *Opened) Generate(ctx context.Context, g Generation) (Generated, error) 
 		}
 		return failed == nil
 	}
-	_, err = model.Generate(ctx, o.Model.NewSession(len(ids)+g.Tokens), ids, model.GenerateOptions{Sample: g.Sampling, MaxTokens: g.Tokens, Stop: stop},
+	_, err = model.Generate(ctx, o.Model.NewSession(len(ids)+room), ids, model.GenerateOptions{Sample: g.Sampling, MaxTokens: room, Stop: stop},
 		func(id int32) bool {
 			if len(r.IDs) == 0 {
 				first = time.Now()
@@ -74,8 +82,11 @@ func (o *Opened) Generate(ctx context.Context, g Generation) (Generated, error) 
 	emit(decoder.Flush())
 	r.Text, r.Tokens = text.String(), len(r.IDs)
 	r.PromptSeconds, r.Seconds = first.Sub(start).Seconds(), time.Since(first).Seconds()
-	if r.Tokens == g.Tokens {
+	switch r.Tokens {
+	case g.Tokens:
 		r.Stop = "length"
+	case room:
+		r.Stop = "context"
 	}
 	if r.Tokens > 1 && r.Seconds > 0 {
 		r.TokensPerSecond = float64(r.Tokens-1) / r.Seconds

@@ -58,12 +58,15 @@ same --seed gives the same text. Text goes to standard output as it is made, the
 			}
 			fmt.Fprintf(s.err, "%d tokens of prompt in %s, %d generated in %s: %.1f tokens/s\n", r.PromptTokens, human.Duration(seconds(r.PromptSeconds)),
 				r.Tokens, human.Duration(seconds(r.Seconds)), r.TokensPerSecond)
+			if r.Stop == "context" {
+				fmt.Fprintln(s.err, "stopped at the end of the model's context")
+			}
 			return nil
 		},
 	}
 	f := c.Flags()
 	f.StringVarP(&prompt, "prompt", "p", "", "text to continue")
-	f.IntVarP(&n, "tokens", "n", 64, "most tokens to generate; it stops earlier at the end-of-text token")
+	f.IntVarP(&n, "tokens", "n", 64, "most tokens to generate; it stops earlier at the end-of-text token and at the end of the model's context")
 	f.Float64Var(&sampling.Temperature, "temp", 0, "temperature; 0 is greedy")
 	f.IntVar(&sampling.TopK, "top-k", 0, "draw from the k most likely tokens only; 0 is all")
 	f.Float64Var(&sampling.TopP, "top-p", 0, "draw from the most likely tokens that make up this probability only; 0 is all")
