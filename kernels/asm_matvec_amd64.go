@@ -9,11 +9,6 @@ package kernels
 //go:noescape
 func matvecQ80x256(y *float32, w *byte, rowBytes int, rows int, steps int, codes *int8, scales *float32, sums *int32)
 
-// matvecQ40 adds rows of Q4_0 times int8 activations to y.
-//
-//go:noescape
-func matvecQ40x256(y *float32, w *byte, rowBytes int, rows int, steps int, codes *int8, scales *float32, sums *int32)
-
 // matvecQ4K adds rows of Q4_K times int8 activations to y.
 //
 //go:noescape
@@ -23,6 +18,11 @@ func matvecQ4Kx256(y *float32, w *byte, rowBytes int, rows int, steps int, codes
 //
 //go:noescape
 func matvecInt8x256(y *float32, w *byte, rowBytes int, rows int, steps int, codes *int8, scales *float32, sums *int32, wscales *byte, scaleStride int, scaleStep int, spread *[32]byte)
+
+// matvecQ40 adds rows of Q4_0 times int8 activations to y.
+//
+//go:noescape
+func matvecQ40x256(y *float32, w *byte, rowBytes int, rows int, steps int, codes *int8, scales *float32, sums *int32)
 
 // matvecInt4 adds rows of 4-bit codes, scaled by groups, times int8 activations to y.
 //
@@ -34,11 +34,6 @@ func matvecInt4x256(y *float32, w *byte, rowBytes int, rows int, steps int, code
 //go:noescape
 func matvecQ80x512(y *float32, w *byte, rowBytes int, rows int, steps int, codes *int8, scales *float32, sums *int32)
 
-// matvecQ40 adds rows of Q4_0 times int8 activations to y.
-//
-//go:noescape
-func matvecQ40x512(y *float32, w *byte, rowBytes int, rows int, steps int, codes *int8, scales *float32, sums *int32)
-
 // matvecQ4K adds rows of Q4_K times int8 activations to y.
 //
 //go:noescape
@@ -48,6 +43,11 @@ func matvecQ4Kx512(y *float32, w *byte, rowBytes int, rows int, steps int, codes
 //
 //go:noescape
 func matvecInt8x512(y *float32, w *byte, rowBytes int, rows int, steps int, codes *int8, scales *float32, sums *int32, wscales *byte, scaleStride int, scaleStep int, spread *[32]byte)
+
+// matvecQ40 adds rows of Q4_0 times int8 activations to y.
+//
+//go:noescape
+func matvecQ40x512(y *float32, w *byte, rowBytes int, rows int, steps int, codes *int8, scales *float32, sums *int32)
 
 // matvecInt4 adds rows of 4-bit codes, scaled by groups, times int8 activations to y.
 //

@@ -147,171 +147,6 @@ step:
 	VZEROUPPER
 	RET
 
-// func matvecQ40x256(y *float32, w *byte, rowBytes int, rows int, steps int, codes *int8, scales *float32, sums *int32)
-// Requires: AVX, AVX2, F16C, FMA3, MMX+
-TEXT ·matvecQ40x256(SB), $0-64
-	MOVQ         y+0(FP), AX
-	MOVQ         w+8(FP), CX
-	MOVQ         rows+24(FP), DX
-	MOVL         $0x0f0f0f0f, BX
-	VMOVD        BX, X0
-	VPBROADCASTD X0, Y0
-	MOVL         $0x00010001, BX
-	VMOVD        BX, X1
-	VPBROADCASTD X1, Y1
-
-row:
-	MOVQ   CX, BX
-	MOVQ   codes+40(FP), SI
-	MOVQ   scales+48(FP), DI
-	MOVQ   sums+56(FP), R8
-	MOVQ   steps+32(FP), R9
-	VXORPS Y6, Y6, Y6
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-
-step:
-	PREFETCHT0   2048(BX)
-	PREFETCHT0   2112(BX)
-	PREFETCHT0   2176(BX)
-	VMOVD        (BX), X7
-	VMOVD        72(BX), X8
-	VPINSRW      $0x01, 18(BX), X7, X7
-	VPINSRW      $0x01, 90(BX), X8, X8
-	VPINSRW      $0x02, 36(BX), X7, X7
-	VPINSRW      $0x02, 108(BX), X8, X8
-	VPINSRW      $0x03, 54(BX), X7, X7
-	VPINSRW      $0x03, 126(BX), X8, X8
-	VPUNPCKLQDQ  X8, X7, X7
-	VCVTPH2PS    X7, Y7
-	VMOVUPS      (DI), Y8
-	VXORPS       Y9, Y9, Y9
-	VCMPPS       $0x04, Y8, Y9, Y9
-	VMULPS       Y8, Y7, Y7
-	VANDPS       Y9, Y7, Y7
-	VCVTDQ2PS    (R8), Y8
-	VMULPS       Y7, Y8, Y8
-	VFMADD231PS  minus8<>+0(SB), Y8, Y6
-	VPERM2F128   $0x00, Y7, Y7, Y8
-	VPERM2F128   $0x11, Y7, Y7, Y7
-	VMOVDQU      2(BX), X10
-	VINSERTI128  $0x01, 20(BX), Y10, Y10
-	VPSRLW       $0x04, Y10, Y9
-	VPAND        Y0, Y10, Y10
-	VPAND        Y0, Y9, Y9
-	VMOVDQU      (SI), Y14
-	VPERM2I128   $0x31, 32(SI), Y14, Y15
-	VINSERTI128  $0x01, 32(SI), Y14, Y14
-	VPMADDUBSW   Y14, Y10, Y10
-	VPMADDUBSW   Y15, Y9, Y9
-	VPADDW       Y9, Y10, Y10
-	VPMADDWD     Y1, Y10, Y10
-	VCVTDQ2PS    Y10, Y10
-	VPERMILPS    pairScales0<>+0(SB), Y8, Y9
-	VFMADD231PS  Y9, Y10, Y2
-	VMOVDQU      38(BX), X11
-	VINSERTI128  $0x01, 56(BX), Y11, Y11
-	VPSRLW       $0x04, Y11, Y9
-	VPAND        Y0, Y11, Y11
-	VPAND        Y0, Y9, Y9
-	VMOVDQU      64(SI), Y14
-	VPERM2I128   $0x31, 96(SI), Y14, Y15
-	VINSERTI128  $0x01, 96(SI), Y14, Y14
-	VPMADDUBSW   Y14, Y11, Y11
-	VPMADDUBSW   Y15, Y9, Y9
-	VPADDW       Y9, Y11, Y11
-	VPMADDWD     Y1, Y11, Y11
-	VCVTDQ2PS    Y11, Y11
-	VPERMILPS    pairScales1<>+0(SB), Y8, Y8
-	VFMADD231PS  Y8, Y11, Y3
-	VMOVDQU      74(BX), X12
-	VINSERTI128  $0x01, 92(BX), Y12, Y12
-	VPSRLW       $0x04, Y12, Y8
-	VPAND        Y0, Y12, Y12
-	VPAND        Y0, Y8, Y8
-	VMOVDQU      128(SI), Y9
-	VPERM2I128   $0x31, 160(SI), Y9, Y14
-	VINSERTI128  $0x01, 160(SI), Y9, Y9
-	VPMADDUBSW   Y9, Y12, Y12
-	VPMADDUBSW   Y14, Y8, Y8
-	VPADDW       Y8, Y12, Y12
-	VPMADDWD     Y1, Y12, Y12
-	VCVTDQ2PS    Y12, Y12
-	VPERMILPS    pairScales0<>+0(SB), Y7, Y8
-	VFMADD231PS  Y8, Y12, Y4
-	VMOVDQU      110(BX), X13
-	VINSERTI128  $0x01, 128(BX), Y13, Y13
-	VPSRLW       $0x04, Y13, Y8
-	VPAND        Y0, Y13, Y13
-	VPAND        Y0, Y8, Y8
-	VMOVDQU      192(SI), Y9
-	VPERM2I128   $0x31, 224(SI), Y9, Y14
-	VINSERTI128  $0x01, 224(SI), Y9, Y9
-	VPMADDUBSW   Y9, Y13, Y13
-	VPMADDUBSW   Y14, Y8, Y8
-	VPADDW       Y8, Y13, Y13
-	VPMADDWD     Y1, Y13, Y13
-	VCVTDQ2PS    Y13, Y13
-	VPERMILPS    pairScales1<>+0(SB), Y7, Y7
-	VFMADD231PS  Y7, Y13, Y5
-	ADDQ         $0x00000090, BX
-	ADDQ         $0x00000100, SI
-	ADDQ         $0x20, DI
-	ADDQ         $0x20, R8
-	DECQ         R9
-	JNZ          step
-	VADDPS       Y4, Y2, Y2
-	VADDPS       Y5, Y3, Y3
-	VADDPS       Y3, Y2, Y2
-	VADDPS       Y6, Y2, Y2
-	VEXTRACTF128 $0x01, Y2, X3
-	VADDPS       X3, X2, X2
-	VMOVHLPS     X2, X2, X3
-	VADDPS       X3, X2, X2
-	VMOVSHDUP    X2, X3
-	VADDSS       X3, X2, X2
-	VADDSS       (AX), X2, X2
-	VMOVSS       X2, (AX)
-	ADDQ         $0x04, AX
-	MOVQ         rowBytes+16(FP), BX
-	ADDQ         BX, CX
-	DECQ         DX
-	JNZ          row
-	VZEROUPPER
-	RET
-
-DATA pairScales0<>+0(SB)/4, $0x00000000
-DATA pairScales0<>+4(SB)/4, $0x00000000
-DATA pairScales0<>+8(SB)/4, $0x00000000
-DATA pairScales0<>+12(SB)/4, $0x00000000
-DATA pairScales0<>+16(SB)/4, $0x00000001
-DATA pairScales0<>+20(SB)/4, $0x00000001
-DATA pairScales0<>+24(SB)/4, $0x00000001
-DATA pairScales0<>+28(SB)/4, $0x00000001
-GLOBL pairScales0<>(SB), RODATA|NOPTR, $32
-
-DATA pairScales1<>+0(SB)/4, $0x00000002
-DATA pairScales1<>+4(SB)/4, $0x00000002
-DATA pairScales1<>+8(SB)/4, $0x00000002
-DATA pairScales1<>+12(SB)/4, $0x00000002
-DATA pairScales1<>+16(SB)/4, $0x00000003
-DATA pairScales1<>+20(SB)/4, $0x00000003
-DATA pairScales1<>+24(SB)/4, $0x00000003
-DATA pairScales1<>+28(SB)/4, $0x00000003
-GLOBL pairScales1<>(SB), RODATA|NOPTR, $32
-
-DATA minus8<>+0(SB)/4, $0xc1000000
-DATA minus8<>+4(SB)/4, $0xc1000000
-DATA minus8<>+8(SB)/4, $0xc1000000
-DATA minus8<>+12(SB)/4, $0xc1000000
-DATA minus8<>+16(SB)/4, $0xc1000000
-DATA minus8<>+20(SB)/4, $0xc1000000
-DATA minus8<>+24(SB)/4, $0xc1000000
-DATA minus8<>+28(SB)/4, $0xc1000000
-GLOBL minus8<>(SB), RODATA|NOPTR, $32
-
 // func matvecQ4Kx256(y *float32, w *byte, rowBytes int, rows int, steps int, codes *int8, scales *float32, sums *int32)
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·matvecQ4Kx256(SB), $0-64
@@ -610,138 +445,758 @@ step:
 	VZEROUPPER
 	RET
 
-// func matvecInt4x256(y *float32, w *byte, rowBytes int, rows int, steps int, codes *int8, scales *float32, sums *int32, wscales *byte, scaleStride int, scaleStep int, spread *[32]byte)
+// func matvecQ40x256(y *float32, w *byte, rowBytes int, rows int, steps int, codes *int8, scales *float32, sums *int32)
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
-TEXT ·matvecInt4x256(SB), $0-96
-	MOVQ         y+0(FP), AX
-	MOVQ         w+8(FP), CX
-	MOVQ         rows+24(FP), DX
-	MOVQ         spread+88(FP), BX
-	MOVL         $0x0f0f0f0f, SI
-	VMOVD        SI, X0
+TEXT ·matvecQ40x256(SB), $0-64
+	MOVL         $0x0f0f0f0f, AX
+	VMOVD        AX, X0
 	VPBROADCASTD X0, Y0
-	MOVL         $0x00010001, SI
-	VMOVD        SI, X1
+	MOVL         $0x00010001, AX
+	VMOVD        AX, X1
 	VPBROADCASTD X1, Y1
-	MOVQ         wscales+64(FP), SI
 
-row:
-	MOVQ   CX, DI
-	MOVQ   codes+40(FP), R8
-	MOVQ   scales+48(FP), R9
-	MOVQ   sums+56(FP), R10
-	MOVQ   steps+32(FP), R11
-	MOVQ   SI, R12
-	VXORPS Y6, Y6, Y6
+rows2:
+	MOVQ   rows+24(FP), AX
+	SUBQ   $0x02, AX
+	JL     rows2end
+	MOVQ   AX, rows+24(FP)
+	MOVQ   rowBytes+16(FP), AX
+	MOVQ   w+8(FP), CX
+	LEAQ   (CX)(AX*2), DX
+	MOVQ   DX, w+8(FP)
+	MOVQ   codes+40(FP), BX
+	MOVQ   scales+48(FP), SI
+	MOVQ   steps+32(FP), DI
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
 	VXORPS Y4, Y4, Y4
 	VXORPS Y5, Y5, Y5
 
-step:
-	PREFETCHT0   2048(DI)
-	PREFETCHT0   2112(DI)
-	VMOVDQU      (BX), X7
-	VPMASKMOVD   (R12), X7, X7
-	VPSHUFB      16(BX), X7, X7
-	VCVTPH2PS    X7, Y7
-	VMOVUPS      (R9), Y8
-	VXORPS       Y9, Y9, Y9
-	VCMPPS       $0x04, Y8, Y9, Y9
-	VMULPS       Y8, Y7, Y7
-	VANDPS       Y9, Y7, Y7
-	VCVTDQ2PS    (R10), Y8
-	VMULPS       Y7, Y8, Y8
-	VFMADD231PS  minus8<>+0(SB), Y8, Y6
-	VPERM2F128   $0x00, Y7, Y7, Y8
-	VPERM2F128   $0x11, Y7, Y7, Y7
-	VMOVDQU      (DI), X10
-	VINSERTI128  $0x01, 16(DI), Y10, Y10
-	VPSRLW       $0x04, Y10, Y9
-	VPAND        Y0, Y10, Y10
-	VPAND        Y0, Y9, Y9
-	VMOVDQU      (R8), Y14
-	VPERM2I128   $0x31, 32(R8), Y14, Y15
-	VINSERTI128  $0x01, 32(R8), Y14, Y14
-	VPMADDUBSW   Y14, Y10, Y10
-	VPMADDUBSW   Y15, Y9, Y9
-	VPADDW       Y9, Y10, Y10
-	VPMADDWD     Y1, Y10, Y10
-	VCVTDQ2PS    Y10, Y10
-	VPERMILPS    pairScales0<>+0(SB), Y8, Y9
-	VFMADD231PS  Y9, Y10, Y2
-	VMOVDQU      32(DI), X11
-	VINSERTI128  $0x01, 48(DI), Y11, Y11
-	VPSRLW       $0x04, Y11, Y9
-	VPAND        Y0, Y11, Y11
-	VPAND        Y0, Y9, Y9
-	VMOVDQU      64(R8), Y14
-	VPERM2I128   $0x31, 96(R8), Y14, Y15
-	VINSERTI128  $0x01, 96(R8), Y14, Y14
-	VPMADDUBSW   Y14, Y11, Y11
-	VPMADDUBSW   Y15, Y9, Y9
-	VPADDW       Y9, Y11, Y11
-	VPMADDWD     Y1, Y11, Y11
-	VCVTDQ2PS    Y11, Y11
-	VPERMILPS    pairScales1<>+0(SB), Y8, Y8
-	VFMADD231PS  Y8, Y11, Y3
-	VMOVDQU      64(DI), X12
-	VINSERTI128  $0x01, 80(DI), Y12, Y12
-	VPSRLW       $0x04, Y12, Y8
-	VPAND        Y0, Y12, Y12
-	VPAND        Y0, Y8, Y8
-	VMOVDQU      128(R8), Y9
-	VPERM2I128   $0x31, 160(R8), Y9, Y14
-	VINSERTI128  $0x01, 160(R8), Y9, Y9
-	VPMADDUBSW   Y9, Y12, Y12
-	VPMADDUBSW   Y14, Y8, Y8
-	VPADDW       Y8, Y12, Y12
-	VPMADDWD     Y1, Y12, Y12
-	VCVTDQ2PS    Y12, Y12
-	VPERMILPS    pairScales0<>+0(SB), Y7, Y8
-	VFMADD231PS  Y8, Y12, Y4
-	VMOVDQU      96(DI), X13
-	VINSERTI128  $0x01, 112(DI), Y13, Y13
-	VPSRLW       $0x04, Y13, Y8
-	VPAND        Y0, Y13, Y13
-	VPAND        Y0, Y8, Y8
-	VMOVDQU      192(R8), Y9
-	VPERM2I128   $0x31, 224(R8), Y9, Y14
-	VINSERTI128  $0x01, 224(R8), Y9, Y9
-	VPMADDUBSW   Y9, Y13, Y13
-	VPMADDUBSW   Y14, Y8, Y8
-	VPADDW       Y8, Y13, Y13
-	VPMADDWD     Y1, Y13, Y13
-	VCVTDQ2PS    Y13, Y13
-	VPERMILPS    pairScales1<>+0(SB), Y7, Y7
-	VFMADD231PS  Y7, Y13, Y5
-	ADDQ         $0x00000080, DI
-	ADDQ         $0x00000100, R8
-	ADDQ         $0x20, R9
-	ADDQ         $0x20, R10
-	MOVQ         scaleStep+80(FP), R13
-	ADDQ         R13, R12
-	DECQ         R11
-	JNZ          step
-	VADDPS       Y4, Y2, Y2
-	VADDPS       Y5, Y3, Y3
-	VADDPS       Y3, Y2, Y2
-	VADDPS       Y6, Y2, Y2
-	VEXTRACTF128 $0x01, Y2, X3
-	VADDPS       X3, X2, X2
-	VMOVHLPS     X2, X2, X3
-	VADDPS       X3, X2, X2
-	VMOVSHDUP    X2, X3
-	VADDSS       X3, X2, X2
-	VADDSS       (AX), X2, X2
-	VMOVSS       X2, (AX)
-	ADDQ         $0x04, AX
-	MOVQ         rowBytes+16(FP), DI
-	ADDQ         DI, CX
-	MOVQ         scaleStride+72(FP), DI
-	ADDQ         DI, SI
-	DECQ         DX
-	JNZ          row
+rows2step:
+	PREFETCHT0     4096(DX)
+	PREFETCHT0     4160(DX)
+	PREFETCHT0     4224(DX)
+	PREFETCHT0     4288(DX)
+	PREFETCHT0     4352(DX)
+	VMOVUPS        (SI), Y6
+	VXORPS         Y7, Y7, Y7
+	VCMPPS         $0x04, Y6, Y7, Y7
+	VMOVD          (CX), X8
+	VMOVD          72(CX), X9
+	VPINSRW        $0x01, 18(CX), X8, X8
+	VPINSRW        $0x01, 90(CX), X9, X9
+	VPINSRW        $0x02, 36(CX), X8, X8
+	VPINSRW        $0x02, 108(CX), X9, X9
+	VPINSRW        $0x03, 54(CX), X8, X8
+	VPINSRW        $0x03, 126(CX), X9, X9
+	VPUNPCKLQDQ    X9, X8, X8
+	VCVTPH2PS      X8, Y8
+	VMULPS         Y6, Y8, Y8
+	VANDPS         Y7, Y8, Y8
+	VMOVD          (CX)(AX*1), X9
+	VMOVD          72(CX)(AX*1), X10
+	VPINSRW        $0x01, 18(CX)(AX*1), X9, X9
+	VPINSRW        $0x01, 90(CX)(AX*1), X10, X10
+	VPINSRW        $0x02, 36(CX)(AX*1), X9, X9
+	VPINSRW        $0x02, 108(CX)(AX*1), X10, X10
+	VPINSRW        $0x03, 54(CX)(AX*1), X9, X9
+	VPINSRW        $0x03, 126(CX)(AX*1), X10, X10
+	VPUNPCKLQDQ    X10, X9, X9
+	VCVTPH2PS      X9, Y9
+	VMULPS         Y6, Y9, Y9
+	VANDPS         Y7, Y9, Y9
+	VPERM2F128     $0x00, Y8, Y8, Y6
+	VPERM2F128     $0x11, Y8, Y8, Y7
+	VPERM2F128     $0x00, Y9, Y9, Y8
+	VPERM2F128     $0x11, Y9, Y9, Y9
+	VMOVDQU        (BX), Y10
+	VPERM2I128     $0x31, 32(BX), Y10, Y11
+	VINSERTI128    $0x01, 32(BX), Y10, Y10
+	VMOVDQU        eights<>+0(SB), Y13
+	VPMADDUBSW     Y10, Y13, Y12
+	VPMADDUBSW     Y11, Y13, Y13
+	VPADDW         Y13, Y12, Y12
+	VBROADCASTI128 2(CX), Y13
+	VINSERTI128    $0x01, 20(CX), Y13, Y13
+	VPSRLW         $0x04, Y13, Y14
+	VPAND          Y0, Y13, Y13
+	VPAND          Y0, Y14, Y14
+	VPMADDUBSW     Y10, Y13, Y13
+	VPMADDUBSW     Y11, Y14, Y14
+	VPADDW         Y14, Y13, Y13
+	VPSUBW         Y12, Y13, Y13
+	VPMADDWD       Y1, Y13, Y13
+	VCVTDQ2PS      Y13, Y13
+	VPERMILPS      pairScales0<>+0(SB), Y6, Y14
+	VFMADD231PS    Y14, Y13, Y2
+	VBROADCASTI128 2(CX)(AX*1), Y13
+	VINSERTI128    $0x01, 20(CX)(AX*1), Y13, Y13
+	VPSRLW         $0x04, Y13, Y14
+	VPAND          Y0, Y13, Y13
+	VPAND          Y0, Y14, Y14
+	VPMADDUBSW     Y10, Y13, Y13
+	VPMADDUBSW     Y11, Y14, Y14
+	VPADDW         Y14, Y13, Y13
+	VPSUBW         Y12, Y13, Y13
+	VPMADDWD       Y1, Y13, Y13
+	VCVTDQ2PS      Y13, Y13
+	VPERMILPS      pairScales0<>+0(SB), Y8, Y10
+	VFMADD231PS    Y10, Y13, Y4
+	VMOVDQU        64(BX), Y10
+	VPERM2I128     $0x31, 96(BX), Y10, Y11
+	VINSERTI128    $0x01, 96(BX), Y10, Y10
+	VMOVDQU        eights<>+0(SB), Y13
+	VPMADDUBSW     Y10, Y13, Y12
+	VPMADDUBSW     Y11, Y13, Y13
+	VPADDW         Y13, Y12, Y12
+	VBROADCASTI128 38(CX), Y13
+	VINSERTI128    $0x01, 56(CX), Y13, Y13
+	VPSRLW         $0x04, Y13, Y14
+	VPAND          Y0, Y13, Y13
+	VPAND          Y0, Y14, Y14
+	VPMADDUBSW     Y10, Y13, Y13
+	VPMADDUBSW     Y11, Y14, Y14
+	VPADDW         Y14, Y13, Y13
+	VPSUBW         Y12, Y13, Y13
+	VPMADDWD       Y1, Y13, Y13
+	VCVTDQ2PS      Y13, Y13
+	VPERMILPS      pairScales1<>+0(SB), Y6, Y6
+	VFMADD231PS    Y6, Y13, Y3
+	VBROADCASTI128 38(CX)(AX*1), Y6
+	VINSERTI128    $0x01, 56(CX)(AX*1), Y6, Y6
+	VPSRLW         $0x04, Y6, Y13
+	VPAND          Y0, Y6, Y6
+	VPAND          Y0, Y13, Y13
+	VPMADDUBSW     Y10, Y6, Y6
+	VPMADDUBSW     Y11, Y13, Y13
+	VPADDW         Y13, Y6, Y6
+	VPSUBW         Y12, Y6, Y6
+	VPMADDWD       Y1, Y6, Y6
+	VCVTDQ2PS      Y6, Y6
+	VPERMILPS      pairScales1<>+0(SB), Y8, Y8
+	VFMADD231PS    Y8, Y6, Y5
+	VMOVDQU        128(BX), Y6
+	VPERM2I128     $0x31, 160(BX), Y6, Y8
+	VINSERTI128    $0x01, 160(BX), Y6, Y6
+	VMOVDQU        eights<>+0(SB), Y11
+	VPMADDUBSW     Y6, Y11, Y10
+	VPMADDUBSW     Y8, Y11, Y11
+	VPADDW         Y11, Y10, Y10
+	VBROADCASTI128 74(CX), Y11
+	VINSERTI128    $0x01, 92(CX), Y11, Y11
+	VPSRLW         $0x04, Y11, Y12
+	VPAND          Y0, Y11, Y11
+	VPAND          Y0, Y12, Y12
+	VPMADDUBSW     Y6, Y11, Y11
+	VPMADDUBSW     Y8, Y12, Y12
+	VPADDW         Y12, Y11, Y11
+	VPSUBW         Y10, Y11, Y11
+	VPMADDWD       Y1, Y11, Y11
+	VCVTDQ2PS      Y11, Y11
+	VPERMILPS      pairScales0<>+0(SB), Y7, Y12
+	VFMADD231PS    Y12, Y11, Y2
+	VBROADCASTI128 74(CX)(AX*1), Y11
+	VINSERTI128    $0x01, 92(CX)(AX*1), Y11, Y11
+	VPSRLW         $0x04, Y11, Y12
+	VPAND          Y0, Y11, Y11
+	VPAND          Y0, Y12, Y12
+	VPMADDUBSW     Y6, Y11, Y11
+	VPMADDUBSW     Y8, Y12, Y12
+	VPADDW         Y12, Y11, Y11
+	VPSUBW         Y10, Y11, Y11
+	VPMADDWD       Y1, Y11, Y11
+	VCVTDQ2PS      Y11, Y11
+	VPERMILPS      pairScales0<>+0(SB), Y9, Y6
+	VFMADD231PS    Y6, Y11, Y4
+	VMOVDQU        192(BX), Y6
+	VPERM2I128     $0x31, 224(BX), Y6, Y8
+	VINSERTI128    $0x01, 224(BX), Y6, Y6
+	VMOVDQU        eights<>+0(SB), Y11
+	VPMADDUBSW     Y6, Y11, Y10
+	VPMADDUBSW     Y8, Y11, Y11
+	VPADDW         Y11, Y10, Y10
+	VBROADCASTI128 110(CX), Y11
+	VINSERTI128    $0x01, 128(CX), Y11, Y11
+	VPSRLW         $0x04, Y11, Y12
+	VPAND          Y0, Y11, Y11
+	VPAND          Y0, Y12, Y12
+	VPMADDUBSW     Y6, Y11, Y11
+	VPMADDUBSW     Y8, Y12, Y12
+	VPADDW         Y12, Y11, Y11
+	VPSUBW         Y10, Y11, Y11
+	VPMADDWD       Y1, Y11, Y11
+	VCVTDQ2PS      Y11, Y11
+	VPERMILPS      pairScales1<>+0(SB), Y7, Y7
+	VFMADD231PS    Y7, Y11, Y3
+	VBROADCASTI128 110(CX)(AX*1), Y7
+	VINSERTI128    $0x01, 128(CX)(AX*1), Y7, Y7
+	VPSRLW         $0x04, Y7, Y11
+	VPAND          Y0, Y7, Y7
+	VPAND          Y0, Y11, Y11
+	VPMADDUBSW     Y6, Y7, Y7
+	VPMADDUBSW     Y8, Y11, Y11
+	VPADDW         Y11, Y7, Y7
+	VPSUBW         Y10, Y7, Y7
+	VPMADDWD       Y1, Y7, Y7
+	VCVTDQ2PS      Y7, Y7
+	VPERMILPS      pairScales1<>+0(SB), Y9, Y6
+	VFMADD231PS    Y6, Y7, Y5
+	ADDQ           $0x00000120, DX
+	ADDQ           $0x00000090, CX
+	ADDQ           $0x00000100, BX
+	ADDQ           $0x20, SI
+	DECQ           DI
+	JNZ            rows2step
+	MOVQ           y+0(FP), AX
+	VADDPS         Y3, Y2, Y2
+	VEXTRACTF128   $0x01, Y2, X3
+	VADDPS         X3, X2, X2
+	VMOVHLPS       X2, X2, X3
+	VADDPS         X3, X2, X2
+	VMOVSHDUP      X2, X3
+	VADDSS         X3, X2, X2
+	VADDSS         (AX), X2, X2
+	VMOVSS         X2, (AX)
+	VADDPS         Y5, Y4, Y4
+	VEXTRACTF128   $0x01, Y4, X2
+	VADDPS         X2, X4, X4
+	VMOVHLPS       X4, X4, X2
+	VADDPS         X2, X4, X4
+	VMOVSHDUP      X4, X2
+	VADDSS         X2, X4, X4
+	VADDSS         4(AX), X4, X4
+	VMOVSS         X4, 4(AX)
+	ADDQ           $0x00000008, AX
+	MOVQ           AX, y+0(FP)
+	JMP            rows2
+
+rows2end:
+rows1:
+	MOVQ   rows+24(FP), AX
+	SUBQ   $0x01, AX
+	JL     rows1end
+	MOVQ   AX, rows+24(FP)
+	MOVQ   rowBytes+16(FP), AX
+	MOVQ   w+8(FP), CX
+	LEAQ   (CX)(AX*1), AX
+	MOVQ   AX, w+8(FP)
+	MOVQ   codes+40(FP), DX
+	MOVQ   scales+48(FP), BX
+	MOVQ   steps+32(FP), SI
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+
+rows1step:
+	PREFETCHT0     4096(AX)
+	PREFETCHT0     4160(AX)
+	PREFETCHT0     4224(AX)
+	VMOVUPS        (BX), Y4
+	VXORPS         Y5, Y5, Y5
+	VCMPPS         $0x04, Y4, Y5, Y5
+	VMOVD          (CX), X6
+	VMOVD          72(CX), X7
+	VPINSRW        $0x01, 18(CX), X6, X6
+	VPINSRW        $0x01, 90(CX), X7, X7
+	VPINSRW        $0x02, 36(CX), X6, X6
+	VPINSRW        $0x02, 108(CX), X7, X7
+	VPINSRW        $0x03, 54(CX), X6, X6
+	VPINSRW        $0x03, 126(CX), X7, X7
+	VPUNPCKLQDQ    X7, X6, X6
+	VCVTPH2PS      X6, Y6
+	VMULPS         Y4, Y6, Y6
+	VANDPS         Y5, Y6, Y6
+	VPERM2F128     $0x00, Y6, Y6, Y4
+	VPERM2F128     $0x11, Y6, Y6, Y5
+	VMOVDQU        (DX), Y6
+	VPERM2I128     $0x31, 32(DX), Y6, Y7
+	VINSERTI128    $0x01, 32(DX), Y6, Y6
+	VMOVDQU        eights<>+0(SB), Y9
+	VPMADDUBSW     Y6, Y9, Y8
+	VPMADDUBSW     Y7, Y9, Y9
+	VPADDW         Y9, Y8, Y8
+	VBROADCASTI128 2(CX), Y9
+	VINSERTI128    $0x01, 20(CX), Y9, Y9
+	VPSRLW         $0x04, Y9, Y10
+	VPAND          Y0, Y9, Y9
+	VPAND          Y0, Y10, Y10
+	VPMADDUBSW     Y6, Y9, Y9
+	VPMADDUBSW     Y7, Y10, Y10
+	VPADDW         Y10, Y9, Y9
+	VPSUBW         Y8, Y9, Y9
+	VPMADDWD       Y1, Y9, Y9
+	VCVTDQ2PS      Y9, Y9
+	VPERMILPS      pairScales0<>+0(SB), Y4, Y6
+	VFMADD231PS    Y6, Y9, Y2
+	VMOVDQU        64(DX), Y6
+	VPERM2I128     $0x31, 96(DX), Y6, Y7
+	VINSERTI128    $0x01, 96(DX), Y6, Y6
+	VMOVDQU        eights<>+0(SB), Y9
+	VPMADDUBSW     Y6, Y9, Y8
+	VPMADDUBSW     Y7, Y9, Y9
+	VPADDW         Y9, Y8, Y8
+	VBROADCASTI128 38(CX), Y9
+	VINSERTI128    $0x01, 56(CX), Y9, Y9
+	VPSRLW         $0x04, Y9, Y10
+	VPAND          Y0, Y9, Y9
+	VPAND          Y0, Y10, Y10
+	VPMADDUBSW     Y6, Y9, Y9
+	VPMADDUBSW     Y7, Y10, Y10
+	VPADDW         Y10, Y9, Y9
+	VPSUBW         Y8, Y9, Y9
+	VPMADDWD       Y1, Y9, Y9
+	VCVTDQ2PS      Y9, Y9
+	VPERMILPS      pairScales1<>+0(SB), Y4, Y4
+	VFMADD231PS    Y4, Y9, Y3
+	VMOVDQU        128(DX), Y4
+	VPERM2I128     $0x31, 160(DX), Y4, Y6
+	VINSERTI128    $0x01, 160(DX), Y4, Y4
+	VMOVDQU        eights<>+0(SB), Y8
+	VPMADDUBSW     Y4, Y8, Y7
+	VPMADDUBSW     Y6, Y8, Y8
+	VPADDW         Y8, Y7, Y7
+	VBROADCASTI128 74(CX), Y8
+	VINSERTI128    $0x01, 92(CX), Y8, Y8
+	VPSRLW         $0x04, Y8, Y9
+	VPAND          Y0, Y8, Y8
+	VPAND          Y0, Y9, Y9
+	VPMADDUBSW     Y4, Y8, Y8
+	VPMADDUBSW     Y6, Y9, Y9
+	VPADDW         Y9, Y8, Y8
+	VPSUBW         Y7, Y8, Y8
+	VPMADDWD       Y1, Y8, Y8
+	VCVTDQ2PS      Y8, Y8
+	VPERMILPS      pairScales0<>+0(SB), Y5, Y4
+	VFMADD231PS    Y4, Y8, Y2
+	VMOVDQU        192(DX), Y4
+	VPERM2I128     $0x31, 224(DX), Y4, Y6
+	VINSERTI128    $0x01, 224(DX), Y4, Y4
+	VMOVDQU        eights<>+0(SB), Y8
+	VPMADDUBSW     Y4, Y8, Y7
+	VPMADDUBSW     Y6, Y8, Y8
+	VPADDW         Y8, Y7, Y7
+	VBROADCASTI128 110(CX), Y8
+	VINSERTI128    $0x01, 128(CX), Y8, Y8
+	VPSRLW         $0x04, Y8, Y9
+	VPAND          Y0, Y8, Y8
+	VPAND          Y0, Y9, Y9
+	VPMADDUBSW     Y4, Y8, Y8
+	VPMADDUBSW     Y6, Y9, Y9
+	VPADDW         Y9, Y8, Y8
+	VPSUBW         Y7, Y8, Y8
+	VPMADDWD       Y1, Y8, Y8
+	VCVTDQ2PS      Y8, Y8
+	VPERMILPS      pairScales1<>+0(SB), Y5, Y4
+	VFMADD231PS    Y4, Y8, Y3
+	ADDQ           $0x00000090, AX
+	ADDQ           $0x00000090, CX
+	ADDQ           $0x00000100, DX
+	ADDQ           $0x20, BX
+	DECQ           SI
+	JNZ            rows1step
+	MOVQ           y+0(FP), AX
+	VADDPS         Y3, Y2, Y2
+	VEXTRACTF128   $0x01, Y2, X3
+	VADDPS         X3, X2, X2
+	VMOVHLPS       X2, X2, X3
+	VADDPS         X3, X2, X2
+	VMOVSHDUP      X2, X3
+	VADDSS         X3, X2, X2
+	VADDSS         (AX), X2, X2
+	VMOVSS         X2, (AX)
+	ADDQ           $0x00000004, AX
+	MOVQ           AX, y+0(FP)
+	JMP            rows1
+
+rows1end:
+	VZEROUPPER
+	RET
+
+DATA pairScales0<>+0(SB)/4, $0x00000000
+DATA pairScales0<>+4(SB)/4, $0x00000000
+DATA pairScales0<>+8(SB)/4, $0x00000000
+DATA pairScales0<>+12(SB)/4, $0x00000000
+DATA pairScales0<>+16(SB)/4, $0x00000001
+DATA pairScales0<>+20(SB)/4, $0x00000001
+DATA pairScales0<>+24(SB)/4, $0x00000001
+DATA pairScales0<>+28(SB)/4, $0x00000001
+GLOBL pairScales0<>(SB), RODATA|NOPTR, $32
+
+DATA pairScales1<>+0(SB)/4, $0x00000002
+DATA pairScales1<>+4(SB)/4, $0x00000002
+DATA pairScales1<>+8(SB)/4, $0x00000002
+DATA pairScales1<>+12(SB)/4, $0x00000002
+DATA pairScales1<>+16(SB)/4, $0x00000003
+DATA pairScales1<>+20(SB)/4, $0x00000003
+DATA pairScales1<>+24(SB)/4, $0x00000003
+DATA pairScales1<>+28(SB)/4, $0x00000003
+GLOBL pairScales1<>(SB), RODATA|NOPTR, $32
+
+DATA eights<>+0(SB)/4, $0x08080808
+DATA eights<>+4(SB)/4, $0x08080808
+DATA eights<>+8(SB)/4, $0x08080808
+DATA eights<>+12(SB)/4, $0x08080808
+DATA eights<>+16(SB)/4, $0x08080808
+DATA eights<>+20(SB)/4, $0x08080808
+DATA eights<>+24(SB)/4, $0x08080808
+DATA eights<>+28(SB)/4, $0x08080808
+GLOBL eights<>(SB), RODATA|NOPTR, $32
+
+// func matvecInt4x256(y *float32, w *byte, rowBytes int, rows int, steps int, codes *int8, scales *float32, sums *int32, wscales *byte, scaleStride int, scaleStep int, spread *[32]byte)
+// Requires: AVX, AVX2, F16C, FMA3, MMX+
+TEXT ·matvecInt4x256(SB), $0-96
+	MOVQ         spread+88(FP), AX
+	MOVL         $0x0f0f0f0f, CX
+	VMOVD        CX, X0
+	VPBROADCASTD X0, Y0
+	MOVL         $0x00010001, CX
+	VMOVD        CX, X1
+	VPBROADCASTD X1, Y1
+
+rows2:
+	MOVQ   rows+24(FP), CX
+	SUBQ   $0x02, CX
+	JL     rows2end
+	MOVQ   CX, rows+24(FP)
+	MOVQ   rowBytes+16(FP), CX
+	MOVQ   w+8(FP), DX
+	LEAQ   (DX)(CX*2), BX
+	MOVQ   BX, w+8(FP)
+	MOVQ   scaleStride+72(FP), SI
+	MOVQ   wscales+64(FP), DI
+	LEAQ   (DI)(SI*2), R8
+	MOVQ   R8, wscales+64(FP)
+	MOVQ   codes+40(FP), R8
+	MOVQ   scales+48(FP), R9
+	MOVQ   steps+32(FP), R10
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+
+rows2step:
+	PREFETCHT0     4096(BX)
+	PREFETCHT0     4160(BX)
+	PREFETCHT0     4224(BX)
+	PREFETCHT0     4288(BX)
+	VMOVUPS        (R9), Y6
+	VXORPS         Y7, Y7, Y7
+	VCMPPS         $0x04, Y6, Y7, Y7
+	VMOVDQU        (AX), X8
+	VPMASKMOVD     (DI), X8, X8
+	VPSHUFB        16(AX), X8, X8
+	VCVTPH2PS      X8, Y8
+	VMULPS         Y6, Y8, Y8
+	VANDPS         Y7, Y8, Y8
+	VMOVDQU        (AX), X9
+	VPMASKMOVD     (DI)(SI*1), X9, X9
+	VPSHUFB        16(AX), X9, X9
+	VCVTPH2PS      X9, Y9
+	VMULPS         Y6, Y9, Y9
+	VANDPS         Y7, Y9, Y9
+	VPERM2F128     $0x00, Y8, Y8, Y6
+	VPERM2F128     $0x11, Y8, Y8, Y7
+	VPERM2F128     $0x00, Y9, Y9, Y8
+	VPERM2F128     $0x11, Y9, Y9, Y9
+	VMOVDQU        (R8), Y10
+	VPERM2I128     $0x31, 32(R8), Y10, Y11
+	VINSERTI128    $0x01, 32(R8), Y10, Y10
+	VMOVDQU        eights<>+0(SB), Y13
+	VPMADDUBSW     Y10, Y13, Y12
+	VPMADDUBSW     Y11, Y13, Y13
+	VPADDW         Y13, Y12, Y12
+	VBROADCASTI128 (DX), Y13
+	VINSERTI128    $0x01, 16(DX), Y13, Y13
+	VPSRLW         $0x04, Y13, Y14
+	VPAND          Y0, Y13, Y13
+	VPAND          Y0, Y14, Y14
+	VPMADDUBSW     Y10, Y13, Y13
+	VPMADDUBSW     Y11, Y14, Y14
+	VPADDW         Y14, Y13, Y13
+	VPSUBW         Y12, Y13, Y13
+	VPMADDWD       Y1, Y13, Y13
+	VCVTDQ2PS      Y13, Y13
+	VPERMILPS      pairScales0<>+0(SB), Y6, Y14
+	VFMADD231PS    Y14, Y13, Y2
+	VBROADCASTI128 (DX)(CX*1), Y13
+	VINSERTI128    $0x01, 16(DX)(CX*1), Y13, Y13
+	VPSRLW         $0x04, Y13, Y14
+	VPAND          Y0, Y13, Y13
+	VPAND          Y0, Y14, Y14
+	VPMADDUBSW     Y10, Y13, Y13
+	VPMADDUBSW     Y11, Y14, Y14
+	VPADDW         Y14, Y13, Y13
+	VPSUBW         Y12, Y13, Y13
+	VPMADDWD       Y1, Y13, Y13
+	VCVTDQ2PS      Y13, Y13
+	VPERMILPS      pairScales0<>+0(SB), Y8, Y10
+	VFMADD231PS    Y10, Y13, Y4
+	VMOVDQU        64(R8), Y10
+	VPERM2I128     $0x31, 96(R8), Y10, Y11
+	VINSERTI128    $0x01, 96(R8), Y10, Y10
+	VMOVDQU        eights<>+0(SB), Y13
+	VPMADDUBSW     Y10, Y13, Y12
+	VPMADDUBSW     Y11, Y13, Y13
+	VPADDW         Y13, Y12, Y12
+	VBROADCASTI128 32(DX), Y13
+	VINSERTI128    $0x01, 48(DX), Y13, Y13
+	VPSRLW         $0x04, Y13, Y14
+	VPAND          Y0, Y13, Y13
+	VPAND          Y0, Y14, Y14
+	VPMADDUBSW     Y10, Y13, Y13
+	VPMADDUBSW     Y11, Y14, Y14
+	VPADDW         Y14, Y13, Y13
+	VPSUBW         Y12, Y13, Y13
+	VPMADDWD       Y1, Y13, Y13
+	VCVTDQ2PS      Y13, Y13
+	VPERMILPS      pairScales1<>+0(SB), Y6, Y6
+	VFMADD231PS    Y6, Y13, Y3
+	VBROADCASTI128 32(DX)(CX*1), Y6
+	VINSERTI128    $0x01, 48(DX)(CX*1), Y6, Y6
+	VPSRLW         $0x04, Y6, Y13
+	VPAND          Y0, Y6, Y6
+	VPAND          Y0, Y13, Y13
+	VPMADDUBSW     Y10, Y6, Y6
+	VPMADDUBSW     Y11, Y13, Y13
+	VPADDW         Y13, Y6, Y6
+	VPSUBW         Y12, Y6, Y6
+	VPMADDWD       Y1, Y6, Y6
+	VCVTDQ2PS      Y6, Y6
+	VPERMILPS      pairScales1<>+0(SB), Y8, Y8
+	VFMADD231PS    Y8, Y6, Y5
+	VMOVDQU        128(R8), Y6
+	VPERM2I128     $0x31, 160(R8), Y6, Y8
+	VINSERTI128    $0x01, 160(R8), Y6, Y6
+	VMOVDQU        eights<>+0(SB), Y11
+	VPMADDUBSW     Y6, Y11, Y10
+	VPMADDUBSW     Y8, Y11, Y11
+	VPADDW         Y11, Y10, Y10
+	VBROADCASTI128 64(DX), Y11
+	VINSERTI128    $0x01, 80(DX), Y11, Y11
+	VPSRLW         $0x04, Y11, Y12
+	VPAND          Y0, Y11, Y11
+	VPAND          Y0, Y12, Y12
+	VPMADDUBSW     Y6, Y11, Y11
+	VPMADDUBSW     Y8, Y12, Y12
+	VPADDW         Y12, Y11, Y11
+	VPSUBW         Y10, Y11, Y11
+	VPMADDWD       Y1, Y11, Y11
+	VCVTDQ2PS      Y11, Y11
+	VPERMILPS      pairScales0<>+0(SB), Y7, Y12
+	VFMADD231PS    Y12, Y11, Y2
+	VBROADCASTI128 64(DX)(CX*1), Y11
+	VINSERTI128    $0x01, 80(DX)(CX*1), Y11, Y11
+	VPSRLW         $0x04, Y11, Y12
+	VPAND          Y0, Y11, Y11
+	VPAND          Y0, Y12, Y12
+	VPMADDUBSW     Y6, Y11, Y11
+	VPMADDUBSW     Y8, Y12, Y12
+	VPADDW         Y12, Y11, Y11
+	VPSUBW         Y10, Y11, Y11
+	VPMADDWD       Y1, Y11, Y11
+	VCVTDQ2PS      Y11, Y11
+	VPERMILPS      pairScales0<>+0(SB), Y9, Y6
+	VFMADD231PS    Y6, Y11, Y4
+	VMOVDQU        192(R8), Y6
+	VPERM2I128     $0x31, 224(R8), Y6, Y8
+	VINSERTI128    $0x01, 224(R8), Y6, Y6
+	VMOVDQU        eights<>+0(SB), Y11
+	VPMADDUBSW     Y6, Y11, Y10
+	VPMADDUBSW     Y8, Y11, Y11
+	VPADDW         Y11, Y10, Y10
+	VBROADCASTI128 96(DX), Y11
+	VINSERTI128    $0x01, 112(DX), Y11, Y11
+	VPSRLW         $0x04, Y11, Y12
+	VPAND          Y0, Y11, Y11
+	VPAND          Y0, Y12, Y12
+	VPMADDUBSW     Y6, Y11, Y11
+	VPMADDUBSW     Y8, Y12, Y12
+	VPADDW         Y12, Y11, Y11
+	VPSUBW         Y10, Y11, Y11
+	VPMADDWD       Y1, Y11, Y11
+	VCVTDQ2PS      Y11, Y11
+	VPERMILPS      pairScales1<>+0(SB), Y7, Y7
+	VFMADD231PS    Y7, Y11, Y3
+	VBROADCASTI128 96(DX)(CX*1), Y7
+	VINSERTI128    $0x01, 112(DX)(CX*1), Y7, Y7
+	VPSRLW         $0x04, Y7, Y11
+	VPAND          Y0, Y7, Y7
+	VPAND          Y0, Y11, Y11
+	VPMADDUBSW     Y6, Y7, Y7
+	VPMADDUBSW     Y8, Y11, Y11
+	VPADDW         Y11, Y7, Y7
+	VPSUBW         Y10, Y7, Y7
+	VPMADDWD       Y1, Y7, Y7
+	VCVTDQ2PS      Y7, Y7
+	VPERMILPS      pairScales1<>+0(SB), Y9, Y6
+	VFMADD231PS    Y6, Y7, Y5
+	ADDQ           $0x00000100, BX
+	ADDQ           $0x00000080, DX
+	ADDQ           $0x00000100, R8
+	ADDQ           $0x20, R9
+	MOVQ           scaleStep+80(FP), R11
+	ADDQ           R11, DI
+	DECQ           R10
+	JNZ            rows2step
+	MOVQ           y+0(FP), CX
+	VADDPS         Y3, Y2, Y2
+	VEXTRACTF128   $0x01, Y2, X3
+	VADDPS         X3, X2, X2
+	VMOVHLPS       X2, X2, X3
+	VADDPS         X3, X2, X2
+	VMOVSHDUP      X2, X3
+	VADDSS         X3, X2, X2
+	VADDSS         (CX), X2, X2
+	VMOVSS         X2, (CX)
+	VADDPS         Y5, Y4, Y4
+	VEXTRACTF128   $0x01, Y4, X2
+	VADDPS         X2, X4, X4
+	VMOVHLPS       X4, X4, X2
+	VADDPS         X2, X4, X4
+	VMOVSHDUP      X4, X2
+	VADDSS         X2, X4, X4
+	VADDSS         4(CX), X4, X4
+	VMOVSS         X4, 4(CX)
+	ADDQ           $0x00000008, CX
+	MOVQ           CX, y+0(FP)
+	JMP            rows2
+
+rows2end:
+rows1:
+	MOVQ   rows+24(FP), CX
+	SUBQ   $0x01, CX
+	JL     rows1end
+	MOVQ   CX, rows+24(FP)
+	MOVQ   rowBytes+16(FP), CX
+	MOVQ   w+8(FP), DX
+	LEAQ   (DX)(CX*1), CX
+	MOVQ   CX, w+8(FP)
+	MOVQ   scaleStride+72(FP), BX
+	MOVQ   wscales+64(FP), SI
+	LEAQ   (SI)(BX*1), BX
+	MOVQ   BX, wscales+64(FP)
+	MOVQ   codes+40(FP), BX
+	MOVQ   scales+48(FP), DI
+	MOVQ   steps+32(FP), R8
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+
+rows1step:
+	PREFETCHT0     4096(CX)
+	PREFETCHT0     4160(CX)
+	VMOVUPS        (DI), Y4
+	VXORPS         Y5, Y5, Y5
+	VCMPPS         $0x04, Y4, Y5, Y5
+	VMOVDQU        (AX), X6
+	VPMASKMOVD     (SI), X6, X6
+	VPSHUFB        16(AX), X6, X6
+	VCVTPH2PS      X6, Y6
+	VMULPS         Y4, Y6, Y6
+	VANDPS         Y5, Y6, Y6
+	VPERM2F128     $0x00, Y6, Y6, Y4
+	VPERM2F128     $0x11, Y6, Y6, Y5
+	VMOVDQU        (BX), Y6
+	VPERM2I128     $0x31, 32(BX), Y6, Y7
+	VINSERTI128    $0x01, 32(BX), Y6, Y6
+	VMOVDQU        eights<>+0(SB), Y9
+	VPMADDUBSW     Y6, Y9, Y8
+	VPMADDUBSW     Y7, Y9, Y9
+	VPADDW         Y9, Y8, Y8
+	VBROADCASTI128 (DX), Y9
+	VINSERTI128    $0x01, 16(DX), Y9, Y9
+	VPSRLW         $0x04, Y9, Y10
+	VPAND          Y0, Y9, Y9
+	VPAND          Y0, Y10, Y10
+	VPMADDUBSW     Y6, Y9, Y9
+	VPMADDUBSW     Y7, Y10, Y10
+	VPADDW         Y10, Y9, Y9
+	VPSUBW         Y8, Y9, Y9
+	VPMADDWD       Y1, Y9, Y9
+	VCVTDQ2PS      Y9, Y9
+	VPERMILPS      pairScales0<>+0(SB), Y4, Y6
+	VFMADD231PS    Y6, Y9, Y2
+	VMOVDQU        64(BX), Y6
+	VPERM2I128     $0x31, 96(BX), Y6, Y7
+	VINSERTI128    $0x01, 96(BX), Y6, Y6
+	VMOVDQU        eights<>+0(SB), Y9
+	VPMADDUBSW     Y6, Y9, Y8
+	VPMADDUBSW     Y7, Y9, Y9
+	VPADDW         Y9, Y8, Y8
+	VBROADCASTI128 32(DX), Y9
+	VINSERTI128    $0x01, 48(DX), Y9, Y9
+	VPSRLW         $0x04, Y9, Y10
+	VPAND          Y0, Y9, Y9
+	VPAND          Y0, Y10, Y10
+	VPMADDUBSW     Y6, Y9, Y9
+	VPMADDUBSW     Y7, Y10, Y10
+	VPADDW         Y10, Y9, Y9
+	VPSUBW         Y8, Y9, Y9
+	VPMADDWD       Y1, Y9, Y9
+	VCVTDQ2PS      Y9, Y9
+	VPERMILPS      pairScales1<>+0(SB), Y4, Y4
+	VFMADD231PS    Y4, Y9, Y3
+	VMOVDQU        128(BX), Y4
+	VPERM2I128     $0x31, 160(BX), Y4, Y6
+	VINSERTI128    $0x01, 160(BX), Y4, Y4
+	VMOVDQU        eights<>+0(SB), Y8
+	VPMADDUBSW     Y4, Y8, Y7
+	VPMADDUBSW     Y6, Y8, Y8
+	VPADDW         Y8, Y7, Y7
+	VBROADCASTI128 64(DX), Y8
+	VINSERTI128    $0x01, 80(DX), Y8, Y8
+	VPSRLW         $0x04, Y8, Y9
+	VPAND          Y0, Y8, Y8
+	VPAND          Y0, Y9, Y9
+	VPMADDUBSW     Y4, Y8, Y8
+	VPMADDUBSW     Y6, Y9, Y9
+	VPADDW         Y9, Y8, Y8
+	VPSUBW         Y7, Y8, Y8
+	VPMADDWD       Y1, Y8, Y8
+	VCVTDQ2PS      Y8, Y8
+	VPERMILPS      pairScales0<>+0(SB), Y5, Y4
+	VFMADD231PS    Y4, Y8, Y2
+	VMOVDQU        192(BX), Y4
+	VPERM2I128     $0x31, 224(BX), Y4, Y6
+	VINSERTI128    $0x01, 224(BX), Y4, Y4
+	VMOVDQU        eights<>+0(SB), Y8
+	VPMADDUBSW     Y4, Y8, Y7
+	VPMADDUBSW     Y6, Y8, Y8
+	VPADDW         Y8, Y7, Y7
+	VBROADCASTI128 96(DX), Y8
+	VINSERTI128    $0x01, 112(DX), Y8, Y8
+	VPSRLW         $0x04, Y8, Y9
+	VPAND          Y0, Y8, Y8
+	VPAND          Y0, Y9, Y9
+	VPMADDUBSW     Y4, Y8, Y8
+	VPMADDUBSW     Y6, Y9, Y9
+	VPADDW         Y9, Y8, Y8
+	VPSUBW         Y7, Y8, Y8
+	VPMADDWD       Y1, Y8, Y8
+	VCVTDQ2PS      Y8, Y8
+	VPERMILPS      pairScales1<>+0(SB), Y5, Y4
+	VFMADD231PS    Y4, Y8, Y3
+	ADDQ           $0x00000080, CX
+	ADDQ           $0x00000080, DX
+	ADDQ           $0x00000100, BX
+	ADDQ           $0x20, DI
+	MOVQ           scaleStep+80(FP), R9
+	ADDQ           R9, SI
+	DECQ           R8
+	JNZ            rows1step
+	MOVQ           y+0(FP), CX
+	VADDPS         Y3, Y2, Y2
+	VEXTRACTF128   $0x01, Y2, X3
+	VADDPS         X3, X2, X2
+	VMOVHLPS       X2, X2, X3
+	VADDPS         X3, X2, X2
+	VMOVSHDUP      X2, X3
+	VADDSS         X3, X2, X2
+	VADDSS         (CX), X2, X2
+	VMOVSS         X2, (CX)
+	ADDQ           $0x00000004, CX
+	MOVQ           CX, y+0(FP)
+	JMP            rows1
+
+rows1end:
 	VZEROUPPER
 	RET
 
@@ -893,179 +1348,6 @@ step:
 	JNZ          row
 	VZEROUPPER
 	RET
-
-// func matvecQ40x512(y *float32, w *byte, rowBytes int, rows int, steps int, codes *int8, scales *float32, sums *int32)
-// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI, F16C, FMA3, MMX+
-TEXT ·matvecQ40x512(SB), $0-64
-	MOVQ         y+0(FP), AX
-	MOVQ         w+8(FP), CX
-	MOVQ         rows+24(FP), DX
-	MOVL         $0x0f0f0f0f, BX
-	VMOVD        BX, X0
-	VPBROADCASTD X0, Z0
-	VMOVDQU64    blockScales0<>+0(SB), Z1
-	VMOVDQU64    blockScales1<>+0(SB), Z2
-	VMOVDQU      scaleWordsQ40<>+0(SB), X3
-	VMOVDQU64    codeWordsQ40<>+0(SB), Z4
-
-row:
-	MOVQ   CX, BX
-	MOVQ   codes+40(FP), SI
-	MOVQ   scales+48(FP), DI
-	MOVQ   sums+56(FP), R8
-	MOVQ   steps+32(FP), R9
-	VXORPS Y7, Y7, Y7
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-
-step:
-	PREFETCHT0    2048(BX)
-	PREFETCHT0    2112(BX)
-	PREFETCHT0    2176(BX)
-	VMOVDQU64     (BX), Z8
-	VPERMT2W      64(BX), Z3, Z8
-	VCVTPH2PS     X8, Y9
-	VMOVUPS       (DI), Y8
-	VXORPS        Y12, Y12, Y12
-	VCMPPS        $0x04, Y8, Y12, Y12
-	VMULPS        Y8, Y9, Y9
-	VANDPS        Y12, Y9, Y9
-	VCVTDQ2PS     (R8), Y8
-	VMULPS        Y9, Y8, Y8
-	VFMADD231PS   minus8<>+0(SB), Y8, Y7
-	VMOVDQU64     (BX), Z8
-	VPERMT2W      64(BX), Z4, Z8
-	VPSRLW        $0x04, Z8, Z12
-	VPANDD        Z0, Z8, Z8
-	VPANDD        Z0, Z12, Z12
-	VMOVDQU64     (SI), Z13
-	VSHUFI64X2    $0x88, 64(SI), Z13, Z14
-	VSHUFI64X2    $0xdd, 64(SI), Z13, Z13
-	VPXORD        Z10, Z10, Z10
-	VPDPBUSD      Z14, Z8, Z10
-	VPDPBUSD      Z13, Z12, Z10
-	VCVTDQ2PS     Z10, Z10
-	VPERMPS       Z9, Z1, Z8
-	VFMADD231PS   Z8, Z10, Z5
-	VMOVDQU64     72(BX), Z8
-	VPERMT2W      136(BX), Z4, Z8
-	VPSRLW        $0x04, Z8, Z12
-	VPANDD        Z0, Z8, Z8
-	VPANDD        Z0, Z12, Z12
-	VMOVDQU64     128(SI), Z13
-	VSHUFI64X2    $0x88, 192(SI), Z13, Z14
-	VSHUFI64X2    $0xdd, 192(SI), Z13, Z13
-	VPXORD        Z11, Z11, Z11
-	VPDPBUSD      Z14, Z8, Z11
-	VPDPBUSD      Z13, Z12, Z11
-	VCVTDQ2PS     Z11, Z11
-	VPERMPS       Z9, Z2, Z8
-	VFMADD231PS   Z8, Z11, Z6
-	ADDQ          $0x00000090, BX
-	ADDQ          $0x00000100, SI
-	ADDQ          $0x20, DI
-	ADDQ          $0x20, R8
-	DECQ          R9
-	JNZ           step
-	VADDPS        Z6, Z5, Z5
-	VEXTRACTF64X4 $0x01, Z5, Y6
-	VADDPS        Y6, Y5, Y5
-	VADDPS        Y7, Y5, Y5
-	VEXTRACTF128  $0x01, Y5, X6
-	VADDPS        X6, X5, X5
-	VMOVHLPS      X5, X5, X6
-	VADDPS        X6, X5, X5
-	VMOVSHDUP     X5, X6
-	VADDSS        X6, X5, X5
-	VADDSS        (AX), X5, X5
-	VMOVSS        X5, (AX)
-	ADDQ          $0x04, AX
-	MOVQ          rowBytes+16(FP), BX
-	ADDQ          BX, CX
-	DECQ          DX
-	JNZ           row
-	VZEROUPPER
-	RET
-
-DATA blockScales0<>+0(SB)/4, $0x00000000
-DATA blockScales0<>+4(SB)/4, $0x00000000
-DATA blockScales0<>+8(SB)/4, $0x00000000
-DATA blockScales0<>+12(SB)/4, $0x00000000
-DATA blockScales0<>+16(SB)/4, $0x00000001
-DATA blockScales0<>+20(SB)/4, $0x00000001
-DATA blockScales0<>+24(SB)/4, $0x00000001
-DATA blockScales0<>+28(SB)/4, $0x00000001
-DATA blockScales0<>+32(SB)/4, $0x00000002
-DATA blockScales0<>+36(SB)/4, $0x00000002
-DATA blockScales0<>+40(SB)/4, $0x00000002
-DATA blockScales0<>+44(SB)/4, $0x00000002
-DATA blockScales0<>+48(SB)/4, $0x00000003
-DATA blockScales0<>+52(SB)/4, $0x00000003
-DATA blockScales0<>+56(SB)/4, $0x00000003
-DATA blockScales0<>+60(SB)/4, $0x00000003
-GLOBL blockScales0<>(SB), RODATA|NOPTR, $64
-
-DATA blockScales1<>+0(SB)/4, $0x00000004
-DATA blockScales1<>+4(SB)/4, $0x00000004
-DATA blockScales1<>+8(SB)/4, $0x00000004
-DATA blockScales1<>+12(SB)/4, $0x00000004
-DATA blockScales1<>+16(SB)/4, $0x00000005
-DATA blockScales1<>+20(SB)/4, $0x00000005
-DATA blockScales1<>+24(SB)/4, $0x00000005
-DATA blockScales1<>+28(SB)/4, $0x00000005
-DATA blockScales1<>+32(SB)/4, $0x00000006
-DATA blockScales1<>+36(SB)/4, $0x00000006
-DATA blockScales1<>+40(SB)/4, $0x00000006
-DATA blockScales1<>+44(SB)/4, $0x00000006
-DATA blockScales1<>+48(SB)/4, $0x00000007
-DATA blockScales1<>+52(SB)/4, $0x00000007
-DATA blockScales1<>+56(SB)/4, $0x00000007
-DATA blockScales1<>+60(SB)/4, $0x00000007
-GLOBL blockScales1<>(SB), RODATA|NOPTR, $64
-
-DATA scaleWordsQ40<>+0(SB)/2, $0x0000
-DATA scaleWordsQ40<>+2(SB)/2, $0x0009
-DATA scaleWordsQ40<>+4(SB)/2, $0x0012
-DATA scaleWordsQ40<>+6(SB)/2, $0x001b
-DATA scaleWordsQ40<>+8(SB)/2, $0x0024
-DATA scaleWordsQ40<>+10(SB)/2, $0x002d
-DATA scaleWordsQ40<>+12(SB)/2, $0x0036
-DATA scaleWordsQ40<>+14(SB)/2, $0x003f
-GLOBL scaleWordsQ40<>(SB), RODATA|NOPTR, $16
-
-DATA codeWordsQ40<>+0(SB)/2, $0x0001
-DATA codeWordsQ40<>+2(SB)/2, $0x0002
-DATA codeWordsQ40<>+4(SB)/2, $0x0003
-DATA codeWordsQ40<>+6(SB)/2, $0x0004
-DATA codeWordsQ40<>+8(SB)/2, $0x0005
-DATA codeWordsQ40<>+10(SB)/2, $0x0006
-DATA codeWordsQ40<>+12(SB)/2, $0x0007
-DATA codeWordsQ40<>+14(SB)/2, $0x0008
-DATA codeWordsQ40<>+16(SB)/2, $0x000a
-DATA codeWordsQ40<>+18(SB)/2, $0x000b
-DATA codeWordsQ40<>+20(SB)/2, $0x000c
-DATA codeWordsQ40<>+22(SB)/2, $0x000d
-DATA codeWordsQ40<>+24(SB)/2, $0x000e
-DATA codeWordsQ40<>+26(SB)/2, $0x000f
-DATA codeWordsQ40<>+28(SB)/2, $0x0010
-DATA codeWordsQ40<>+30(SB)/2, $0x0011
-DATA codeWordsQ40<>+32(SB)/2, $0x0013
-DATA codeWordsQ40<>+34(SB)/2, $0x0014
-DATA codeWordsQ40<>+36(SB)/2, $0x0015
-DATA codeWordsQ40<>+38(SB)/2, $0x0016
-DATA codeWordsQ40<>+40(SB)/2, $0x0017
-DATA codeWordsQ40<>+42(SB)/2, $0x0018
-DATA codeWordsQ40<>+44(SB)/2, $0x0019
-DATA codeWordsQ40<>+46(SB)/2, $0x001a
-DATA codeWordsQ40<>+48(SB)/2, $0x001c
-DATA codeWordsQ40<>+50(SB)/2, $0x001d
-DATA codeWordsQ40<>+52(SB)/2, $0x001e
-DATA codeWordsQ40<>+54(SB)/2, $0x001f
-DATA codeWordsQ40<>+56(SB)/2, $0x0020
-DATA codeWordsQ40<>+58(SB)/2, $0x0021
-DATA codeWordsQ40<>+60(SB)/2, $0x0022
-DATA codeWordsQ40<>+62(SB)/2, $0x0023
-GLOBL codeWordsQ40<>(SB), RODATA|NOPTR, $64
 
 // func matvecQ4Kx512(y *float32, w *byte, rowBytes int, rows int, steps int, codes *int8, scales *float32, sums *int32)
 // Requires: AVX, AVX2, AVX512BW, AVX512F, AVX512VNNI, F16C, FMA3, MMX+
@@ -1418,98 +1700,530 @@ step:
 	VZEROUPPER
 	RET
 
-// func matvecInt4x512(y *float32, w *byte, rowBytes int, rows int, steps int, codes *int8, scales *float32, sums *int32, wscales *byte, scaleStride int, scaleStep int, spread *[32]byte)
-// Requires: AVX, AVX2, AVX512BW, AVX512F, AVX512VNNI, F16C, FMA3, MMX+
-TEXT ·matvecInt4x512(SB), $0-96
-	MOVQ         y+0(FP), AX
-	MOVQ         w+8(FP), CX
-	MOVQ         rows+24(FP), DX
-	MOVQ         spread+88(FP), BX
-	MOVL         $0x0f0f0f0f, SI
-	VMOVD        SI, X0
+// func matvecQ40x512(y *float32, w *byte, rowBytes int, rows int, steps int, codes *int8, scales *float32, sums *int32)
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, F16C, MMX+
+TEXT ·matvecQ40x512(SB), $0-64
+	MOVL         $0x0f0f0f0f, AX
+	VMOVD        AX, X0
 	VPBROADCASTD X0, Z0
-	VMOVDQU64    blockScales0<>+0(SB), Z1
-	VMOVDQU64    blockScales1<>+0(SB), Z2
-	MOVQ         wscales+64(FP), SI
+	MOVL         $0x08080808, AX
+	VMOVD        AX, X1
+	VPBROADCASTD X1, Z1
+	VPXORD       Z2, Z2, Z2
+	VMOVDQU64    blockScales0<>+0(SB), Z3
+	VMOVDQU64    blockScales1<>+0(SB), Z4
+	VMOVDQU      scaleWordsQ40<>+0(SB), X5
+	VMOVDQU64    codeWordsQ40<>+0(SB), Z6
 
-row:
-	MOVQ   CX, DI
+rows2:
+	MOVQ   rows+24(FP), AX
+	SUBQ   $0x02, AX
+	JL     rows2end
+	MOVQ   AX, rows+24(FP)
+	MOVQ   rowBytes+16(FP), AX
+	MOVQ   w+8(FP), CX
+	LEAQ   (CX)(AX*2), DX
+	MOVQ   DX, w+8(FP)
+	MOVQ   codes+40(FP), BX
+	MOVQ   scales+48(FP), SI
+	MOVQ   steps+32(FP), DI
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+
+rows2step:
+	PREFETCHT0    4096(DX)
+	PREFETCHT0    4160(DX)
+	PREFETCHT0    4224(DX)
+	PREFETCHT0    4288(DX)
+	PREFETCHT0    4352(DX)
+	VMOVUPS       (SI), Y9
+	VCMPPS        $0x04, Y9, Y2, K1
+	VMOVDQU64     (CX), Z10
+	VPERMT2W      64(CX), Z5, Z10
+	VCVTPH2PS     X10, Y11
+	VMULPS.Z      Y9, Y11, K1, Y11
+	VMOVDQU64     (CX)(AX*1), Z10
+	VPERMT2W      64(CX)(AX*1), Z5, Z10
+	VCVTPH2PS     X10, Y12
+	VMULPS.Z      Y9, Y12, K1, Y12
+	VMOVDQU64     (BX), Z9
+	VSHUFI64X2    $0x88, 64(BX), Z9, Z10
+	VSHUFI64X2    $0xdd, 64(BX), Z9, Z13
+	VPXORD        Z9, Z9, Z9
+	VPDPBUSD      Z10, Z1, Z9
+	VPDPBUSD      Z13, Z1, Z9
+	VPSUBD        Z9, Z2, Z9
+	VMOVDQU64     (CX), Z14
+	VPERMT2W      64(CX), Z6, Z14
+	VPSRLW        $0x04, Z14, Z15
+	VPANDD        Z0, Z14, Z14
+	VPANDD        Z0, Z15, Z15
+	VMOVDQA64     Z9, Z16
+	VPDPBUSD      Z10, Z14, Z16
+	VPDPBUSD      Z13, Z15, Z16
+	VCVTDQ2PS     Z16, Z16
+	VPERMPS       Z11, Z3, Z14
+	VFMADD231PS   Z14, Z16, Z7
+	VMOVDQU64     (CX)(AX*1), Z14
+	VPERMT2W      64(CX)(AX*1), Z6, Z14
+	VPSRLW        $0x04, Z14, Z15
+	VPANDD        Z0, Z14, Z14
+	VPANDD        Z0, Z15, Z15
+	VMOVDQA64     Z9, Z9
+	VPDPBUSD      Z10, Z14, Z9
+	VPDPBUSD      Z13, Z15, Z9
+	VCVTDQ2PS     Z9, Z9
+	VPERMPS       Z12, Z3, Z10
+	VFMADD231PS   Z10, Z9, Z8
+	VMOVDQU64     128(BX), Z9
+	VSHUFI64X2    $0x88, 192(BX), Z9, Z10
+	VSHUFI64X2    $0xdd, 192(BX), Z9, Z13
+	VPXORD        Z9, Z9, Z9
+	VPDPBUSD      Z10, Z1, Z9
+	VPDPBUSD      Z13, Z1, Z9
+	VPSUBD        Z9, Z2, Z9
+	VMOVDQU64     72(CX), Z14
+	VPERMT2W      136(CX), Z6, Z14
+	VPSRLW        $0x04, Z14, Z15
+	VPANDD        Z0, Z14, Z14
+	VPANDD        Z0, Z15, Z15
+	VMOVDQA64     Z9, Z16
+	VPDPBUSD      Z10, Z14, Z16
+	VPDPBUSD      Z13, Z15, Z16
+	VCVTDQ2PS     Z16, Z16
+	VPERMPS       Z11, Z4, Z14
+	VFMADD231PS   Z14, Z16, Z7
+	VMOVDQU64     72(CX)(AX*1), Z14
+	VPERMT2W      136(CX)(AX*1), Z6, Z14
+	VPSRLW        $0x04, Z14, Z15
+	VPANDD        Z0, Z14, Z14
+	VPANDD        Z0, Z15, Z15
+	VMOVDQA64     Z9, Z9
+	VPDPBUSD      Z10, Z14, Z9
+	VPDPBUSD      Z13, Z15, Z9
+	VCVTDQ2PS     Z9, Z9
+	VPERMPS       Z12, Z4, Z10
+	VFMADD231PS   Z10, Z9, Z8
+	ADDQ          $0x00000120, DX
+	ADDQ          $0x00000090, CX
+	ADDQ          $0x00000100, BX
+	ADDQ          $0x20, SI
+	DECQ          DI
+	JNZ           rows2step
+	MOVQ          y+0(FP), AX
+	VEXTRACTF64X4 $0x01, Z7, Y9
+	VADDPS        Y9, Y7, Y7
+	VEXTRACTF128  $0x01, Y7, X9
+	VADDPS        X9, X7, X7
+	VMOVHLPS      X7, X7, X9
+	VADDPS        X9, X7, X7
+	VMOVSHDUP     X7, X9
+	VADDSS        X9, X7, X7
+	VADDSS        (AX), X7, X7
+	VMOVSS        X7, (AX)
+	VEXTRACTF64X4 $0x01, Z8, Y7
+	VADDPS        Y7, Y8, Y8
+	VEXTRACTF128  $0x01, Y8, X7
+	VADDPS        X7, X8, X8
+	VMOVHLPS      X8, X8, X7
+	VADDPS        X7, X8, X8
+	VMOVSHDUP     X8, X7
+	VADDSS        X7, X8, X8
+	VADDSS        4(AX), X8, X8
+	VMOVSS        X8, 4(AX)
+	ADDQ          $0x00000008, AX
+	MOVQ          AX, y+0(FP)
+	JMP           rows2
+
+rows2end:
+rows1:
+	MOVQ   rows+24(FP), AX
+	SUBQ   $0x01, AX
+	JL     rows1end
+	MOVQ   AX, rows+24(FP)
+	MOVQ   rowBytes+16(FP), AX
+	MOVQ   w+8(FP), CX
+	LEAQ   (CX)(AX*1), AX
+	MOVQ   AX, w+8(FP)
+	MOVQ   codes+40(FP), DX
+	MOVQ   scales+48(FP), BX
+	MOVQ   steps+32(FP), SI
+	VXORPS Y11, Y11, Y11
+
+rows1step:
+	PREFETCHT0    4096(AX)
+	PREFETCHT0    4160(AX)
+	PREFETCHT0    4224(AX)
+	VMOVUPS       (BX), Y7
+	VCMPPS        $0x04, Y7, Y2, K1
+	VMOVDQU64     (CX), Z8
+	VPERMT2W      64(CX), Z5, Z8
+	VCVTPH2PS     X8, Y12
+	VMULPS.Z      Y7, Y12, K1, Y12
+	VMOVDQU64     (DX), Z7
+	VSHUFI64X2    $0x88, 64(DX), Z7, Z8
+	VSHUFI64X2    $0xdd, 64(DX), Z7, Z9
+	VPXORD        Z7, Z7, Z7
+	VPDPBUSD      Z8, Z1, Z7
+	VPDPBUSD      Z9, Z1, Z7
+	VPSUBD        Z7, Z2, Z7
+	VMOVDQU64     (CX), Z10
+	VPERMT2W      64(CX), Z6, Z10
+	VPSRLW        $0x04, Z10, Z13
+	VPANDD        Z0, Z10, Z10
+	VPANDD        Z0, Z13, Z13
+	VMOVDQA64     Z7, Z7
+	VPDPBUSD      Z8, Z10, Z7
+	VPDPBUSD      Z9, Z13, Z7
+	VCVTDQ2PS     Z7, Z7
+	VPERMPS       Z12, Z3, Z8
+	VFMADD231PS   Z8, Z7, Z11
+	VMOVDQU64     128(DX), Z7
+	VSHUFI64X2    $0x88, 192(DX), Z7, Z8
+	VSHUFI64X2    $0xdd, 192(DX), Z7, Z9
+	VPXORD        Z7, Z7, Z7
+	VPDPBUSD      Z8, Z1, Z7
+	VPDPBUSD      Z9, Z1, Z7
+	VPSUBD        Z7, Z2, Z7
+	VMOVDQU64     72(CX), Z10
+	VPERMT2W      136(CX), Z6, Z10
+	VPSRLW        $0x04, Z10, Z13
+	VPANDD        Z0, Z10, Z10
+	VPANDD        Z0, Z13, Z13
+	VMOVDQA64     Z7, Z7
+	VPDPBUSD      Z8, Z10, Z7
+	VPDPBUSD      Z9, Z13, Z7
+	VCVTDQ2PS     Z7, Z7
+	VPERMPS       Z12, Z4, Z8
+	VFMADD231PS   Z8, Z7, Z11
+	ADDQ          $0x00000090, AX
+	ADDQ          $0x00000090, CX
+	ADDQ          $0x00000100, DX
+	ADDQ          $0x20, BX
+	DECQ          SI
+	JNZ           rows1step
+	MOVQ          y+0(FP), AX
+	VEXTRACTF64X4 $0x01, Z11, Y7
+	VADDPS        Y7, Y11, Y11
+	VEXTRACTF128  $0x01, Y11, X7
+	VADDPS        X7, X11, X11
+	VMOVHLPS      X11, X11, X7
+	VADDPS        X7, X11, X11
+	VMOVSHDUP     X11, X7
+	VADDSS        X7, X11, X11
+	VADDSS        (AX), X11, X11
+	VMOVSS        X11, (AX)
+	ADDQ          $0x00000004, AX
+	MOVQ          AX, y+0(FP)
+	JMP           rows1
+
+rows1end:
+	VZEROUPPER
+	RET
+
+DATA blockScales0<>+0(SB)/4, $0x00000000
+DATA blockScales0<>+4(SB)/4, $0x00000000
+DATA blockScales0<>+8(SB)/4, $0x00000000
+DATA blockScales0<>+12(SB)/4, $0x00000000
+DATA blockScales0<>+16(SB)/4, $0x00000001
+DATA blockScales0<>+20(SB)/4, $0x00000001
+DATA blockScales0<>+24(SB)/4, $0x00000001
+DATA blockScales0<>+28(SB)/4, $0x00000001
+DATA blockScales0<>+32(SB)/4, $0x00000002
+DATA blockScales0<>+36(SB)/4, $0x00000002
+DATA blockScales0<>+40(SB)/4, $0x00000002
+DATA blockScales0<>+44(SB)/4, $0x00000002
+DATA blockScales0<>+48(SB)/4, $0x00000003
+DATA blockScales0<>+52(SB)/4, $0x00000003
+DATA blockScales0<>+56(SB)/4, $0x00000003
+DATA blockScales0<>+60(SB)/4, $0x00000003
+GLOBL blockScales0<>(SB), RODATA|NOPTR, $64
+
+DATA blockScales1<>+0(SB)/4, $0x00000004
+DATA blockScales1<>+4(SB)/4, $0x00000004
+DATA blockScales1<>+8(SB)/4, $0x00000004
+DATA blockScales1<>+12(SB)/4, $0x00000004
+DATA blockScales1<>+16(SB)/4, $0x00000005
+DATA blockScales1<>+20(SB)/4, $0x00000005
+DATA blockScales1<>+24(SB)/4, $0x00000005
+DATA blockScales1<>+28(SB)/4, $0x00000005
+DATA blockScales1<>+32(SB)/4, $0x00000006
+DATA blockScales1<>+36(SB)/4, $0x00000006
+DATA blockScales1<>+40(SB)/4, $0x00000006
+DATA blockScales1<>+44(SB)/4, $0x00000006
+DATA blockScales1<>+48(SB)/4, $0x00000007
+DATA blockScales1<>+52(SB)/4, $0x00000007
+DATA blockScales1<>+56(SB)/4, $0x00000007
+DATA blockScales1<>+60(SB)/4, $0x00000007
+GLOBL blockScales1<>(SB), RODATA|NOPTR, $64
+
+DATA scaleWordsQ40<>+0(SB)/2, $0x0000
+DATA scaleWordsQ40<>+2(SB)/2, $0x0009
+DATA scaleWordsQ40<>+4(SB)/2, $0x0012
+DATA scaleWordsQ40<>+6(SB)/2, $0x001b
+DATA scaleWordsQ40<>+8(SB)/2, $0x0024
+DATA scaleWordsQ40<>+10(SB)/2, $0x002d
+DATA scaleWordsQ40<>+12(SB)/2, $0x0036
+DATA scaleWordsQ40<>+14(SB)/2, $0x003f
+GLOBL scaleWordsQ40<>(SB), RODATA|NOPTR, $16
+
+DATA codeWordsQ40<>+0(SB)/2, $0x0001
+DATA codeWordsQ40<>+2(SB)/2, $0x0002
+DATA codeWordsQ40<>+4(SB)/2, $0x0003
+DATA codeWordsQ40<>+6(SB)/2, $0x0004
+DATA codeWordsQ40<>+8(SB)/2, $0x0005
+DATA codeWordsQ40<>+10(SB)/2, $0x0006
+DATA codeWordsQ40<>+12(SB)/2, $0x0007
+DATA codeWordsQ40<>+14(SB)/2, $0x0008
+DATA codeWordsQ40<>+16(SB)/2, $0x000a
+DATA codeWordsQ40<>+18(SB)/2, $0x000b
+DATA codeWordsQ40<>+20(SB)/2, $0x000c
+DATA codeWordsQ40<>+22(SB)/2, $0x000d
+DATA codeWordsQ40<>+24(SB)/2, $0x000e
+DATA codeWordsQ40<>+26(SB)/2, $0x000f
+DATA codeWordsQ40<>+28(SB)/2, $0x0010
+DATA codeWordsQ40<>+30(SB)/2, $0x0011
+DATA codeWordsQ40<>+32(SB)/2, $0x0013
+DATA codeWordsQ40<>+34(SB)/2, $0x0014
+DATA codeWordsQ40<>+36(SB)/2, $0x0015
+DATA codeWordsQ40<>+38(SB)/2, $0x0016
+DATA codeWordsQ40<>+40(SB)/2, $0x0017
+DATA codeWordsQ40<>+42(SB)/2, $0x0018
+DATA codeWordsQ40<>+44(SB)/2, $0x0019
+DATA codeWordsQ40<>+46(SB)/2, $0x001a
+DATA codeWordsQ40<>+48(SB)/2, $0x001c
+DATA codeWordsQ40<>+50(SB)/2, $0x001d
+DATA codeWordsQ40<>+52(SB)/2, $0x001e
+DATA codeWordsQ40<>+54(SB)/2, $0x001f
+DATA codeWordsQ40<>+56(SB)/2, $0x0020
+DATA codeWordsQ40<>+58(SB)/2, $0x0021
+DATA codeWordsQ40<>+60(SB)/2, $0x0022
+DATA codeWordsQ40<>+62(SB)/2, $0x0023
+GLOBL codeWordsQ40<>(SB), RODATA|NOPTR, $64
+
+// func matvecInt4x512(y *float32, w *byte, rowBytes int, rows int, steps int, codes *int8, scales *float32, sums *int32, wscales *byte, scaleStride int, scaleStep int, spread *[32]byte)
+// Requires: AVX, AVX2, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, F16C, MMX+
+TEXT ·matvecInt4x512(SB), $0-96
+	MOVQ         spread+88(FP), AX
+	MOVL         $0x0f0f0f0f, CX
+	VMOVD        CX, X0
+	VPBROADCASTD X0, Z0
+	MOVL         $0x08080808, CX
+	VMOVD        CX, X1
+	VPBROADCASTD X1, Z1
+	VPXORD       Z2, Z2, Z2
+	VMOVDQU64    blockScales0<>+0(SB), Z3
+	VMOVDQU64    blockScales1<>+0(SB), Z4
+
+rows2:
+	MOVQ   rows+24(FP), CX
+	SUBQ   $0x02, CX
+	JL     rows2end
+	MOVQ   CX, rows+24(FP)
+	MOVQ   rowBytes+16(FP), CX
+	MOVQ   w+8(FP), DX
+	LEAQ   (DX)(CX*2), BX
+	MOVQ   BX, w+8(FP)
+	MOVQ   scaleStride+72(FP), SI
+	MOVQ   wscales+64(FP), DI
+	LEAQ   (DI)(SI*2), R8
+	MOVQ   R8, wscales+64(FP)
 	MOVQ   codes+40(FP), R8
 	MOVQ   scales+48(FP), R9
-	MOVQ   sums+56(FP), R10
-	MOVQ   steps+32(FP), R11
-	MOVQ   SI, R12
+	MOVQ   steps+32(FP), R10
 	VXORPS Y5, Y5, Y5
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
+	VXORPS Y6, Y6, Y6
 
-step:
-	PREFETCHT0    2048(DI)
-	PREFETCHT0    2112(DI)
-	VMOVDQU       (BX), X6
-	VPMASKMOVD    (R12), X6, X6
-	VPSHUFB       16(BX), X6, X6
-	VCVTPH2PS     X6, Y6
-	VMOVUPS       (R9), Y9
-	VXORPS        Y10, Y10, Y10
-	VCMPPS        $0x04, Y9, Y10, Y10
-	VMULPS        Y9, Y6, Y6
-	VANDPS        Y10, Y6, Y6
-	VCVTDQ2PS     (R10), Y9
-	VMULPS        Y6, Y9, Y9
-	VFMADD231PS   minus8<>+0(SB), Y9, Y5
-	VMOVDQU64     (DI), Z9
-	VPSRLW        $0x04, Z9, Z10
-	VPANDD        Z0, Z9, Z9
-	VPANDD        Z0, Z10, Z10
-	VMOVDQU64     (R8), Z11
-	VSHUFI64X2    $0x88, 64(R8), Z11, Z12
-	VSHUFI64X2    $0xdd, 64(R8), Z11, Z11
+rows2step:
+	PREFETCHT0    4096(BX)
+	PREFETCHT0    4160(BX)
+	PREFETCHT0    4224(BX)
+	PREFETCHT0    4288(BX)
+	VMOVUPS       (R9), Y7
+	VCMPPS        $0x04, Y7, Y2, K1
+	VMOVDQU       (AX), X8
+	VPMASKMOVD    (DI), X8, X8
+	VPSHUFB       16(AX), X8, X8
+	VCVTPH2PS     X8, Y8
+	VMULPS.Z      Y7, Y8, K1, Y8
+	VMOVDQU       (AX), X9
+	VPMASKMOVD    (DI)(SI*1), X9, X9
+	VPSHUFB       16(AX), X9, X9
+	VCVTPH2PS     X9, Y9
+	VMULPS.Z      Y7, Y9, K1, Y9
+	VMOVDQU64     (R8), Z7
+	VSHUFI64X2    $0x88, 64(R8), Z7, Z10
+	VSHUFI64X2    $0xdd, 64(R8), Z7, Z11
 	VPXORD        Z7, Z7, Z7
-	VPDPBUSD      Z12, Z9, Z7
-	VPDPBUSD      Z11, Z10, Z7
+	VPDPBUSD      Z10, Z1, Z7
+	VPDPBUSD      Z11, Z1, Z7
+	VPSUBD        Z7, Z2, Z7
+	VMOVDQU64     (DX), Z12
+	VPSRLW        $0x04, Z12, Z13
+	VPANDD        Z0, Z12, Z12
+	VPANDD        Z0, Z13, Z13
+	VMOVDQA64     Z7, Z14
+	VPDPBUSD      Z10, Z12, Z14
+	VPDPBUSD      Z11, Z13, Z14
+	VCVTDQ2PS     Z14, Z14
+	VPERMPS       Z8, Z3, Z12
+	VFMADD231PS   Z12, Z14, Z5
+	VMOVDQU64     (DX)(CX*1), Z12
+	VPSRLW        $0x04, Z12, Z13
+	VPANDD        Z0, Z12, Z12
+	VPANDD        Z0, Z13, Z13
+	VMOVDQA64     Z7, Z7
+	VPDPBUSD      Z10, Z12, Z7
+	VPDPBUSD      Z11, Z13, Z7
 	VCVTDQ2PS     Z7, Z7
-	VPERMPS       Z6, Z1, Z9
-	VFMADD231PS   Z9, Z7, Z3
-	VMOVDQU64     64(DI), Z9
-	VPSRLW        $0x04, Z9, Z10
-	VPANDD        Z0, Z9, Z9
-	VPANDD        Z0, Z10, Z10
-	VMOVDQU64     128(R8), Z11
-	VSHUFI64X2    $0x88, 192(R8), Z11, Z12
-	VSHUFI64X2    $0xdd, 192(R8), Z11, Z11
-	VPXORD        Z8, Z8, Z8
-	VPDPBUSD      Z12, Z9, Z8
-	VPDPBUSD      Z11, Z10, Z8
-	VCVTDQ2PS     Z8, Z8
-	VPERMPS       Z6, Z2, Z9
-	VFMADD231PS   Z9, Z8, Z4
-	ADDQ          $0x00000080, DI
+	VPERMPS       Z9, Z3, Z10
+	VFMADD231PS   Z10, Z7, Z6
+	VMOVDQU64     128(R8), Z7
+	VSHUFI64X2    $0x88, 192(R8), Z7, Z10
+	VSHUFI64X2    $0xdd, 192(R8), Z7, Z11
+	VPXORD        Z7, Z7, Z7
+	VPDPBUSD      Z10, Z1, Z7
+	VPDPBUSD      Z11, Z1, Z7
+	VPSUBD        Z7, Z2, Z7
+	VMOVDQU64     64(DX), Z12
+	VPSRLW        $0x04, Z12, Z13
+	VPANDD        Z0, Z12, Z12
+	VPANDD        Z0, Z13, Z13
+	VMOVDQA64     Z7, Z14
+	VPDPBUSD      Z10, Z12, Z14
+	VPDPBUSD      Z11, Z13, Z14
+	VCVTDQ2PS     Z14, Z14
+	VPERMPS       Z8, Z4, Z12
+	VFMADD231PS   Z12, Z14, Z5
+	VMOVDQU64     64(DX)(CX*1), Z12
+	VPSRLW        $0x04, Z12, Z13
+	VPANDD        Z0, Z12, Z12
+	VPANDD        Z0, Z13, Z13
+	VMOVDQA64     Z7, Z7
+	VPDPBUSD      Z10, Z12, Z7
+	VPDPBUSD      Z11, Z13, Z7
+	VCVTDQ2PS     Z7, Z7
+	VPERMPS       Z9, Z4, Z10
+	VFMADD231PS   Z10, Z7, Z6
+	ADDQ          $0x00000100, BX
+	ADDQ          $0x00000080, DX
 	ADDQ          $0x00000100, R8
 	ADDQ          $0x20, R9
-	ADDQ          $0x20, R10
-	MOVQ          scaleStep+80(FP), R13
-	ADDQ          R13, R12
-	DECQ          R11
-	JNZ           step
-	VADDPS        Z4, Z3, Z3
-	VEXTRACTF64X4 $0x01, Z3, Y4
-	VADDPS        Y4, Y3, Y3
-	VADDPS        Y5, Y3, Y3
-	VEXTRACTF128  $0x01, Y3, X4
-	VADDPS        X4, X3, X3
-	VMOVHLPS      X3, X3, X4
-	VADDPS        X4, X3, X3
-	VMOVSHDUP     X3, X4
-	VADDSS        X4, X3, X3
-	VADDSS        (AX), X3, X3
-	VMOVSS        X3, (AX)
-	ADDQ          $0x04, AX
-	MOVQ          rowBytes+16(FP), DI
-	ADDQ          DI, CX
-	MOVQ          scaleStride+72(FP), DI
-	ADDQ          DI, SI
-	DECQ          DX
-	JNZ           row
+	MOVQ          scaleStep+80(FP), R11
+	ADDQ          R11, DI
+	DECQ          R10
+	JNZ           rows2step
+	MOVQ          y+0(FP), CX
+	VEXTRACTF64X4 $0x01, Z5, Y7
+	VADDPS        Y7, Y5, Y5
+	VEXTRACTF128  $0x01, Y5, X7
+	VADDPS        X7, X5, X5
+	VMOVHLPS      X5, X5, X7
+	VADDPS        X7, X5, X5
+	VMOVSHDUP     X5, X7
+	VADDSS        X7, X5, X5
+	VADDSS        (CX), X5, X5
+	VMOVSS        X5, (CX)
+	VEXTRACTF64X4 $0x01, Z6, Y5
+	VADDPS        Y5, Y6, Y6
+	VEXTRACTF128  $0x01, Y6, X5
+	VADDPS        X5, X6, X6
+	VMOVHLPS      X6, X6, X5
+	VADDPS        X5, X6, X6
+	VMOVSHDUP     X6, X5
+	VADDSS        X5, X6, X6
+	VADDSS        4(CX), X6, X6
+	VMOVSS        X6, 4(CX)
+	ADDQ          $0x00000008, CX
+	MOVQ          CX, y+0(FP)
+	JMP           rows2
+
+rows2end:
+rows1:
+	MOVQ   rows+24(FP), CX
+	SUBQ   $0x01, CX
+	JL     rows1end
+	MOVQ   CX, rows+24(FP)
+	MOVQ   rowBytes+16(FP), CX
+	MOVQ   w+8(FP), DX
+	LEAQ   (DX)(CX*1), CX
+	MOVQ   CX, w+8(FP)
+	MOVQ   scaleStride+72(FP), BX
+	MOVQ   wscales+64(FP), SI
+	LEAQ   (SI)(BX*1), BX
+	MOVQ   BX, wscales+64(FP)
+	MOVQ   codes+40(FP), BX
+	MOVQ   scales+48(FP), DI
+	MOVQ   steps+32(FP), R8
+	VXORPS Y8, Y8, Y8
+
+rows1step:
+	PREFETCHT0    4096(CX)
+	PREFETCHT0    4160(CX)
+	VMOVUPS       (DI), Y5
+	VCMPPS        $0x04, Y5, Y2, K1
+	VMOVDQU       (AX), X6
+	VPMASKMOVD    (SI), X6, X6
+	VPSHUFB       16(AX), X6, X6
+	VCVTPH2PS     X6, Y9
+	VMULPS.Z      Y5, Y9, K1, Y9
+	VMOVDQU64     (BX), Z5
+	VSHUFI64X2    $0x88, 64(BX), Z5, Z6
+	VSHUFI64X2    $0xdd, 64(BX), Z5, Z7
+	VPXORD        Z5, Z5, Z5
+	VPDPBUSD      Z6, Z1, Z5
+	VPDPBUSD      Z7, Z1, Z5
+	VPSUBD        Z5, Z2, Z5
+	VMOVDQU64     (DX), Z10
+	VPSRLW        $0x04, Z10, Z11
+	VPANDD        Z0, Z10, Z10
+	VPANDD        Z0, Z11, Z11
+	VMOVDQA64     Z5, Z5
+	VPDPBUSD      Z6, Z10, Z5
+	VPDPBUSD      Z7, Z11, Z5
+	VCVTDQ2PS     Z5, Z5
+	VPERMPS       Z9, Z3, Z6
+	VFMADD231PS   Z6, Z5, Z8
+	VMOVDQU64     128(BX), Z5
+	VSHUFI64X2    $0x88, 192(BX), Z5, Z6
+	VSHUFI64X2    $0xdd, 192(BX), Z5, Z7
+	VPXORD        Z5, Z5, Z5
+	VPDPBUSD      Z6, Z1, Z5
+	VPDPBUSD      Z7, Z1, Z5
+	VPSUBD        Z5, Z2, Z5
+	VMOVDQU64     64(DX), Z10
+	VPSRLW        $0x04, Z10, Z11
+	VPANDD        Z0, Z10, Z10
+	VPANDD        Z0, Z11, Z11
+	VMOVDQA64     Z5, Z5
+	VPDPBUSD      Z6, Z10, Z5
+	VPDPBUSD      Z7, Z11, Z5
+	VCVTDQ2PS     Z5, Z5
+	VPERMPS       Z9, Z4, Z6
+	VFMADD231PS   Z6, Z5, Z8
+	ADDQ          $0x00000080, CX
+	ADDQ          $0x00000080, DX
+	ADDQ          $0x00000100, BX
+	ADDQ          $0x20, DI
+	MOVQ          scaleStep+80(FP), R9
+	ADDQ          R9, SI
+	DECQ          R8
+	JNZ           rows1step
+	MOVQ          y+0(FP), CX
+	VEXTRACTF64X4 $0x01, Z8, Y5
+	VADDPS        Y5, Y8, Y8
+	VEXTRACTF128  $0x01, Y8, X5
+	VADDPS        X5, X8, X8
+	VMOVHLPS      X8, X8, X5
+	VADDPS        X5, X8, X8
+	VMOVSHDUP     X8, X5
+	VADDSS        X5, X8, X8
+	VADDSS        (CX), X8, X8
+	VMOVSS        X8, (CX)
+	ADDQ          $0x00000004, CX
+	MOVQ          CX, y+0(FP)
+	JMP           rows1
+
+rows1end:
 	VZEROUPPER
 	RET

@@ -1,9 +1,6 @@
 package main
 
 import (
-	"fmt"
-	"math"
-
 	"github.com/mmcloughlin/avo/attr"
 	"github.com/mmcloughlin/avo/build"
 	"github.com/mmcloughlin/avo/operand"
@@ -21,8 +18,11 @@ const rodata = attr.RODATA | attr.NOPTR
 func matvec(c *build.Context) {
 	tables := map[string]operand.Mem{}
 	for _, vnni := range []bool{false, true} {
-		for _, f := range []func(*build.Context, bool) format{q80, q40, q4K, int8Groups, int4Groups} {
+		for _, f := range []func(*build.Context, bool) format{q80, q4K, int8Groups} {
 			matvecFunction(c, vnni, tables, f)
+		}
+		for _, f := range []nibbleFormat{q40(vnni), int4Groups()} {
+			nibbleFunction(c, vnni, tables, f)
 		}
 	}
 }
@@ -33,7 +33,6 @@ type format struct {
 	doc       string
 	stepBytes int                    // of packed weights in 256 columns
 	grouped   bool                   // scales are apart from the codes
-	offset    int                    // codes are stored plus this number
 	begin     func(m *matvecEmitter) // loads constants
 	// scales returns the 8 scales of the step, and if the format has them the 8 minima.
 	scales func(m *matvecEmitter) (scale, minimum reg.VecVirtual)
@@ -48,6 +47,8 @@ type matvecEmitter struct {
 	vnni         bool
 	w, codes     reg.Register           // at the current step
 	groupScales  reg.Register           // at the current step, if they are apart
+	row          operand.Mem            // the current row at the current step, if there are several
+	scaleRow     operand.Mem            // its scales, if they are apart
 	nibble       reg.VecVirtual         // 0x0f in each byte
 	ones, zero   reg.VecVirtual         // 1 in each word; 0
 	words, quads reg.VecVirtual         // positions of scales and of codes in 128 bytes
@@ -145,7 +146,7 @@ func matvecFunction(c *build.Context, vnni bool, tables map[string]operand.Mem, 
 }
 
 // scaleStep returns the 8 products of scales, zero where the activation's scale is zero whatever the weight's bytes
-// say (padding may be read from the next row), and adds the step's share of offsets and minima to correction.
+// say (padding may be read from the next row), and adds the step's share of minima to correction.
 func (m *matvecEmitter) scaleStep(f format, scales, sums reg.Register, correction reg.VecVirtual) reg.VecVirtual {
 	weight, minimum := f.scales(m)
 	activation := m.YMM()
@@ -156,20 +157,14 @@ func (m *matvecEmitter) scaleStep(f format, scales, sums reg.Register, correctio
 	m.VCMPPS(operand.Imm(notEqual), activation, valid, valid)
 	m.VMULPS(activation, weight, weight)
 	m.VANDPS(valid, weight, weight)
-	if f.offset == 0 && minimum == nil {
+	if minimum == nil {
 		return weight
 	}
 	sum := m.YMM()
 	m.VCVTDQ2PS(operand.Mem{Base: sums}, sum)
-	if minimum != nil {
-		m.VMULPS(activation, minimum, minimum)
-		m.VANDPS(valid, minimum, minimum)
-		m.VFNMADD231PS(sum, minimum, correction)
-		return weight
-	}
-	m.VMULPS(weight, sum, sum)
-	offset := m.words32(fmt.Sprintf("minus%d", f.offset), 8, func(int) int { return int(math.Float32bits(float32(-f.offset))) })
-	m.VFMADD231PS(offset, sum, correction)
+	m.VMULPS(activation, minimum, minimum)
+	m.VANDPS(valid, minimum, minimum)
+	m.VFNMADD231PS(sum, minimum, correction)
 	return weight
 }
 
@@ -192,14 +187,22 @@ func (m *matvecEmitter) vector(wide bool) reg.VecVirtual {
 	return m.YMM()
 }
 
+// weights returns the memory disp bytes from the start of the current step of the current row.
+func (m *matvecEmitter) weights(disp int) operand.Mem {
+	if m.row.Base == nil {
+		return operand.Mem{Base: m.w, Disp: disp}
+	}
+	return m.row.Offset(disp)
+}
+
 // halfScales gathers 8 binary16 scales, stride bytes apart, and converts them.
 func (m *matvecEmitter) halfScales(stride int) reg.VecVirtual {
 	lo, hi, out := m.XMM(), m.XMM(), m.YMM()
-	m.VMOVD(operand.Mem{Base: m.w}, lo)
-	m.VMOVD(operand.Mem{Base: m.w, Disp: 4 * stride}, hi)
+	m.VMOVD(m.weights(0), lo)
+	m.VMOVD(m.weights(4*stride), hi)
 	for i := 1; i < 4; i++ {
-		m.VPINSRW(operand.Imm(uint64(i)), operand.Mem{Base: m.w, Disp: i * stride}, lo, lo)
-		m.VPINSRW(operand.Imm(uint64(i)), operand.Mem{Base: m.w, Disp: (4 + i) * stride}, hi, hi)
+		m.VPINSRW(operand.Imm(uint64(i)), m.weights(i*stride), lo, lo)
+		m.VPINSRW(operand.Imm(uint64(i)), m.weights((4+i)*stride), hi, hi)
 	}
 	m.VPUNPCKLQDQ(hi, lo, lo)
 	m.VCVTPH2PS(lo, out)

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"fmt"
-
 	"github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
 )
@@ -64,79 +62,6 @@ func (m *matvecEmitter) signedDot(mem operand.Mem, b int) reg.VecVirtual {
 	m.VPMADDUBSW(signed, magnitude, sum)
 	m.VPMADDWD(m.ones, sum, sum)
 	return sum
-}
-
-func (m *matvecEmitter) beginNibbles() {
-	m.nibble = word(m.Context, m.width(), 0x0f0f0f0f)
-	for q := 0; m.vnni && q < 2; q++ {
-		m.spreads = append(m.spreads, m.spread(fmt.Sprintf("blockScales%d", q), func(lane int) int { return 4*q + lane/4 }))
-	}
-	if !m.vnni {
-		m.pairs[0] = m.words32("pairScales0", 8, func(lane int) int { return lane / 4 })
-		m.pairs[1] = m.words32("pairScales1", 8, func(lane int) int { return 2 + lane/4 })
-	}
-}
-
-// nibbleBlocks accumulates blocks of 16 bytes, block b at stride*b + start: low nibbles are its first 16 codes, high nibbles the
-// others. Four blocks (with AVX2, two) are side by side in a vector, 4 partial sums each.
-func nibbleBlocks(stride, start int) accumulator {
-	return func(m *matvecEmitter, scale reg.VecVirtual, acc []reg.VecVirtual) {
-		if m.vnni {
-			for q := range 2 {
-				m.nibbleQuad(q, stride, start, scale, acc[q])
-			}
-			return
-		}
-		halves := m.fours(scale)
-		for p := range 4 {
-			m.nibblePair(p, stride, start, halves[p/2], acc[p])
-		}
-	}
-}
-
-func (m *matvecEmitter) nibbleQuad(q, stride, start int, scale, acc reg.VecVirtual) {
-	low, high, sum, s := m.ZMM(), m.ZMM(), m.ZMM(), m.ZMM()
-	at := operand.Mem{Base: m.w, Disp: 4 * q * stride}
-	m.VMOVDQU64(at, low)
-	if stride != 16 {
-		m.VPERMT2W(at.Offset(64), m.quads, low)
-	}
-	m.VPSRLW(operand.Imm(4), low, high)
-	m.VPANDD(m.nibble, low, low)
-	m.VPANDD(m.nibble, high, high)
-	a, first, second := m.ZMM(), m.ZMM(), m.ZMM()
-	m.VMOVDQU64(operand.Mem{Base: m.codes, Disp: 128 * q}, a)
-	rest := operand.Mem{Base: m.codes, Disp: 128*q + 64}
-	m.VSHUFI64X2(operand.Imm(0x88), rest, a, first)
-	m.VSHUFI64X2(operand.Imm(0xdd), rest, a, second)
-	m.VPXORD(sum, sum, sum)
-	m.VPDPBUSD(first, low, sum)
-	m.VPDPBUSD(second, high, sum)
-	m.VCVTDQ2PS(sum, sum)
-	m.VPERMPS(scale.AsZ(), m.spreads[q], s)
-	m.VFMADD231PS(s, sum, acc)
-}
-
-func (m *matvecEmitter) nibblePair(p, stride, start int, four, acc reg.VecVirtual) {
-	low, high, s := m.YMM(), m.YMM(), m.YMM()
-	at := operand.Mem{Base: m.w, Disp: 2*p*stride + start}
-	m.VMOVDQU(at, low.AsX())
-	m.VINSERTI128(operand.Imm(1), at.Offset(stride), low, low)
-	m.VPSRLW(operand.Imm(4), low, high)
-	m.VPAND(m.nibble, low, low)
-	m.VPAND(m.nibble, high, high)
-	a, second := m.YMM(), m.YMM()
-	x := operand.Mem{Base: m.codes, Disp: 64 * p}
-	m.VMOVDQU(x, a)
-	m.VPERM2I128(operand.Imm(0x31), x.Offset(32), a, second)
-	m.VINSERTI128(operand.Imm(1), x.Offset(32), a, a)
-	m.VPMADDUBSW(a, low, low)
-	m.VPMADDUBSW(second, high, high)
-	m.VPADDW(high, low, low)
-	m.VPMADDWD(m.ones, low, low)
-	m.VCVTDQ2PS(low, low)
-	m.VPERMILPS(m.pairs[p%2], four, s)
-	m.VFMADD231PS(s, low, acc)
 }
 
 // stripBlocks accumulates strips of 32 bytes after 16 bytes of scales: low nibbles are a block and high nibbles the next.

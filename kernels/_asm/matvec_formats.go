@@ -21,28 +21,26 @@ func q80(*build.Context, bool) format {
 }
 
 // q40 is GGML's Q4_0: 18 bytes for 32 columns, a binary16 scale and 32 codes of 4 bits, stored plus 8.
-func q40(c *build.Context, vnni bool) format {
-	return format{
-		name: "matvecQ40", doc: "matvecQ40 adds rows of Q4_0 times int8 activations to y.", stepBytes: 8 * 18, offset: 8,
+func q40(vnni bool) nibbleFormat {
+	return nibbleFormat{
+		name: "matvecQ40", doc: "matvecQ40 adds rows of Q4_0 times int8 activations to y.", stride: 18, start: 2,
 		begin: func(m *matvecEmitter) {
-			m.beginNibbles()
 			if vnni { // all 8 scales lie in 128 bytes, and so do the codes of 4 blocks
 				m.words, m.quads = m.ZMM(), m.ZMM()
 				m.VMOVDQU(m.words16("scaleWordsQ40", 8, func(b int) int { return 9 * b }), m.words.AsX())
 				m.VMOVDQU64(m.words16("codeWordsQ40", 32, func(i int) int { return 9*(i/8) + 1 + i%8 }), m.quads)
 			}
 		},
-		scales: func(m *matvecEmitter) (reg.VecVirtual, reg.VecVirtual) {
+		scales: func(m *matvecEmitter) reg.VecVirtual {
 			if !vnni {
-				return m.halfScales(18), nil
+				return m.halfScales(18)
 			}
 			words, out := m.ZMM(), m.YMM()
-			m.VMOVDQU64(operand.Mem{Base: m.w}, words)
-			m.VPERMT2W(operand.Mem{Base: m.w, Disp: 64}, m.words, words)
+			m.VMOVDQU64(m.weights(0), words)
+			m.VPERMT2W(m.weights(64), m.words, words)
 			m.VCVTPH2PS(words.AsX(), out)
-			return out, nil
+			return out
 		},
-		accumulate: nibbleBlocks(18, 2), wide: vnni,
 	}
 }
 
@@ -57,12 +55,10 @@ func int8Groups(*build.Context, bool) format {
 }
 
 // int4Groups is rows of blocks of 16 bytes for 32 columns, codes stored plus 8, and a binary16 scale a group.
-func int4Groups(_ *build.Context, vnni bool) format {
-	return format{
-		name: "matvecInt4", doc: "matvecInt4 adds rows of 4-bit codes, scaled by groups, times int8 activations to y.", stepBytes: 128, grouped: true, offset: 8,
-		begin:      func(m *matvecEmitter) { m.beginNibbles() },
-		scales:     func(m *matvecEmitter) (reg.VecVirtual, reg.VecVirtual) { return m.groupedScales(), nil },
-		accumulate: nibbleBlocks(16, 0), wide: vnni,
+func int4Groups() nibbleFormat {
+	return nibbleFormat{
+		name: "matvecInt4", doc: "matvecInt4 adds rows of 4-bit codes, scaled by groups, times int8 activations to y.", stride: 16, grouped: true,
+		scales: (*matvecEmitter).groupedScales,
 	}
 }
 
@@ -118,7 +114,11 @@ func (m *matvecEmitter) sixBits(low, nibbles reg.GPVirtual, half int) reg.VecVir
 func (m *matvecEmitter) groupedScales() reg.VecVirtual {
 	load, halves, out := m.XMM(), m.XMM(), m.YMM()
 	m.VMOVDQU(operand.Mem{Base: m.groupSpread}, load)
-	m.VPMASKMOVD(operand.Mem{Base: m.groupScales}, load, halves)
+	at := m.scaleRow
+	if at.Base == nil {
+		at.Base = m.groupScales
+	}
+	m.VPMASKMOVD(at, load, halves)
 	m.VPSHUFB(operand.Mem{Base: m.groupSpread, Disp: 16}, halves, halves)
 	m.VCVTPH2PS(halves, out)
 	return out
