@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -14,7 +13,6 @@ import (
 func compressCommand(s streams) *cobra.Command {
 	var (
 		f         planFlags
-		out       string
 		overwrite bool
 		asJSON    bool
 	)
@@ -32,11 +30,8 @@ With --json, standard output is one JSON object a line: started, progress, block
   pith compress MODEL --codec q4_k -o model-q4_k.gguf`,
 		Args: one("MODEL"),
 		RunE: func(c *cobra.Command, args []string) error {
-			if out == "" {
+			if f.output == "" {
 				return errNoOutput
-			}
-			if !c.Flags().Changed("format") && filepath.Ext(out) == ".gguf" {
-				f.format = "gguf"
 			}
 			memory, err := f.memoryBytes()
 			if err != nil {
@@ -60,7 +55,7 @@ With --json, standard output is one JSON object a line: started, progress, block
 			if f.format == "gguf" {
 				run = compress.RunGGUF
 			}
-			r, err := run(c.Context(), ckpt, p, out, o)
+			r, err := run(c.Context(), ckpt, p, f.output, o)
 			m.finish()
 			if err != nil {
 				return err
@@ -72,7 +67,6 @@ With --json, standard output is one JSON object a line: started, progress, block
 		},
 	}
 	f.add(c)
-	c.Flags().StringVarP(&out, "output", "o", "", "directory, or .gguf file, to write (required)")
 	c.Flags().BoolVar(&overwrite, "overwrite", false, "replace an artifact of another plan in OUT")
 	jsonFlag(c, &asJSON)
 	return c

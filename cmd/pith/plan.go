@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path/filepath"
 	"runtime"
 	"time"
 
@@ -20,7 +21,8 @@ import (
 type planFlags struct {
 	recipe, codec, planFile string
 	search                  bool
-	format                  string
+	format                  string // "" until resolve: what the output's name says
+	output                  string
 	workers                 int
 	memory                  string
 }
@@ -31,7 +33,8 @@ func (f *planFlags) add(c *cobra.Command) {
 	p.StringVar(&f.codec, "codec", "", "one codec for every matrix, as int4-g128 or q4_k (default: 8 bits for embedding and head, 4 for the rest)")
 	p.BoolVar(&f.search, "search", false, "with --codec: search the scales of least squared error")
 	p.StringVar(&f.planFile, "plan", "", "carry out a plan saved by pith plan --save")
-	p.StringVar(&f.format, "format", "pith", "pith (a directory of safetensors) or gguf (one file for llama.cpp)")
+	p.StringVar(&f.format, "format", "", "pith (a directory of safetensors) or gguf (one file for llama.cpp) (default: gguf if OUT ends in .gguf, else pith)")
+	p.StringVarP(&f.output, "output", "o", "", "OUT, the directory or .gguf file that compress writes")
 	p.StringVar(&f.memory, "memory", "", "bound of the memory used, as in 512MiB or 2GB (default: no bound)")
 	workersFlag(c, &f.workers)
 	offer(c, "codec", codec.Names()...)
@@ -55,6 +58,12 @@ func (f *planFlags) resolve(path string) (*checkpoint.Checkpoint, *plan.Plan, er
 	switch {
 	case given > 1:
 		return nil, nil, errors.New("give only one of --codec, --recipe and --plan")
+	}
+	if f.format == "" {
+		f.format = "pith"
+		if filepath.Ext(f.output) == ".gguf" {
+			f.format = "gguf"
+		}
 	}
 	if f.format != "pith" && f.format != "gguf" {
 		return nil, nil, fmt.Errorf("--format %q: choose pith or gguf", f.format)
