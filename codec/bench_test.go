@@ -1,7 +1,9 @@
 package codec_test
 
 import (
+	"math"
 	"testing"
+	"time"
 
 	"pith/codec"
 	"pith/codec/codectest"
@@ -54,6 +56,28 @@ func BenchmarkDecode(b *testing.B) {
 				term.AddTo(out, 0)
 			}
 			b.ReportMetric(float64(b.N)*rows*cols/1e6/b.Elapsed().Seconds(), "Mweights/s")
+		})
+	}
+}
+
+// BenchmarkOneToken measures the product with one token, split into the rows that one worker takes at once.
+func BenchmarkOneToken(b *testing.B) {
+	const rows, cols = 256, 2048
+	w := codectest.Matrix(1, rows, cols)
+	for _, name := range []string{"int2-g128", "int3-g128", "int4-g128", "int4-g128-asym", "int5-g128", "int6-g128", "int6-g32-asym", "int8-g128",
+		"q4_0", "q4_1", "q5_0", "q5_1", "q8_0", "q2_k", "q3_k", "q4_k", "q5_k", "q6_k"} {
+		term := encode(b, name, w)
+		in, y := codec.NewInput(codectest.Matrix(2, 1, cols)), tensor.NewMat(1, rows)
+		b.Run(name, func(b *testing.B) {
+			shortest := time.Duration(math.MaxInt64)
+			for b.Loop() {
+				start := time.Now()
+				for r := 0; r < rows; r += 64 {
+					term.MulAdd(y, in, r, r+64)
+				}
+				shortest = min(shortest, time.Since(start))
+			}
+			b.ReportMetric(rows*cols/float64(shortest.Nanoseconds()), "best-Gweights/s")
 		})
 	}
 }

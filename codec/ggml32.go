@@ -20,11 +20,11 @@ var (
 	q4_0 = blockFormat{dt: tensor.Q4_0, sub: 32, levels: 16, bias: 8, nibbles: 2,
 		affines: scaleOnly, unpack: unpack4At(2), pack: pack4At(2), fit: fitSigned(16), search: searchSymmetric, kernel: kernels.MatVecQ4_0}
 	q4_1 = blockFormat{dt: tensor.Q4_1, sub: 32, levels: 16, nibbles: 4,
-		affines: scaleAndMin, unpack: unpack4At(4), pack: pack4At(4), fit: fitRange(16), search: searchAffine}
+		affines: scaleAndMin, unpack: unpack4At(4), pack: pack4At(4), fit: fitRange(16), search: searchAffine, kernel: kernels.MatVecQ4_1}
 	q5_0 = blockFormat{dt: tensor.Q5_0, sub: 32, levels: 32, bias: 16,
-		affines: scaleOnly, unpack: unpack5At(2), pack: pack5At(2), fit: fitSigned(32), search: searchSymmetric}
+		affines: scaleOnly, unpack: unpack5At(2), pack: pack5At(2), fit: fitSigned(32), search: searchSymmetric, kernel: kernels.MatVecQ5_0}
 	q5_1 = blockFormat{dt: tensor.Q5_1, sub: 32, levels: 32,
-		affines: scaleAndMin, unpack: unpack5At(4), pack: pack5At(4), fit: fitRange(32), search: searchAffine}
+		affines: scaleAndMin, unpack: unpack5At(4), pack: pack5At(4), fit: fitRange(32), search: searchAffine, kernel: kernels.MatVecQ5_1}
 )
 
 func scaleOnly(block []byte, a *[maxSubBlocks]affine) { a[0] = affine{f16At(block, 0), 0} }

@@ -16,15 +16,15 @@ import (
 //	q6_k  16×16: codes low 4 bits [128], high 2 bits [64], scales int8 [16], d
 var (
 	q2K = blockFormat{dt: tensor.Q2_K, sub: 16, levels: 4,
-		affines: affinesQ2K, unpack: unpackQ2K, pack: packQ2K, fit: fitQ2K, search: searchK(storeQ2K, 15)}
+		affines: affinesQ2K, unpack: unpackQ2K, pack: packQ2K, fit: fitQ2K, search: searchK(storeQ2K, 15), kernel: kernels.MatVecQ2_K}
 	q3K = blockFormat{dt: tensor.Q3_K, sub: 16, levels: 8, bias: 4,
-		affines: affinesQ3K, unpack: unpackQ3K, pack: packQ3K, fit: fitQ3K, search: searchSignedK(storeQ3K, 32)}
+		affines: affinesQ3K, unpack: unpackQ3K, pack: packQ3K, fit: fitQ3K, search: searchSignedK(storeQ3K, 32), kernel: kernels.MatVecQ3_K}
 	q4K = blockFormat{dt: tensor.Q4_K, sub: 32, levels: 16,
 		affines: affinesQ45K, unpack: unpackQ4K, pack: packQ4K, fit: fitQ45K(15, -1, 20), search: searchK(storeQ45K, 63), kernel: kernels.MatVecQ4_K}
 	q5K = blockFormat{dt: tensor.Q5_K, sub: 32, levels: 32,
-		affines: affinesQ45K, unpack: unpackQ5K, pack: packQ5K, fit: fitQ45K(31, -0.5, 15), search: searchK(storeQ45K, 63)}
+		affines: affinesQ45K, unpack: unpackQ5K, pack: packQ5K, fit: fitQ45K(31, -0.5, 15), search: searchK(storeQ45K, 63), kernel: kernels.MatVecQ5_K}
 	q6K = blockFormat{dt: tensor.Q6_K, sub: 16, levels: 64, bias: 32,
-		affines: affinesQ6K, unpack: unpackQ6K, pack: packQ6K, fit: fitQ6K, search: searchSignedK(storeQ6K, 128)}
+		affines: affinesQ6K, unpack: unpackQ6K, pack: packQ6K, fit: fitQ6K, search: searchSignedK(storeQ6K, 128), kernel: kernels.MatVecQ6_K}
 )
 
 func affinesQ2K(block []byte, a *[maxSubBlocks]affine) {

@@ -183,13 +183,22 @@ func (t *intTerm) MulAdd(y tensor.Mat, in *Input, r0, r1 int) {
 
 // kernel returns the product of packed codes with int8 activations, or nil if there is none for t.
 func (t *intTerm) kernel() func(y []float32, codes, scales []byte, rows, cols, group int, x kernels.Q8) {
-	switch {
-	case t.cols == 0 || t.cols%32 != 0 && t.bits == 4:
+	if t.cols == 0 || t.cols%32 != 0 && t.bits == 4 {
 		return nil
-	case t.bits == 8:
-		return kernels.MatVecInt8
-	case t.bits == 4:
+	}
+	switch t.bits {
+	case 2:
+		return kernels.MatVecInt2
+	case 3:
+		return kernels.MatVecInt3
+	case 4:
 		return kernels.MatVecInt4
+	case 5:
+		return kernels.MatVecInt5
+	case 6:
+		return kernels.MatVecInt6
+	case 8:
+		return kernels.MatVecInt8
 	}
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 type groupFormat struct {
 	rowBytes func(cols int) int
 	step     int                                       // bytes of codes in a step
+	slack    int                                       // that vector kernels may read beyond the last step
 	block    func(codes []byte, b int, x []int8) int32 // block b's integer product: the definition
 	run      func(l level, k *rowKernel, rows int)     // vectorised
 }
@@ -109,7 +110,7 @@ func matVecGroups(l level, f *groupFormat, y []float32, codes, scales []byte, ro
 		return
 	}
 	steps := (cols + stepColumns - 1) / stepColumns
-	span, scaleSpan := steps*f.step, (steps-1)*spread.step+spread.load
+	span, scaleSpan := steps*f.step+f.slack, (steps-1)*spread.step+spread.load
 	k := getRowKernel()
 	defer k.free()
 	*k = rowKernel{y: y, w: codes, rowBytes: rowBytes, steps: steps, x: x, scales: scales, rowScales: rowScales, spread: spread}

@@ -84,6 +84,7 @@ func matVecCases() []matVecCase {
 			return halfAt(b)*float64(scale)*float64(b[16+j/2*32+i%32]>>(j%2*4)&15) - halfAt(b[2:])*float64(minimum)
 		}),
 	}
+	cases = append(append(cases, packedCases()...), denseCases()...)
 	for _, g := range []int{32, 64, 128, 256, 96, 0} {
 		cases = append(cases, groupCase("int8", &formatInt8, g, func(row []byte, i int) float64 { return float64(int8(row[i])) }),
 			groupCase("int4", &formatInt4, g, nibbleAt))

@@ -24,6 +24,7 @@ var families = []struct {
 	{"asm_vector", vector},
 	{"asm_convert", convert},
 	{"asm_matvec", matvec},
+	{"asm_packed", packed},
 	{"asm_q8", quantize},
 	{"asm_encode", encode},
 	{"asm_exp", exponential},

@@ -39,6 +39,8 @@ type format struct {
 	// accumulate adds the step's products to acc: four vectors of 8 lanes, or with wide two of 16, which are the four in pairs.
 	accumulate func(m *matvecEmitter, scale reg.VecVirtual, acc []reg.VecVirtual)
 	wide       bool
+	// step, if not nil, does what scales and accumulate do, for blocks that are not of 32.
+	step func(m *matvecEmitter, scales reg.Register, acc []reg.VecVirtual)
 }
 
 // matvecEmitter holds the registers of one function.
@@ -56,6 +58,7 @@ type matvecEmitter struct {
 	pairs        [2]operand.Mem         // the same for two blocks of four
 	groupSpread  reg.Register           // kernels.groupSpread.table: which group scales to load, and which of them each block has
 	tables       map[string]operand.Mem // read-only data of the file by name
+	kept         int                    // constants in registers from Z31 down
 }
 
 func matvecFunction(c *build.Context, vnni bool, tables map[string]operand.Mem, describe func(*build.Context, bool) format) {
@@ -110,7 +113,11 @@ func matvecFunction(c *build.Context, vnni bool, tables map[string]operand.Mem, 
 	for line := 0; line < f.stepBytes; line += 64 {
 		c.PREFETCHT0(operand.Mem{Base: m.w, Disp: prefetchAhead + line})
 	}
-	f.accumulate(m, m.scaleStep(f, scales, sums, correction), acc)
+	if f.step != nil {
+		f.step(m, scales, acc)
+	} else {
+		f.accumulate(m, m.scaleStep(f, scales, sums, correction), acc)
+	}
 	c.ADDQ(operand.U32(uint64(f.stepBytes)), m.w)
 	c.ADDQ(operand.U32(256), m.codes)
 	c.ADDQ(operand.Imm(32), scales)
