@@ -195,11 +195,12 @@ func (v *Vocab) jsonPostProcessor() any {
 }
 
 // jsonConfig is tokenizer_config.json. The class is the one that takes tokenizer.json as it is; those named after a model rebuild parts of it.
+// What there is not is null, so that no class puts its own default there.
 func (v *Vocab) jsonConfig() object {
 	config := object{"tokenizer_class": "PreTrainedTokenizerFast", "add_bos_token": v.AddBOS, "add_eos_token": v.AddEOS,
 		"add_prefix_space": v.AddSpacePrefix, "clean_up_tokenization_spaces": false}
 	for name, id := range map[string]int32{"bos_token": v.BOS, "eos_token": v.EOS, "unk_token": v.UNK, "pad_token": v.PAD} {
-		if id >= 0 && v.Types[id] != Unused {
+		if config[name] = nil; id >= 0 && v.Types[id] != Unused {
 			config[name] = v.Tokens[id]
 		}
 	}
