@@ -89,11 +89,12 @@ func unpackedRow(columns, bytes, sub, bias int, unpack func(u *unpacked, block [
 					continue
 				}
 				var dot, total int32
-				for j, c := range x.Codes[at : at+sub] {
-					dot += (int32(u.codes[s*sub+j]) - int32(bias)) * int32(c)
+				codes := u.codes[s*sub : (s+1)*sub]
+				for j, c := range x.Codes[at : at+sub][:len(codes)] {
+					dot += int32(codes[j]) * int32(c)
 					total += int32(c)
 				}
-				sum += a * (u.scale[s]*float32(dot) - u.minimum[s]*float32(total))
+				sum += a * (u.scale[s]*float32(dot-int32(bias)*total) - u.minimum[s]*float32(total))
 			}
 		}
 		return sum
@@ -103,9 +104,13 @@ func unpackedRow(columns, bytes, sub, bias int, unpack func(u *unpacked, block [
 func halfFloat(b []byte, at int) float32 { return F16ToFloat32(binary.LittleEndian.Uint16(b[at:])) }
 
 func unpackQ6_K(u *unpacked, w []byte) {
-	for i := range u.codes {
-		h, l, s := i/128, i%32, i%128/32
-		u.codes[i] = w[64*h+s%2*32+l]>>(s/2*4)&15 | w[128+32*h+l]>>(2*s)&3<<4
+	for h := range 2 {
+		out, low := u.codes[128*h:][:128], w[64*h:][:64]
+		for l, high := range w[128+32*h:][:32] {
+			a, b := low[l], low[l+32]
+			out[l], out[l+32] = a&15|high&3<<4, b&15|high>>2&3<<4
+			out[l+64], out[l+96] = a>>4|high>>4&3<<4, b>>4|high>>6<<4
+		}
 	}
 	d := halfFloat(w, 208)
 	for j := range u.scale {
@@ -114,9 +119,11 @@ func unpackQ6_K(u *unpacked, w []byte) {
 }
 
 func unpackQ5_K(u *unpacked, w []byte) {
-	for i := range u.codes {
-		b, l := i/32, i%32
-		u.codes[i] = w[48+b/2*32+l]>>(b%2*4)&15 | w[16+l]>>b&1<<4
+	for p := range 4 {
+		out, fifth := u.codes[64*p:][:64], w[16:48]
+		for l, c := range w[48+32*p:][:32] {
+			out[l], out[l+32] = c&15|fifth[l]>>(2*p)&1<<4, c>>4|fifth[l]>>(2*p+1)&1<<4
+		}
 	}
 	d, dmin := halfFloat(w, 0), halfFloat(w, 2)
 	for j := range 8 {
@@ -126,8 +133,12 @@ func unpackQ5_K(u *unpacked, w []byte) {
 }
 
 func unpackQ3_K(u *unpacked, w []byte) {
-	for i := range u.codes {
-		u.codes[i] = w[32+i/128*32+i%32]>>(i%128/32*2)&3 | w[i%32]>>(i/32)&1<<2
+	unpackPairs(u, w[32:])
+	for b := range 8 {
+		out := u.codes[32*b:][:32]
+		for l, third := range w[:32] {
+			out[l] |= third >> b & 1 << 2
+		}
 	}
 	d := halfFloat(w, 108)
 	for j := range u.scale {
@@ -137,12 +148,20 @@ func unpackQ3_K(u *unpacked, w []byte) {
 }
 
 func unpackQ2_K(u *unpacked, w []byte) {
-	for i := range u.codes {
-		u.codes[i] = w[16+i/128*32+i%32] >> (i % 128 / 32 * 2) & 3
-	}
+	unpackPairs(u, w[16:])
 	d, dmin := halfFloat(w, 80), halfFloat(w, 82)
 	for j := range u.scale {
 		u.scale[j], u.minimum[j] = d*float32(w[j]&15), dmin*float32(w[j]>>4)
+	}
+}
+
+// unpackPairs reads codes of 2 bits: byte 32h+l holds those of columns 128h + l, +32, +64, +96.
+func unpackPairs(u *unpacked, w []byte) {
+	for h := range 2 {
+		out := u.codes[128*h:][:128]
+		for l, c := range w[32*h:][:32] {
+			out[l], out[l+32], out[l+64], out[l+96] = c&3, c>>2&3, c>>4&3, c>>6
+		}
 	}
 }
 
@@ -153,8 +172,10 @@ func unpackNibbles(u *unpacked, w []byte) {
 }
 
 func unpackFifthBits(u *unpacked, w []byte) {
+	high := binary.LittleEndian.Uint32(w)
 	for j := range 32 {
-		u.codes[j] |= w[j/8] >> (j % 8) & 1 << 4
+		u.codes[j] |= uint8(high&1) << 4
+		high >>= 1
 	}
 }
 
@@ -192,17 +213,36 @@ func denseFormat(width int, run func(l level, k *rowKernel, rows int)) groupForm
 		slack:    denseSlack,
 		block: func(codes []byte, b int, x []int8) int32 {
 			codes = codes[4*width*b : min(len(codes), 4*width*(b+1))]
-			var s int32
-			for i := range min(Q8Block, len(codes)*8/width) {
-				bit := i * width
-				v := uint(codes[bit/8])
-				if bit%8+width > 8 {
-					v |= uint(codes[bit/8+1]) << 8
+			var all [Q8Block]uint8 // what is beyond the row's end is multiplied by 0
+			for i := 0; i < Q8Block && len(codes) > 0; i += 8 {
+				var bits uint64
+				if len(codes) >= 8 {
+					bits = binary.LittleEndian.Uint64(codes)
+				} else {
+					for j, c := range codes {
+						bits |= uint64(c) << (8 * j)
+					}
 				}
-				s += (int32(v>>(bit%8)&(1<<width-1)) - 1<<(width-1)) * int32(x[i])
+				binary.LittleEndian.PutUint64(all[i:], spreadCodes(bits, uint(width)))
+				codes = codes[min(width, len(codes)):] // which 8 codes take
 			}
-			return s
+			var s, total int32
+			for i, a := range (*[Q8Block]int8)(x) {
+				s += int32(all[i]) * int32(a)
+				total += int32(a)
+			}
+			return s - total<<(width-1)
 		},
 		run: run,
 	}
+}
+
+// spreadCodes moves the 8 codes in the low 8·width bits of v to a byte each, halving the distance of what is to be parted three times.
+func spreadCodes(v uint64, width uint) uint64 {
+	mask := uint64(1)<<(4*width) - 1
+	v = v&mask | v>>(4*width)&mask<<32
+	mask = (1<<(2*width) - 1) * 0x0000000100000001
+	v = v&mask | v>>(2*width)&mask<<16
+	mask = (1<<width - 1) * 0x0001000100010001
+	return v&mask | v>>width&mask<<8
 }
