@@ -8,6 +8,7 @@ import (
 )
 
 // prefetchAhead is how many bytes before their use weights are asked for: about 100 ns at the speed of memory.
+// They are asked for as used once (NTA), which keeps them from being written to outer caches when they leave the innermost.
 const prefetchAhead = 2048
 
 const rodata = attr.RODATA | attr.NOPTR
@@ -111,7 +112,7 @@ func matvecFunction(c *build.Context, vnni bool, tables map[string]operand.Mem, 
 	}
 	c.Label("step")
 	for line := 0; line < f.stepBytes; line += 64 {
-		c.PREFETCHT0(operand.Mem{Base: m.w, Disp: prefetchAhead + line})
+		c.PREFETCHNTA(operand.Mem{Base: m.w, Disp: prefetchAhead + line})
 	}
 	if f.step != nil {
 		f.step(m, scales, acc)

@@ -115,7 +115,7 @@ func (n *nibbleEmitter) rows(rows int, label string) {
 	n.Label(label + "step")
 	stepBytes := 8 * n.stride
 	for line := 0; line < rows*stepBytes; line += 64 {
-		n.PREFETCHT0(operand.Mem{Base: next, Disp: 4096 + line})
+		n.PREFETCHNTA(operand.Mem{Base: next, Disp: prefetchAhead + line})
 	}
 	scale := make([]reg.VecVirtual, rows)
 	n.activation(scales, func(times func(reg.VecVirtual)) {
