@@ -203,23 +203,41 @@ func (t *intTerm) kernel() func(y []float32, codes, scales []byte, rows, cols, g
 	return nil
 }
 
+// zeroChunk is about how many scales subtractZeros converts at once.
+const zeroChunk = 2048
+
 // subtractZeros adds what the kernels leave out: -scale·zero·Σx of each group, for rows r0 … r0+len(y).
 func (t *intTerm) subtractZeros(y []float32, x kernels.Q8, r0 int) {
 	groups, blocks := t.groups(t.cols), (t.cols+kernels.Q8Block-1)/kernels.Q8Block
-	buf := getScratch(2 * groups)
+	rows := max(1, min(len(y), zeroChunk/groups))
+	buf := getScratch((1 + 2*rows) * groups)
 	defer putScratch(buf)
-	sums, scales := (*buf)[:groups], (*buf)[groups:]
+	sums, scales, zeros := (*buf)[:groups], (*buf)[groups:groups+rows*groups], (*buf)[groups+rows*groups:]
 	clear(sums)
-	for b := range blocks {
-		sums[b*kernels.Q8Block/t.groupCols(t.cols)] += float32(x.Scales[b] * float32(x.Sums[b]))
-	}
-	for r := range y {
-		at := (r0 + r) * groups
-		kernels.F16ToF32(scales, t.scales[2*at:])
-		var s float32
-		for g, z := range t.zeros[at : at+groups] {
-			s += float32(float32(scales[g]*float32(int8(z))) * sums[g])
+	inGroup := (t.groupCols(t.cols) + kernels.Q8Block - 1) / kernels.Q8Block
+	for g := range sums {
+		for b := g * inGroup; b < min(blocks, (g+1)*inGroup); b++ {
+			sums[g] += float32(x.Scales[b] * float32(x.Sums[b]))
 		}
-		y[r] -= s
 	}
+	for len(y) > 0 {
+		n := min(rows, len(y))
+		at, count := r0*groups, n*groups
+		kernels.F16ToF32(scales[:count], t.scales[2*at:2*(at+count)])
+		kernels.ScaleInt8(zeros[:count], t.zeros[at:at+count], 1, 0, 0)
+		for r := range n {
+			f, z := scales[r*groups:(r+1)*groups], zeros[r*groups:(r+1)*groups]
+			y[r] -= zeroSum(f, z, sums)
+		}
+		y, r0 = y[n:], r0+n
+	}
+}
+
+// zeroSum returns Σ scale·zero·sum.
+func zeroSum(scales, zeros, sums []float32) (s float32) {
+	zeros, sums = zeros[:len(scales)], sums[:len(scales)]
+	for g, f := range scales {
+		s += float32(float32(f*zeros[g]) * sums[g])
+	}
+	return s
 }
