@@ -1,6 +1,9 @@
 package main
 
 import (
+	"fmt"
+	"math"
+
 	"github.com/mmcloughlin/avo/attr"
 	"github.com/mmcloughlin/avo/build"
 	"github.com/mmcloughlin/avo/operand"
@@ -34,6 +37,7 @@ type format struct {
 	doc       string
 	stepBytes int                    // of packed weights in 256 columns
 	grouped   bool                   // scales are apart from the codes
+	offset    int                    // codes are stored plus this number
 	begin     func(m *matvecEmitter) // loads constants
 	// scales returns the 8 scales of the step, and if the format has them the 8 minima.
 	scales func(m *matvecEmitter) (scale, minimum reg.VecVirtual)
@@ -154,7 +158,7 @@ func matvecFunction(c *build.Context, vnni bool, tables map[string]operand.Mem, 
 }
 
 // scaleStep returns the 8 products of scales, zero where the activation's scale is zero whatever the weight's bytes
-// say (padding may be read from the next row), and adds the step's share of minima to correction.
+// say (padding may be read from the next row), and adds the step's share of offsets and minima to correction.
 func (m *matvecEmitter) scaleStep(f format, scales, sums reg.Register, correction reg.VecVirtual) reg.VecVirtual {
 	weight, minimum := f.scales(m)
 	activation := m.YMM()
@@ -165,14 +169,20 @@ func (m *matvecEmitter) scaleStep(f format, scales, sums reg.Register, correctio
 	m.VCMPPS(operand.Imm(notEqual), activation, valid, valid)
 	m.VMULPS(activation, weight, weight)
 	m.VANDPS(valid, weight, weight)
-	if minimum == nil {
+	if f.offset == 0 && minimum == nil {
 		return weight
 	}
 	sum := m.YMM()
 	m.VCVTDQ2PS(operand.Mem{Base: sums}, sum)
-	m.VMULPS(activation, minimum, minimum)
-	m.VANDPS(valid, minimum, minimum)
-	m.VFNMADD231PS(sum, minimum, correction)
+	if minimum != nil {
+		m.VMULPS(activation, minimum, minimum)
+		m.VANDPS(valid, minimum, minimum)
+		m.VFNMADD231PS(sum, minimum, correction)
+		return weight
+	}
+	m.VMULPS(weight, sum, sum)
+	offset := m.words32(fmt.Sprintf("minus%d", f.offset), 8, func(int) int { return int(math.Float32bits(float32(-f.offset))) })
+	m.VFMADD231PS(offset, sum, correction)
 	return weight
 }
 
