@@ -1,0 +1,149 @@
+package kernels
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"testing"
+)
+
+// trellisCase is a code under test, with the value of a state computed a second time.
+type trellisCase struct {
+	name    string
+	decoder *TrellisDecoder
+	value   func(state int) int8
+}
+
+func randomLUT(r *rand.Rand, n int) []int8 {
+	lut := make([]int8, n)
+	for i := range lut {
+		lut[i] = int8(r.Uint32())
+	}
+	return lut
+}
+
+func lutCase(r *rand.Rand, l, rate int) trellisCase {
+	lut := randomLUT(r, 1<<l)
+	return trellisCase{fmt.Sprintf("lut%d-%d", l, rate), NewTrellisDecoder(l, rate, false, 0, lut), func(s int) int8 { return lut[s] }}
+}
+
+func hashCase(r *rand.Rand, q, rate int) trellisCase {
+	lut := randomLUT(r, 1<<q)
+	return trellisCase{fmt.Sprintf("hash16-q%d-%d", q, rate), NewTrellisDecoder(16, rate, true, 0xe6d5, lut), func(s int) int8 {
+		return lut[s*(s+0xe6d5)%65536/(65536>>q)]
+	}}
+}
+
+// trellisRates are rates at every phase of the pattern, and the bounds.
+func trellisRates() []int {
+	rates := []int{16, 17, 20, 23, 24, 31, 32, 33, 34, 35, 36, 38, 39, 40, 44, 47, 48, 49, 52, 56, 57, 63, 64, 65, 71, 72, 73, 80, 96, 97, 112, 120, 127, 128}
+	if testing.Short() {
+		return []int{16, 23, 32, 36, 39, 48, 57, 72, 97, 128}
+	}
+	return rates
+}
+
+func trellisCases(r *rand.Rand) (cases []trellisCase) {
+	for _, rate := range trellisRates() {
+		for l := 7; l <= 12; l++ {
+			cases = append(cases, lutCase(r, l, rate))
+		}
+		cases = append(cases, hashCase(r, 7, rate), hashCase(r, 8, rate))
+	}
+	return append(cases, lutCase(r, 16, 40), hashCase(r, 9, 40), hashCase(r, 1, 32), hashCase(r, 15, 32))
+}
+
+// at reads the weight at (row, col) of a band bit by bit.
+func (c trellisCase) at(tiles []byte, bandRows, row, col int) int8 {
+	d := c.decoder
+	width := 256 / bandRows
+	tile := tiles[col/width*2*d.rate:][:2*d.rate]
+	group := row/16 + col%width/4*(bandRows/16)
+	step := 64*group + row%16*4 + col%4
+	at := 0
+	for t := range step { // the pattern of the format: step t takes ⌊(t+1)·rate/16⌋ - ⌊t·rate/16⌋ bits
+		at += (t%16+1)*d.rate/16 - t%16*d.rate/16
+	}
+	state := 0
+	for i := range d.l {
+		bit := (at + i) % (16 * d.rate)
+		state |= int(tile[bit/8]>>(bit%8)&1) << i
+	}
+	return c.value(state)
+}
+
+var trellisShapes = []struct{ rows, bandRows, cols int }{
+	{64, 64, 96}, {64, 64, 4}, {63, 64, 37}, {32, 32, 64}, {32, 32, 8}, {17, 32, 71}, {16, 16, 32}, {16, 16, 160}, {1, 16, 50}, {0, 16, 16}, {16, 16, 0},
+}
+
+func TestTrellisMatVecIsTheBandReadBitByBit(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 7))
+	for _, c := range trellisCases(r) {
+		for _, s := range trellisShapes {
+			tiles := randomBytes(r, c.decoder.BandBytes(s.bandRows, s.cols))
+			x, scales, before := QuantizeQ8(randoms(r, s.cols)), randoms(r, s.rows), randoms(r, s.rows)
+			want := make([]float32, s.rows)
+			for row := range want {
+				var sum float32
+				for b := 0; b < s.cols; b += 32 {
+					dot := 0
+					for col := b; col < min(b+32, s.cols); col++ {
+						dot += int(c.at(tiles, s.bandRows, row, col)) * int(x.Codes[col])
+					}
+					sum += float32(float32(dot) * x.Scales[b/32])
+				}
+				want[row] = before[row] + float32(sum*scales[row])
+			}
+			for _, l := range levels() {
+				got := append([]float32(nil), before...)
+				c.decoder.matVec(l, got, scales, tiles, s.bandRows, s.cols, x)
+				for i := range want {
+					if math.Float32bits(got[i]) != math.Float32bits(want[i]) {
+						t.Fatalf("%s %s %v: row %d is %g, want %g", c.name, levelNames[l], s, i, got[i], want[i])
+					}
+				}
+			}
+		}
+	}
+}
+
+func TestTrellisDecodeBandIsTheBandReadBitByBit(t *testing.T) {
+	r := rand.New(rand.NewPCG(2, 7))
+	for _, c := range trellisCases(r) {
+		for _, s := range trellisShapes {
+			tiles := randomBytes(r, c.decoder.BandBytes(s.bandRows, s.cols))
+			scales, stride := randoms(r, s.rows), s.cols+3
+			width := 256 / s.bandRows
+			c0 := s.cols / 2 / width * width
+			for _, l := range levels() {
+				got := make([]float32, s.rows*stride)
+				c.decoder.decodeBand(l, got, stride, s.rows, scales, tiles, s.bandRows, c0, s.cols)
+				for i, v := range got {
+					var want float32
+					if row, col := i/stride, i%stride; col < s.cols-c0 {
+						want = float32(c.at(tiles, s.bandRows, row, c0+col)) * scales[row]
+					}
+					if v != want {
+						t.Fatalf("%s %s %v: element %d is %g, want %g", c.name, levelNames[l], s, i, v, want)
+					}
+				}
+			}
+		}
+	}
+}
+
+func TestTrellisMatVecPropagatesNaN(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 7))
+	d := lutCase(r, 8, 32).decoder
+	input := randoms(r, 64)
+	input[40] = float32(math.NaN())
+	for _, l := range levels() {
+		y := make([]float32, 64)
+		d.matVec(l, y, randoms(r, 64), randomBytes(r, d.BandBytes(64, 64)), 64, 64, QuantizeQ8(input))
+		for i, v := range y {
+			if v == v {
+				t.Errorf("%s: row %d is %g", levelNames[l], i, v)
+			}
+		}
+	}
+}
