@@ -1,0 +1,94 @@
+package trellis
+
+import (
+	"fmt"
+	"math/bits"
+	"strings"
+)
+
+// Code says which value a state stands for.
+type Code struct {
+	name  string
+	bits  int // L: bits of a state
+	v     int // weights a step
+	value func(c *Code, r Rate) []float32
+	gain  func(r Rate) float32
+}
+
+// codes lists every code, in the order in which Names gives them.
+func codes() []*Code {
+	return []*Code{
+		{name: "lut7", bits: 7, v: 1, value: lutValues, gain: one},
+		{name: "lut8", bits: 8, v: 1, value: lutValues, gain: one},
+		{name: "lut9", bits: 9, v: 1, value: lutValues, gain: one},
+		{name: "lut10", bits: 10, v: 1, value: lutValues, gain: one},
+		{name: "lut11", bits: 11, v: 1, value: lutValues, gain: one},
+		{name: "lut12", bits: 12, v: 1, value: lutValues, gain: one},
+		{name: "hash16", bits: 16, v: 1, value: lutValues, gain: one},
+		{name: "1mad", bits: 16, v: 1, value: computed(oneMAD), gain: one},
+		{name: "3inst", bits: 16, v: 1, value: computed(threeInst), gain: one},
+		{name: "mcg", bits: 16, v: 1, value: computed(mcg), gain: one},
+		{name: "mul1", bits: 16, v: 1, value: computed(mul1), gain: one},
+		{name: "hyb", bits: 16, v: 2, value: hybValues, gain: one},
+	}
+}
+
+func one(Rate) float32 { return 1 }
+
+// Names returns the names Lookup knows.
+func Names() []string {
+	var names []string
+	for _, c := range codes() {
+		names = append(names, c.name)
+	}
+	return names
+}
+
+// Lookup returns the code called name.
+func Lookup(name string) (*Code, error) {
+	for _, c := range codes() {
+		if c.name == name {
+			return c, nil
+		}
+	}
+	return nil, fmt.Errorf("unknown trellis code %q; use one of %s", name, strings.Join(Names(), ", "))
+}
+
+// Name returns the code's name.
+func (c *Code) Name() string { return c.name }
+
+// StateBits returns L, the bits of a state.
+func (c *Code) StateBits() int { return c.bits }
+
+// PerStep returns how many weights a state stands for, 1 or 2.
+func (c *Code) PerStep() int { return c.v }
+
+// Check returns an error that says what would do if there is no such code at rate r.
+func (c *Code) Check(r Rate) error {
+	switch {
+	case !r.valid():
+		return fmt.Errorf("%s at %s bits: use 1 to 8 bits", c.name, r)
+	case c.v == 2 && r%8 != 0:
+		return fmt.Errorf("%s at %s bits: two weights share a step; use a multiple of half a bit", c.name, r)
+	case c.v*int(r) > 16*c.bits:
+		return fmt.Errorf("%s at %s bits: a state has only %d bits; use a code of longer states", c.name, r, c.bits)
+	case c.v == 2 && r > 80:
+		return fmt.Errorf("%s at %s bits: its table has too few entries; use up to 5 bits", c.name, r)
+	}
+	return nil
+}
+
+// Values returns what each state stands for at rate r, states in order, v values each: the code as stored, on the grid on which
+// targets of a unit Gaussian, divided by Gain, are rounded best.
+func (c *Code) Values(r Rate) []float32 {
+	if c.Check(r) != nil {
+		panic("trellis: no such code at this rate")
+	}
+	return c.value(c, r)
+}
+
+// Gain returns the factor by which values are to be multiplied for a unit Gaussian at rate r.
+func (c *Code) Gain(r Rate) float32 { return c.gain(r) }
+
+// reverse returns the low n bits of s in the opposite order.
+func reverse(s uint32, n int) uint32 { return bits.Reverse32(s) >> (32 - n) }

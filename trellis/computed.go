@@ -1,0 +1,79 @@
+package trellis
+
+import (
+	"math"
+
+	"pith/kernels"
+)
+
+// The codes of other tools are functions of the state as those tools read it, most significant bit first; ours is the same
+// window read from its other end. So their tiles become ours by reversing the order of bits, and nothing is quantized again.
+
+// computed makes the values of a code that is a function of 16-bit states.
+func computed(f func(s uint32) float32) func(*Code, Rate) []float32 {
+	return func(c *Code, _ Rate) []float32 {
+		values := make([]float32, 1<<c.bits)
+		for s := range values {
+			values[s] = f(reverse(uint32(s), c.bits))
+		}
+		return values
+	}
+}
+
+// byteSum returns the sum of the four bytes of x.
+func byteSum(x uint32) int { return int(x&255) + int(x>>8&255) + int(x>>16&255) + int(x>>24) }
+
+// oneMAD is QTIP's 1MAD (arXiv 2406.11235, section 3.1): the byte sum of a linear congruential step, standardised.
+func oneMAD(s uint32) float32 { return float32(byteSum(s*34038481+76625530)-510) / 147.800537109375 }
+
+// halves returns the sum, rounded to binary16, of the two binary16 numbers that make up the 3INST word of x.
+func halves(x uint32) float32 {
+	u := x&0x8fff8fff ^ 0x3b603b60
+	sum := kernels.F16ToFloat32(uint16(u)) + kernels.F16ToFloat32(uint16(u>>16))
+	return kernels.F16ToFloat32(kernels.Float32ToF16(sum))
+}
+
+// threeInst is QTIP's 3INST; mcg is EXL3's, with an odd multiplier that keeps every bit of the state.
+func threeInst(s uint32) float32 { return halves(s*89226354 + 64248484) }
+func mcg(s uint32) float32       { return halves(s * 0xcbac1fed) }
+
+// mul1 is EXL3's byte-sum code: (n − 510)/147.7 as a fused multiply-add of binary16 numbers gives it.
+func mul1(s uint32) float32 {
+	const scale, offset = 0x1eee, 0xc931 // binary16: 1/147.7…, −10.38…
+	n := float64(byteSum(s*0x83dcd12d) + 1024)
+	v := float64(n*float64(kernels.F16ToFloat32(scale))) + float64(kernels.F16ToFloat32(offset)) // exact in float64
+	return kernels.F16ToFloat32(kernels.Float32ToF16(float32(v)))
+}
+
+// hybValues is QTIP's HYB: a hash of the state chooses one of 2^Q pairs, and its bit 15 the sign of the first of the pair.
+func hybValues(c *Code, r Rate) []float32 {
+	q, table := hybTable(r)
+	values := make([]float32, 2<<c.bits)
+	for s := range uint32(1 << c.bits) {
+		h := reverse(s, c.bits)
+		h *= h + 1
+		i := h >> (15 - q) & (1<<q - 1)
+		x, y := table[2*i], table[2*i+1]
+		if h&0x8000 != 0 {
+			x = -x
+		}
+		values[2*s], values[2*s+1] = x, y
+	}
+	return values
+}
+
+// hybTable returns Q and the 2^Q pairs at rate r.
+func hybTable(r Rate) (q int, table []float32) {
+	q = 9
+	switch {
+	case r > 72:
+		q = 11
+	case r > 64:
+		q = 10
+	}
+	table = make([]float32, 2<<q)
+	for i := range table {
+		table[i] = float32(math.Sin(float64(i)) * 2)
+	}
+	return q, table
+}
