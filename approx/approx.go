@@ -13,6 +13,9 @@ type Problem struct {
 	Name  string       // for errors
 	W     tensor.Mat   // (out, in); methods leave it as it is
 	Stats *calib.Stats // of W's input; nil: data-free
+
+	// Workers is how many goroutines Solve may use; 0 means 1. Terms and reports never depend on it.
+	Workers int
 }
 
 // Method replaces a weight by a term.
@@ -29,11 +32,24 @@ type Method interface {
 type Report struct {
 	SquaredError float64 // Σ importance·(W - Ŵ)²
 	SquaredNorm  float64 // Σ importance·W²
+
+	// Proxy and ProxyNorm are tr(E H Eᵀ), E = W - Ŵ, and tr(W H Wᵀ) with H the mean of x·xᵀ over tokens: what the outputs lose.
+	// Methods that use the Gram matrix set them; 0 elsewhere.
+	Proxy, ProxyNorm float64
+	// Fallback says, in a few words, what was done instead of the method and why; empty if the method ran.
+	Fallback string
 }
 
-// Add returns the report of two sets of rows together.
+// Add returns the report of two sets of rows together; of two fallbacks it keeps the first.
 func (r Report) Add(other Report) Report {
-	return Report{r.SquaredError + other.SquaredError, r.SquaredNorm + other.SquaredNorm}
+	r.SquaredError += other.SquaredError
+	r.SquaredNorm += other.SquaredNorm
+	r.Proxy += other.Proxy
+	r.ProxyNorm += other.ProxyNorm
+	if r.Fallback == "" {
+		r.Fallback = other.Fallback
+	}
+	return r
 }
 
 // Relative returns SquaredError/SquaredNorm, 0 for an exact approximation of zero.

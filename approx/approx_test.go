@@ -19,16 +19,16 @@ func TestMeasureWeighsColumnsByTheirInputs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r := Measure(Problem{W: w}, term); r != (Report{10, 91}) {
+	if r := Measure(Problem{W: w}, term); r != (Report{SquaredError: 10, SquaredNorm: 91}) {
 		t.Errorf("unweighted %+v", r)
 	}
 	stats := calib.NewStats(3)
 	stats.Observe(tensor.Of(1, 3, []float32{1, 5, 2}))
 	r := Measure(Problem{W: w, Stats: stats}, term)
-	if r != (Report{2 + 4*8, 1 + 16 + 25*29 + 4*45}) {
+	if r != (Report{SquaredError: 2 + 4*8, SquaredNorm: 1 + 16 + 25*29 + 4*45}) {
 		t.Errorf("weighted %+v", r)
 	}
-	if got := r.Add(Report{1, 2}); got.SquaredError != r.SquaredError+1 || got.SquaredNorm != r.SquaredNorm+2 {
+	if got := r.Add(Report{SquaredError: 1, SquaredNorm: 2}); got.SquaredError != r.SquaredError+1 || got.SquaredNorm != r.SquaredNorm+2 {
 		t.Errorf("Add gives %+v", got)
 	}
 }
@@ -37,10 +37,10 @@ func TestRelativeErrorOfZeroIsZero(t *testing.T) {
 	if got := (Report{}).Relative(); got != 0 {
 		t.Errorf("0/0 = %g", got)
 	}
-	if got := (Report{1, 4}).Relative(); got != 0.25 {
+	if got := (Report{SquaredError: 1, SquaredNorm: 4}).Relative(); got != 0.25 {
 		t.Errorf("1/4 = %g", got)
 	}
-	if got := (Report{1, 0}).Relative(); !math.IsInf(got, 1) {
+	if got := (Report{SquaredError: 1}).Relative(); !math.IsInf(got, 1) {
 		t.Errorf("an error of nothing is %g", got)
 	}
 }

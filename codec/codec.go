@@ -34,6 +34,17 @@ type Codec interface {
 // FitOptions are the choices a user may make about fitting scales. The zero value is the format's reference encoder.
 type FitOptions struct {
 	Search bool // search scales that minimise the (importance-weighted) squared error instead of the reference rule
+	// Gain multiplies the fitted scales where the layout has some of its own to choose (int*, tcq-*): what error feedback
+	// rounds spreads wider than w. 0 means 1.
+	Gain float32
+}
+
+// gain returns o.Gain, 1 where it is not set.
+func (o FitOptions) gain() float32 {
+	if o.Gain == 0 {
+		return 1
+	}
+	return o.Gain
 }
 
 // Grid is the set of representable values of one fitted matrix, and the codes chosen so far. Solvers see nothing else.
@@ -45,3 +56,33 @@ type Grid interface {
 
 // WholeRounder is a Grid that rounds all columns at once faster than column by column, with the same codes. w is left as it is.
 type WholeRounder interface{ RoundAll(w tensor.Mat) }
+
+// Banded is a Grid whose rows fall into bands that do not depend on one another: different goroutines may round different
+// bands. Bands lists them in the order of their rows, which they cover; what they round, the grid's Pack returns.
+type Banded interface{ Bands() []Band }
+
+// Band is some rows of a Grid.
+type Band interface {
+	Rows() (r0, r1 int)        // rows r0 … r1-1 of the grid
+	Step() int                 // columns rounded together in these rows
+	Round(w tensor.Mat, c int) // as Grid.Round, but w has the band's rows only; past the last column there is nothing to round
+}
+
+// Reverter is a Band, or a Grid, that can take a choice back: Revert(c) puts back the codes which the last Round at c replaced
+// (one level deep; not after Pack). The caller puts the values back.
+type Reverter interface{ Revert(c int) }
+
+// Refitter is a Grid with a scale per row: after every column was rounded, Refit multiplies the row's scale, and with it the
+// values that its codes stand for, by factor > 0 as nearly as the layout can store, and returns the factor that it stored.
+type Refitter interface {
+	Refit(row int, factor float32) float32
+}
+
+// GroupRefitter is a Grid with a scale per group of GroupCols consecutive columns of a row: as Refitter, for one of these groups.
+type GroupRefitter interface {
+	GroupCols() int
+	RefitGroup(row, group int, factor float32) float32
+}
+
+// WholeOnly is a Codec that may not store rows one after another: methods then solve whole weights, not tiles of rows.
+type WholeOnly interface{ WholeOnly() bool }

@@ -251,8 +251,7 @@ func (r *run) digestParts(all []*solved) error {
 	var pieces []piece
 	for _, s := range all {
 		for _, t := range s.reports {
-			s.report.SquaredError += t.SquaredError
-			s.report.SquaredNorm += t.SquaredNorm
+			s.report = s.report.Add(t)
 		}
 		s.sums = make([]string, len(s.parts))
 		for i := range s.parts {
