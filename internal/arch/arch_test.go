@@ -28,7 +28,7 @@ var allowed = map[string][]string{
 	"trellis":              {"kernels", "internal/par"},
 	"codec":                {"tensor", "kernels", "trellis", "internal/par"},
 	"codec/codectest":      {"codec", "tensor", "kernels"},
-	"calib":                {"tensor", "kernels"},
+	"calib":                {"tensor", "kernels", "formats", "internal/par"},
 	"approx":               {"tensor", "codec", "calib"},
 	"quantizers":           {"tensor", "kernels", "codec", "calib", "approx", "internal/par"},
 	"pruning":              {},
