@@ -1,0 +1,217 @@
+package kernels
+
+import (
+	"math"
+	"math/rand/v2"
+	"testing"
+)
+
+// steps returns n steps of which step i has floor((i+1)r) - floor(i r) bits, r = sixteenths/16.
+func steps(n, sixteenths int) []uint8 {
+	s := make([]uint8, n)
+	for i := range s {
+		s[i] = uint8((i+1)*sixteenths/16 - i*sixteenths/16)
+	}
+	return s
+}
+
+// gaussian returns n normal values with 8192 to the standard deviation, limited to int16.
+func gaussian(r *rand.Rand, n int) []int16 {
+	x := make([]int16, n)
+	for i := range x {
+		x[i] = int16(max(math.MinInt16, min(math.MaxInt16, r.NormFloat64()*8192)))
+	}
+	return x
+}
+
+func randomTrellis(r *rand.Rand, l, v, n, sixteenths int) *Viterbi {
+	return &Viterbi{L: l, V: v, Steps: steps(n, sixteenths), Table: gaussian(r, v<<l)}
+}
+
+// stateAt returns the window of L bits that begins with the bits of step t in the ring d.
+func (v *Viterbi) stateAt(d []uint8, t int) int {
+	s, n := 0, 0
+	for ; n < v.L; t++ {
+		k := int(v.Steps[t%len(d)])
+		s, n = s<<k|int(d[t%len(d)]), n+k
+	}
+	return s >> (n - v.L)
+}
+
+// pathCost is what the ring d costs, from its bits alone.
+func (v *Viterbi) pathCost(d []uint8, x []int16) uint32 {
+	var c uint32
+	for t := range d {
+		c += uint32(v.metrics(x[t*v.V:], v.stateAt(d, t)))
+	}
+	return c
+}
+
+func TestViterbiReturnsTheCostOfTheRingItWrites(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 1))
+	for l := 2; l <= 11; l++ {
+		for _, sixteenths := range []int{16, 20, 24, 32, 39, 48, 56, 72} {
+			if (sixteenths+15)/16 > l {
+				continue
+			}
+			for v := 1; v <= 2; v++ {
+				trellis := randomTrellis(r, l, v, 64, sixteenths)
+				x, d := gaussian(r, v*64), make([]uint8, 64)
+				got, ok := newViterbiSearch(trellis).run(d, x)
+				if want := trellis.pathCost(d, x); got != want || !ok {
+					t.Errorf("L=%d V=%d rate %d/16: cost %d, that of the ring is %d", l, v, sixteenths, got, want)
+				}
+			}
+		}
+	}
+}
+
+func TestForwardFindsTheCheapestPathToEveryNode(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 2))
+	for _, ks := range [][]uint8{{1, 1, 1, 1, 1, 1}, {2, 2, 2, 2}, {1, 2, 1, 2, 1}, {3, 1, 2, 3}, {2, 3, 3, 1}} {
+		v := &Viterbi{L: 4, V: 1, Steps: ks, Table: gaussian(r, 16)}
+		x, nodes := gaussian(r, len(ks)), v.Nodes()
+		for _, begin := range []int{-1, 1} {
+			cost, back := make([]uint16, nodes), make([]uint8, len(ks)*nodes)
+			for e := range cost {
+				if begin >= 0 && e != begin {
+					cost[e] = unreachable
+				}
+			}
+			total := v.Forward(x, 0, len(ks), cost, back)
+			last := len(ks) - 1
+			want := make([]uint32, 1<<(4-ks[last]))
+			for e := range want {
+				want[e] = math.MaxUint32
+			}
+			for n := range 1 << (4 - ks[last]) {
+				v.enumerate(x, 0, n, begin, 0, want)
+			}
+			for e, w := range want {
+				if begin >= 0 && w == math.MaxUint32 {
+					if cost[e] != unreachable {
+						t.Errorf("steps %v: node %d reached at %d, no path leads there", ks, e, cost[e])
+					}
+				} else if got := total + uint32(cost[e]); got != w {
+					t.Errorf("steps %v from %d: node %d costs %d, want %d", ks, begin, e, got, w)
+				}
+			}
+		}
+	}
+}
+
+// enumerate walks all paths from node n before step t and keeps the least cost of every node after the last step.
+func (v *Viterbi) enumerate(x []int16, t, n, begin int, sum uint32, best []uint32) {
+	if t == 0 && begin >= 0 && n != begin {
+		return
+	}
+	if t == len(x) {
+		best[n] = min(best[n], sum)
+		return
+	}
+	kin, k := v.Steps[(t+len(x)-1)%len(x)], v.Steps[t]
+	for c := range 1 << kin {
+		s := n<<kin | c
+		v.enumerate(x, t+1, s&(1<<(v.L-int(k))-1), begin, sum+uint32(v.metric(x[t], v.Table[s])), best)
+	}
+}
+
+func TestSearchOverTheWholeRingIsNearTheCheapestRing(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 3))
+	exact, trials := 0, 60
+	for range trials {
+		v := randomTrellis(r, 4, 1, 12, 16)
+		x, d := gaussian(r, 12), make([]uint8, 12)
+		v.Search(d, x)
+		got, best := v.pathCost(d, x), uint32(math.MaxUint32)
+		ring := make([]uint8, 12)
+		for bits := range 1 << 12 {
+			for i := range ring {
+				ring[i] = uint8(bits >> i & 1)
+			}
+			best = min(best, v.pathCost(ring, x))
+		}
+		if got < best {
+			t.Fatalf("cost %d is below the least, %d", got, best)
+		}
+		if got == best {
+			exact++
+		}
+	}
+	if exact < trials/2 {
+		t.Errorf("%d of %d searches found the cheapest ring", exact, trials)
+	}
+}
+
+func TestPaddingATrellisDoesNotChangeTheCost(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 4))
+	for range 20 {
+		v := randomTrellis(r, 6, 1, 64, 32)
+		x, d := gaussian(r, 64), make([]uint8, 64)
+		s := newViterbiSearch(v)
+		if s.L != 7 {
+			t.Fatalf("padded to %d bits", s.L)
+		}
+		bare := *s
+		bare.Viterbi, bare.padding = *v, 0
+		a, _ := s.run(d, x)
+		if b, _ := bare.run(d, x); a != b {
+			t.Fatalf("cost %d padded, %d not", a, b)
+		}
+	}
+}
+
+func TestOutliersAreSearchedWithCoarserCosts(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 5))
+	for doublings := range 5 {
+		v := randomTrellis(r, 8, 1, 64, 48)
+		v.Doublings = doublings
+		x, d := gaussian(r, 64), make([]uint8, 64)
+		for i := range x {
+			if i%7 < 3 {
+				x[i] = math.MaxInt16
+			}
+		}
+		v.Search(d, x)
+		got := v.squares(d, x)
+		coarse := newViterbiSearch(v)
+		for coarse.shift == 0 {
+			coarse = coarse.coarse()
+		}
+		if _, ok := coarse.run(d, x); !ok {
+			t.Fatal("costs saturate in a unit in which they cannot")
+		}
+		if want := v.squares(d, x); got > 1.2*want {
+			t.Errorf("%d doublings: squared error %g, %g in the coarsest unit", doublings, got, want)
+		}
+	}
+}
+
+func (v *Viterbi) squares(d []uint8, x []int16) (sum float64) {
+	for t := range d {
+		e := float64(x[t]) - float64(v.Table[v.stateAt(d, t)])
+		sum += e * e
+	}
+	return sum
+}
+
+func TestViterbiRefusesShapesThatCannotBe(t *testing.T) {
+	for i, v := range []*Viterbi{
+		{},
+		{L: 4, V: 3, Steps: steps(8, 16), Table: make([]int16, 48)},
+		{L: 4, V: 1, Steps: steps(8, 16), Table: make([]int16, 8)},
+		{L: 4, V: 1, Steps: steps(7, 16), Table: make([]int16, 16)},
+		{L: 4, V: 1, Steps: []uint8{1, 1, 1, 1, 1, 1, 1, 5}, Table: make([]int16, 16)},
+		{L: 12, V: 1, Steps: steps(8, 16), Table: make([]int16, 1<<12)},
+		{L: 4, V: 1, Steps: steps(8, 16), Table: make([]int16, 16), Window: -1},
+	} {
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Errorf("case %d did not panic", i)
+				}
+			}()
+			v.Search(make([]uint8, 8), make([]int16, 8))
+		}()
+	}
+}
