@@ -2,6 +2,7 @@ package calib
 
 import (
 	"pith/internal/par"
+	"pith/kernels"
 	"pith/tensor"
 )
 
@@ -15,24 +16,9 @@ func (s *Stats) addGram(workers int, x tensor.Mat) {
 	par.For(workers, pieces, func(i int) {
 		hi := n - i*gramRows // the longest rows first, so that the last piece is short
 		lo := max(0, hi-gramRows)
-		gramPlain(s.Gram, x, lo, hi)
+		kernels.Gram64(s.Gram, x.Data, x.Stride, x.Rows, n, lo, hi)
 	})
 	for i := range n {
 		s.SqSum[i] = s.Gram[packed(i+1)-1]
-	}
-}
-
-// gramPlain adds to rows lo … hi of the packed lower triangle. Products of two float32 are exact in float64, and each entry adds them in the
-// order of the tokens.
-func gramPlain(gram []float64, x tensor.Mat, lo, hi int) {
-	for i := lo; i < hi; i++ {
-		row := gram[packed(i):packed(i+1)]
-		for t := range x.Rows {
-			xt := x.Row(t)[:i+1]
-			v := float64(xt[i])
-			for j, u := range xt {
-				row[j] += v * float64(u)
-			}
-		}
 	}
 }

@@ -25,11 +25,23 @@ type pass struct {
 	*workspace
 	*team
 	spans []span
+	watch watcher // nil: nobody
+}
+
+// watcher is shown the inputs of linear layers. What it is shown is overwritten when it returns.
+type watcher func(in input, x tensor.Mat)
+
+func (w watcher) see(in input, x tensor.Mat) {
+	if w != nil {
+		w(in, x)
+	}
 }
 
 // begin returns a pass; end must follow.
-func (m *Model) begin(s *workspace, spans []span) pass { return pass{m, s, newTeam(m.workers), spans} }
-func (p pass) end()                                    { p.stop() }
+func (m *Model) begin(s *workspace, spans []span) pass {
+	return pass{m, s, newTeam(m.workers), spans, nil}
+}
+func (p pass) end() { p.stop() }
 
 // mlpRows bounds the rows that go through an MLP at once, and so the largest buffer.
 const mlpRows = 1024
@@ -131,11 +143,13 @@ func (p pass) attentionBlock(x tensor.Mat, index int) {
 	l, c := &p.Model.layers[index], &p.config
 	h := mat(&p.h, x.Rows, c.Hidden)
 	p.eachRow(x.Rows, func(r int) { l.attnNorm.apply(h.Row(r), x.Row(r)) })
+	p.watch.see(inQKV, h)
 	qkv := mat(&p.qkv, x.Rows, l.qkv.rows)
 	p.project(qkv, h, &l.qkv, &p.inputs[0], false)
 	p.prepareHeads(qkv, index)
 	att := mat(&p.att, x.Rows, c.Heads*c.HeadDim)
 	p.attend(att, qkv, index)
+	p.watch.see(inOut, att)
 	if c.ParallelResidual { // the MLP reads x as it is before attention is added
 		p.eachRow(x.Rows, func(r int) { l.mlpNorm.apply(h.Row(r), x.Row(r)) })
 	}
@@ -151,6 +165,7 @@ func (p pass) mlpBlock(x tensor.Mat, index int) {
 		if !c.ParallelResidual {
 			p.eachRow(xs.Rows, func(r int) { l.mlpNorm.apply(hs.Row(r), xs.Row(r)) })
 		}
+		p.watch.see(inUp, hs)
 		up := mat(&p.up, xs.Rows, l.up.rows)
 		p.project(up, hs, &l.up, &p.inputs[2], false)
 		act := up
@@ -163,6 +178,7 @@ func (p pass) mlpBlock(x tensor.Mat, index int) {
 				c.Activation.apply(row)
 			}
 		})
+		p.watch.see(inDown, act)
 		p.addTo(xs, act, &l.down, &p.inputs[3], &l.postMLP)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"sync"
 
 	"pith/codec"
 	"pith/tensor"
@@ -169,38 +170,67 @@ func New(c Config, w Weights, workers int) (*Model, error) {
 	if err := l.check(); err != nil {
 		return nil, err
 	}
-	m := &Model{config: c, workers: max(1, workers), layers: make([]layer, c.Layers)}
-	m.global.rope, m.local.rope = c.Rope, c.RopeLocal
-	var err error
-	if m.embed, err = l.load(l.root+c.arch.embed+".weight", c.Vocab, c.Hidden); err != nil {
+	m := l.shell(workers)
+	if err := l.embedding(m); err != nil {
 		return nil, err
 	}
-	if c.LearnedPositions {
-		if m.positions, err = l.load(l.root+c.arch.position+".weight", c.MaxPositions, c.Hidden); err != nil {
+	for i := range m.layers {
+		if err := l.layer(m, i); err != nil {
 			return nil, err
 		}
 	}
-	for i := range m.layers {
-		prefix := l.root + fmt.Sprintf(c.arch.layer, i)
-		for _, mod := range c.layerModules() {
-			if err := l.layerModule(&m.layers[i], prefix, mod); err != nil {
-				return nil, err
-			}
-		}
-	}
-	if m.finalNorm, err = l.norm(l.root+c.arch.finalNorm, c.Hidden); err != nil {
+	if err := l.end(m); err != nil {
 		return nil, err
-	}
-	if c.TiedHead && !l.names[l.head+".weight"] {
-		m.head = linear{parts: []part{{m.embed, 0}}, rows: c.Vocab}
-	} else if err := l.add(&m.head, l.head, c.Vocab, c.Hidden, c.HeadBias, false); err != nil {
-		return nil, err
-	}
-	m.head.divide(m.workers)
-	for i := range m.layers {
-		for _, lin := range []*linear{&m.layers[i].qkv, &m.layers[i].out, &m.layers[i].up, &m.layers[i].down} {
-			lin.divide(m.workers)
-		}
 	}
 	return m, nil
+}
+
+// shell returns a model without weights.
+func (l *loader) shell(workers int) *Model {
+	return &Model{config: l.c, workers: max(1, workers), layers: make([]layer, l.c.Layers), spaces: new(sync.Pool),
+		global: &rotations{rope: l.c.Rope}, local: &rotations{rope: l.c.RopeLocal}}
+}
+
+// embedding loads the embeddings of tokens and positions.
+func (l *loader) embedding(m *Model) (err error) {
+	if m.embed, err = l.load(l.root+l.c.arch.embed+".weight", l.c.Vocab, l.c.Hidden); err != nil || !l.c.LearnedPositions {
+		return err
+	}
+	m.positions, err = l.load(l.root+l.c.arch.position+".weight", l.c.MaxPositions, l.c.Hidden)
+	return err
+}
+
+// layer loads layer i.
+func (l *loader) layer(m *Model, i int) error {
+	to := &m.layers[i]
+	prefix := l.root + fmt.Sprintf(l.c.arch.layer, i)
+	for _, mod := range l.c.layerModules() {
+		if err := l.layerModule(to, prefix, mod); err != nil {
+			return err
+		}
+	}
+	for _, lin := range []*linear{&to.qkv, &to.out, &to.up, &to.down} {
+		lin.divide(m.workers)
+	}
+	return nil
+}
+
+// end loads the final norm and the head. A tied head is the embedding, which is loaded if m does not have it.
+func (l *loader) end(m *Model) (err error) {
+	c := &l.c
+	if m.finalNorm, err = l.norm(l.root+c.arch.finalNorm, c.Hidden); err != nil {
+		return err
+	}
+	if c.TiedHead && !l.names[l.head+".weight"] {
+		if m.embed == nil {
+			if err := l.embedding(m); err != nil {
+				return err
+			}
+		}
+		m.head = linear{parts: []part{{m.embed, 0}}, rows: c.Vocab}
+	} else if err := l.add(&m.head, l.head, c.Vocab, c.Hidden, c.HeadBias, false); err != nil {
+		return err
+	}
+	m.head.divide(m.workers)
+	return nil
 }

@@ -15,8 +15,8 @@ type Model struct {
 	layers        []layer
 	finalNorm     norm
 	head          linear
-	global, local rotations
-	spaces        sync.Pool
+	global, local *rotations
+	spaces        *sync.Pool
 }
 
 type layer struct {

@@ -1,0 +1,171 @@
+package model
+
+import (
+	"fmt"
+
+	"pith/codec"
+	"pith/tensor"
+)
+
+// Layers runs a network part by part, so that no more than one part's weights need be in memory. What goes through Embedding, all
+// layers, Norm and Head in turn comes out with the bytes that Model.Forward and Model.Logits give.
+type Layers struct {
+	load    *loader
+	workers int
+}
+
+// OpenLayers checks the shapes of all weights against c; none is loaded.
+func OpenLayers(c Config, w Weights, workers int) (*Layers, error) {
+	if c.arch == nil {
+		return nil, fmt.Errorf("model: %w; such a checkpoint can be compressed but not run", ErrUnknownArchitecture)
+	}
+	l := newLoader(c, w)
+	if err := l.check(); err != nil {
+		return nil, err
+	}
+	return &Layers{l, max(1, workers)}, nil
+}
+
+// With returns the network whose weights are those of over where over has them. A shape that does not fit is found when it is loaded.
+func (l *Layers) With(over Weights) *Layers {
+	if over == nil {
+		return l
+	}
+	load := *l.load
+	load.w = newOverlay(load.w, over)
+	return &Layers{&load, l.workers}
+}
+
+// overlay is a checkpoint some of whose weights are another's.
+type overlay struct {
+	Weights
+	over Weights
+	has  map[string]bool
+}
+
+func newOverlay(base, over Weights) overlay {
+	o := overlay{base, over, map[string]bool{}}
+	for _, name := range over.Names() {
+		o.has[name] = true
+	}
+	return o
+}
+
+func (o overlay) Shape(name string) ([]int, error) {
+	if o.has[name] {
+		return o.over.Shape(name)
+	}
+	return o.Weights.Shape(name)
+}
+
+func (o overlay) Load(name string) (*codec.Weight, error) {
+	if o.has[name] {
+		return o.over.Load(name)
+	}
+	return o.Weights.Load(name)
+}
+
+// Sites lists where activations can be watched, under the names of this checkpoint's weights.
+func (l *Layers) Sites() []Site { return Sites(l.load.c, l.load.w.Names()) }
+
+// Embedding is the first part of a network.
+type Embedding struct{ m *Model }
+
+// Embedding loads the embeddings.
+func (l *Layers) Embedding() (*Embedding, error) {
+	m := l.load.shell(l.workers)
+	if err := l.load.embedding(m); err != nil {
+		return nil, err
+	}
+	return &Embedding{m}, nil
+}
+
+// CheckTokens is Model.CheckTokens.
+func (e *Embedding) CheckTokens(tokens []int32) error { return e.m.check(tokens, 0) }
+
+// Forward returns the hidden states of one sequence, (tokens, Hidden). Tokens must pass CheckTokens.
+func (e *Embedding) Forward(tokens []int32) tensor.Mat {
+	if e.CheckTokens(tokens) != nil {
+		panic("model: token outside the vocabulary or sequence longer than the model's positions; see CheckTokens")
+	}
+	x := tensor.NewMat(len(tokens), e.m.config.Hidden)
+	e.m.embedTokens(x, tokens, 0)
+	return x
+}
+
+// Layer is one layer of a network.
+type Layer struct {
+	m     *Model
+	index int
+}
+
+// Layer loads layer i.
+func (l *Layers) Layer(i int) (*Layer, error) {
+	m := l.load.shell(l.workers)
+	if err := l.load.layer(m, i); err != nil {
+		return nil, err
+	}
+	return &Layer{m, i}, nil
+}
+
+// Forward runs the hidden states x of some sequences, one after another and lengths[i] rows long, through the layer, in place. watch, unless
+// nil, is shown the inputs of the layer's linear layers under the names of Sites: one row per token, each token once, in their order,
+// perhaps in several calls of some rows. It must not keep them.
+func (l *Layer) Forward(x tensor.Mat, lengths []int, watch func(site string, x tensor.Mat)) {
+	m := l.m
+	var spans []span
+	row := 0
+	for _, n := range lengths {
+		if n > 0 {
+			spans = append(spans, span{row: row, n: n, global: m.global.forLength(n), local: m.local.forLength(n)})
+		}
+		row += n
+	}
+	if row != x.Rows || x.Cols != m.config.Hidden {
+		panic("model: hidden states of another shape than the sequences'")
+	}
+	s := m.space()
+	defer m.spaces.Put(s)
+	p := m.begin(s, spans)
+	defer p.end()
+	if watch != nil {
+		p.watch = func(in input, x tensor.Mat) { watch(siteName(l.index, in), x) }
+	}
+	p.attentionBlock(x, l.index)
+	p.mlpBlock(x, l.index)
+}
+
+// Norm is the final norm of a network.
+type Norm struct{ m *Model }
+
+// Norm loads the final norm.
+func (l *Layers) Norm() (*Norm, error) {
+	m := l.load.shell(l.workers)
+	var err error
+	m.finalNorm, err = l.load.norm(l.load.root+l.load.c.arch.finalNorm, l.load.c.Hidden)
+	return &Norm{m}, err
+}
+
+// Forward returns the final norm of hidden states: what Model.Forward returns, and what the head multiplies.
+func (n *Norm) Forward(x tensor.Mat) tensor.Mat {
+	y := tensor.NewMat(x.Rows, x.Cols)
+	for r := range x.Rows {
+		n.m.finalNorm.apply(y.Row(r), x.Row(r))
+	}
+	return y
+}
+
+// Head is the last part of a network.
+type Head struct{ m *Model }
+
+// Head loads the head; a tied one is the embedding.
+func (l *Layers) Head() (*Head, error) {
+	m := l.load.shell(l.workers)
+	if err := l.load.end(m); err != nil {
+		return nil, err
+	}
+	return &Head{m}, nil
+}
+
+// Logits is Model.Logits.
+func (h *Head) Logits(hidden tensor.Mat) tensor.Mat { return h.m.Logits(hidden) }
