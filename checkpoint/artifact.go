@@ -187,3 +187,17 @@ func (a *artifact) Rows(name string) (*Rows, error) {
 	}
 	return rowsOf(info, w), nil
 }
+
+// LoadFromShard reads one weight from a shard of an artifact that may not be finished yet.
+func LoadFromShard(path, weight string) (*codec.Weight, error) {
+	src, err := formats.OpenSafetensors(path)
+	if err != nil {
+		return nil, err
+	}
+	defer src.Close()
+	a, err := newArtifact(path, src, src.Metadata())
+	if err != nil {
+		return nil, err
+	}
+	return a.Load(weight)
+}

@@ -11,7 +11,9 @@ import (
 	"runtime/debug"
 	"strings"
 
+	"pith/calib"
 	"pith/checkpoint"
+	"pith/codec"
 	"pith/plan"
 )
 
@@ -22,6 +24,18 @@ type Options struct {
 	Overwrite   bool        // replace the artifact in the directory instead of resuming; other files are never touched
 	Tool        string      // name and version of the program, for the manifest; default "pith"
 	Events      func(Event) // called as work proceeds, never concurrently; may be nil
+	Statistics  Statistics  // of what flows into the weights; nil: data-free
+}
+
+// Statistics gives what methods may know of the activations that flow into weights. The plan records which they are
+// (plan.Calibration), so that a run resumes with the same ones only. Blocks come in the plan's order.
+type Statistics interface {
+	// Block readies the statistics of a block's weights; it is called before the block is solved.
+	Block(ctx context.Context, b *plan.Block) error
+	// Of returns the statistics of a weight's input; nil: there are none, the weight is solved without data.
+	Of(weight string) *calib.Stats
+	// Done tells that a block is finished, by this run or an earlier one; load opens the weight that stands in the artifact.
+	Done(ctx context.Context, b *plan.Block, load func(weight string) (*codec.Weight, error)) error
 }
 
 // Result sums up a run.

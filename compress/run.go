@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"pith/checkpoint"
+	"pith/codec"
 	"pith/plan"
 )
 
@@ -56,6 +57,9 @@ func (r *run) blocks(ctx context.Context, overlap bool) error {
 			return err
 		}
 		if skipped {
+			if err := r.tell(ctx, b, nil); err != nil {
+				return err
+			}
 			continue
 		}
 		r.report.enter(b.Name, i)
@@ -64,6 +68,9 @@ func (r *run) blocks(ctx context.Context, overlap bool) error {
 			return werr // the earlier block's error comes first, whenever it showed
 		}
 		if err != nil {
+			return err
+		}
+		if err := r.tell(ctx, b, solved); err != nil {
 			return err
 		}
 		pending = make(chan error, 1)
@@ -75,6 +82,39 @@ func (r *run) blocks(ctx context.Context, overlap bool) error {
 		}
 	}
 	return wait()
+}
+
+// tell hands a finished block to the statistics: as it was just solved, or, if solved is nil, as its shard holds it.
+func (r *run) tell(ctx context.Context, b *plan.Block, all []*solved) error {
+	if r.o.Statistics == nil {
+		return nil
+	}
+	if all == nil {
+		return r.o.Statistics.Done(ctx, b, r.loadFinished)
+	}
+	byName := map[string]*solved{}
+	for _, s := range all {
+		byName[s.line.Weight] = s
+	}
+	return r.o.Statistics.Done(ctx, b, func(name string) (*codec.Weight, error) {
+		s := byName[name]
+		if s == nil || s.raw {
+			return r.ckpt.Load(name)
+		}
+		return s.weight()
+	})
+}
+
+// loadFinished opens a weight from the shards that are there.
+func (r *run) loadFinished(name string) (*codec.Weight, error) {
+	for i, b := range r.plan.Blocks {
+		for _, l := range b.Lines {
+			if l.Weight == name {
+				return checkpoint.LoadFromShard(r.shardPath(i), name)
+			}
+		}
+	}
+	return r.ckpt.Load(name)
 }
 
 // skip accepts the shard of block i if an earlier run of this plan on these weights finished it and nothing has changed since.

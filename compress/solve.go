@@ -40,18 +40,48 @@ type job struct {
 	r0, r1 int // a tile, if r1 > r0
 }
 
-// solve reads and solves every weight of a block.
+// solve reads and solves every weight of a block: tiles of rows in parallel, then weights that are solved whole one after another,
+// each with all workers.
 func (r *run) solve(ctx context.Context, b *plan.Block) ([]*solved, error) {
+	if err := r.observe(ctx, b); err != nil {
+		return nil, err
+	}
 	var all []*solved
-	var jobs []job
+	var jobs, whole []job
 	for i := range b.Lines {
 		s := &solved{line: &b.Lines[i]}
 		if err := r.prepare(s); err != nil {
 			return nil, err
 		}
 		all = append(all, s)
-		jobs = append(jobs, s.jobs()...)
+		list := s.jobs()
+		if s.method != nil && !s.method.RowWise() {
+			whole = append(whole, list[1:]...)
+			list = list[:1]
+		}
+		jobs = append(jobs, list...)
 	}
+	if err := r.doAll(ctx, jobs); err != nil {
+		return nil, err
+	}
+	for _, j := range whole {
+		if err := errors.Join(ctx.Err(), r.do(ctx, j)); err != nil {
+			return nil, err
+		}
+	}
+	return all, r.digestParts(all)
+}
+
+// observe readies the statistics of a block's weights.
+func (r *run) observe(ctx context.Context, b *plan.Block) error {
+	if r.o.Statistics == nil {
+		return nil
+	}
+	return r.o.Statistics.Block(ctx, b)
+}
+
+// doAll does jobs in parallel.
+func (r *run) doAll(ctx context.Context, jobs []job) error {
 	errs := make([]error, len(jobs))
 	var failed atomic.Bool
 	par.For(r.o.Workers, len(jobs), func(i int) {
@@ -62,10 +92,7 @@ func (r *run) solve(ctx context.Context, b *plan.Block) ([]*solved, error) {
 			failed.Store(true)
 		}
 	})
-	if err := errors.Join(ctx.Err(), first(errs)); err != nil {
-		return nil, err
-	}
-	return all, r.digestParts(all)
+	return errors.Join(ctx.Err(), first(errs))
 }
 
 // first returns the first error in the order of the jobs; jobs are handed out in order, so it is the same for any number of workers.
@@ -146,6 +173,27 @@ func (s *solved) addTerm(codecName string, parts []codec.Part, only bool) {
 	s.specs = append(s.specs, spec)
 }
 
+// weight returns the weight as it was solved.
+func (s *solved) weight() (*codec.Weight, error) {
+	l := s.line
+	w := &codec.Weight{Name: l.Weight, Rows: l.Rows, Cols: l.Cols, Shape: l.Shape, Transposed: l.Transposed}
+	if len(s.specs) == 0 {
+		p := s.parts[0]
+		t, err := codec.Dense(l.Weight, p.DType, l.Rows, l.Cols, p.Data)
+		w.Terms = []codec.Term{t}
+		return w, err
+	}
+	parts := s.parts
+	for _, spec := range s.specs {
+		t, err := checkpoint.OpenTerm(spec, parts[:len(spec.Parts)])
+		if err != nil {
+			return nil, blockError(l, err)
+		}
+		w.Terms, parts = append(w.Terms, t), parts[len(spec.Parts):]
+	}
+	return w, nil
+}
+
 // jobs cuts the work on a weight; the cut depends on its shape only.
 func (s *solved) jobs() []job {
 	list := []job{{s: s}}
@@ -180,7 +228,14 @@ func (r *run) solveTile(j job) error {
 	if err := s.rows.Read(w, j.r0); err != nil {
 		return err
 	}
-	term, report, err := s.method.Solve(approx.Problem{Name: l.Weight, W: w})
+	problem := approx.Problem{Name: l.Weight, W: w, Workers: 1}
+	if !s.method.RowWise() {
+		problem.Workers = r.o.Workers
+	}
+	if r.o.Statistics != nil {
+		problem.Stats = r.o.Statistics.Of(l.Weight)
+	}
+	term, report, err := s.method.Solve(problem)
 	if err != nil {
 		if bad := notFinite(w, j.r0); bad != nil {
 			err = blockError(l, bad)

@@ -111,7 +111,11 @@ func MeasureKernels(ctx context.Context, workers int) ([]KernelSpeed, error) {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		term, err := pack(name, w)
+		c, err := codec.Parse(name)
+		if err != nil {
+			return nil, err
+		}
+		term, err := pack(c, w, 1)
 		if err != nil {
 			return nil, fmt.Errorf("bench %s: %w", name, err)
 		}
@@ -137,24 +141,12 @@ func timeGemm(b tensor.Mat, workers int) KernelSpeed {
 }
 
 // pack rounds w to the nearest values of a codec.
-func pack(name string, w tensor.Mat) (codec.Term, error) {
-	c, err := codec.Parse(name)
-	if err != nil {
-		return nil, err
-	}
+func pack(c codec.Codec, w tensor.Mat, workers int) (codec.Term, error) {
 	g, err := c.Fit(w, nil, codec.FitOptions{})
 	if err != nil {
 		return nil, err
 	}
-	if r, ok := g.(codec.WholeRounder); ok {
-		r.RoundAll(w)
-		return g.Pack(), nil
-	}
-	scratch := tensor.NewMat(w.Rows, w.Cols)
-	copy(scratch.Data, w.Data)
-	for c := 0; c < w.Cols; c += g.Step() {
-		g.Round(scratch, c)
-	}
+	codec.RoundAll(g, w, workers)
 	return g.Pack(), nil
 }
 

@@ -3,6 +3,9 @@ package plan
 import (
 	"strings"
 	"time"
+
+	"pith/approx"
+	"pith/calib"
 )
 
 // TileElements is about how many weights are solved at a time by one worker: 256 KiB of float32, which stay in its cache.
@@ -57,8 +60,22 @@ func (b *Block) held() (terms, tile, whole int64) {
 		if l.Transposed {
 			whole = max(whole, 8*l.Elements())
 		}
+		if m, err := l.NewMethod(); err == nil && !m.RowWise() {
+			whole = max(whole, wholeBytesPerWeight*l.Elements()+gramBytes(m, l.Cols))
+		}
 	}
 	return terms, tile, whole
+}
+
+// wholeBytesPerWeight counts a weight that is solved whole: itself, its targets, their feedback, and codes.
+const wholeBytesPerWeight = 4 + 4 + 4 + 4
+
+// gramBytes is what a method holds that uses Gram matrices: the packed matrix, a copy (rotated or permuted), and its factor.
+func gramBytes(m approx.Method, cols int) int64 {
+	if !m.Needs().Has(calib.Gram) {
+		return 0
+	}
+	return 8 * int64(cols) * int64(cols) * 2
 }
 
 // Time estimates how long compressing takes, reading, hashing and writing included. weightsPerSecond is one worker's; 0 stands for what a
@@ -83,6 +100,8 @@ func (l *Line) rate() float64 {
 	switch {
 	case l.Keeps():
 		return 500e6
+	case strings.HasPrefix(l.Codec, "tcq-"):
+		return trellisRate(l.Codec)
 	case kQuants && l.Search:
 		return 2e6
 	case l.Search:
@@ -93,4 +112,14 @@ func (l *Line) rate() float64 {
 		return 8e6
 	}
 	return 150e6
+}
+
+// trellisRate returns the weights a second of one worker that searches a trellis: about as many per state and step.
+func trellisRate(name string) float64 {
+	for prefix, rate := range map[string]float64{"tcq-lut7-": 12e6, "tcq-lut8-": 10e6, "tcq-lut9-": 6e6, "tcq-lut10-": 4e6, "tcq-lut11-": 2.5e6, "tcq-lut12-": 1.5e6} {
+		if strings.HasPrefix(name, prefix) {
+			return rate
+		}
+	}
+	return 120e3
 }

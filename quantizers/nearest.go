@@ -28,8 +28,11 @@ func (n Nearest) Name() string {
 // Needs returns calib.Nothing: statistics are welcome, not needed.
 func (n Nearest) Needs() calib.Need { return calib.Nothing }
 
-// RowWise reports true: scales are per row or part of a row.
-func (n Nearest) RowWise() bool { return true }
+// RowWise reports whether the codec stores rows one after another: scales are per row or part of a row.
+func (n Nearest) RowWise() bool {
+	whole, ok := n.Codec.(codec.WholeOnly)
+	return !ok || !whole.WholeOnly()
+}
 
 // Solve rounds p.W.
 func (n Nearest) Solve(p approx.Problem) (codec.Term, approx.Report, error) {
@@ -37,23 +40,9 @@ func (n Nearest) Solve(p approx.Problem) (codec.Term, approx.Report, error) {
 	if err != nil {
 		return nil, approx.Report{}, fmt.Errorf("%s: %s: %w", p.Name, n.Codec.Name(), err)
 	}
-	if whole, ok := grid.(codec.WholeRounder); ok {
-		whole.RoundAll(p.W)
-	} else {
-		roundByColumns(grid, p.W)
-	}
+	codec.RoundAll(grid, p.W, p.Workers)
 	term := grid.Pack()
 	return term, approx.Measure(p, term), nil
-}
-
-func roundByColumns(grid codec.Grid, w tensor.Mat) {
-	work := tensor.NewMat(w.Rows, w.Cols)
-	for r := range w.Rows {
-		copy(work.Row(r), w.Row(r))
-	}
-	for c := 0; c < w.Cols; c += grid.Step() {
-		grid.Round(work, c)
-	}
 }
 
 // menuRows and menuWeights bound the sample from which Menu predicts a loss.

@@ -40,7 +40,7 @@ func benchCommand(s streams) *cobra.Command {
 	f.IntVar(&o.Repeats, "repeats", 3, "times to measure; the best counts")
 	workersFlag(c, &o.Workers)
 	jsonFlag(c, &asJSON)
-	c.AddCommand(benchKernelsCommand(s))
+	c.AddCommand(benchKernelsCommand(s), benchCodecsCommand(s))
 	return c
 }
 

@@ -21,6 +21,9 @@ import (
 type planFlags struct {
 	recipe, codec, planFile string
 	search                  bool
+	bits                    float64  // --bpw; 0: not given
+	texts                   []string // --text
+	stats                   string   // --stats
 	format                  string // "" until resolve: what the output's name says
 	output                  string
 	workers                 int
@@ -32,6 +35,9 @@ func (f *planFlags) add(c *cobra.Command) {
 	p.StringVar(&f.recipe, "recipe", "", "YAML file that says which weights get which codec")
 	p.StringVar(&f.codec, "codec", "", "one codec for every matrix, as int4-g128 or q4_k (default: 8 bits for embedding and head, 4 for the rest)")
 	p.BoolVar(&f.search, "search", false, "with --codec: search the scales of least squared error")
+	p.Float64Var(&f.bits, "bpw", 0, "bits per weight of all tensors together, as 2.5: trellis codes of the rate that fits")
+	p.StringSliceVar(&f.texts, "text", nil, "calibrate on this text file (may be given more than once); without, compression is data-free")
+	p.StringVar(&f.stats, "stats", "", "calibrate with statistics that pith calibrate gathered")
 	p.StringVar(&f.planFile, "plan", "", "carry out a plan saved by pith plan --save")
 	p.StringVar(&f.format, "format", "", "pith (a directory of safetensors) or gguf (one file for llama.cpp) (default: gguf if OUT ends in .gguf, else pith)")
 	p.StringVarP(&f.output, "output", "o", "", "OUT, the directory or .gguf file that compress writes")
@@ -50,14 +56,16 @@ codec that does, with a note.`
 // resolve opens the checkpoint and makes the plan that the flags ask for.
 func (f *planFlags) resolve(path string) (*checkpoint.Checkpoint, *plan.Plan, error) {
 	given := 0
-	for _, v := range []string{f.codec, f.recipe, f.planFile} {
-		if v != "" {
+	for _, v := range []bool{f.codec != "", f.recipe != "", f.planFile != "", f.bits != 0} {
+		if v {
 			given++
 		}
 	}
 	switch {
 	case given > 1:
-		return nil, nil, errors.New("give only one of --codec, --recipe and --plan")
+		return nil, nil, errors.New("give only one of --bpw, --codec, --recipe and --plan")
+	case f.stats != "" && len(f.texts) > 0:
+		return nil, nil, errors.New("give --text or --stats, not both")
 	}
 	if f.format == "" {
 		f.format = "pith"
@@ -71,32 +79,47 @@ func (f *planFlags) resolve(path string) (*checkpoint.Checkpoint, *plan.Plan, er
 	if f.search && f.codec == "" {
 		return nil, nil, errors.New("--search goes with --codec; in a recipe it is a field of a rule")
 	}
-	r := plan.Default(f.format == "gguf")
-	var err error
-	switch {
-	case f.codec != "":
-		r, err = plan.FromCodec(f.codec, f.search)
-	case f.recipe != "":
-		r, err = plan.ReadRecipe(f.recipe)
-	}
-	if err != nil {
-		return nil, nil, err
-	}
 	c, err := checkpoint.Open(path)
 	if err != nil {
 		return nil, nil, err
 	}
-	var p *plan.Plan
-	if f.planFile != "" {
-		p, err = plan.Load(f.planFile)
-	} else {
-		p, err = plan.Resolve(c, r)
-	}
+	p, err := f.plan(c)
 	if err != nil {
 		c.Close()
 		return nil, nil, err
 	}
 	return c, p, nil
+}
+
+// plan makes the plan that the flags ask for, or loads it.
+func (f *planFlags) plan(c *checkpoint.Checkpoint) (*plan.Plan, error) {
+	if f.planFile != "" {
+		return plan.Load(f.planFile)
+	}
+	r, err := f.chooseRecipe(c)
+	if err != nil {
+		return nil, err
+	}
+	return plan.Resolve(c, r)
+}
+
+// chooseRecipe returns the recipe that the flags ask for.
+func (f *planFlags) chooseRecipe(c *checkpoint.Checkpoint) (plan.Recipe, error) {
+	bits, ready := plan.ParseBudget(f.recipe)
+	if f.bits != 0 {
+		bits, ready = f.bits, true
+	}
+	switch {
+	case ready && f.format == "gguf":
+		return plan.Recipe{}, errors.New("GGUF has no layout for trellis codes; write a Pith artifact (-o DIR), or choose --codec q2_k … q8_0")
+	case ready:
+		return plan.Budget(c, plan.BudgetOptions{BitsPerWeight: bits, Data: f.stats != "" || len(f.texts) > 0})
+	case f.codec != "":
+		return plan.FromCodec(f.codec, f.search)
+	case f.recipe != "":
+		return plan.ReadRecipe(f.recipe)
+	}
+	return plan.Default(f.format == "gguf"), nil
 }
 
 // memoryBytes returns --memory in bytes, 0 if it was not given.
