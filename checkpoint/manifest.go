@@ -53,8 +53,9 @@ type WeightRecord struct {
 	Bytes    int64             `json:"bytes"`
 	RelError float64           `json:"relative_squared_error"` // ‖W−Ŵ‖²/‖W‖²
 	Shard    string            `json:"shard"`
-	Source   string            `json:"source_sha256"` // of the weight's bytes in the source checkpoint
-	Parts    map[string]string `json:"parts"`         // tensor name → sha256 of its bytes
+	Source   string            `json:"source_sha256"`      // of the weight's bytes in the source checkpoint
+	Parts    map[string]string `json:"parts"`              // tensor name → sha256 of its bytes
+	Fallback string            `json:"fallback,omitempty"` // what was done instead of the plan's method, and why
 }
 
 // FileDigest identifies a file by content.

@@ -50,7 +50,7 @@ type Result struct {
 	Seconds    float64 `json:"seconds"`
 	Solved     int64   `json:"solved_weights"` // elements that this run solved
 
-	Notes []string `json:"notes,omitempty"` // what llama.cpp will compute differently; RunGGUF only
+	Notes []string `json:"notes,omitempty"` // weights whose method gave way to another, and why; what llama.cpp will compute differently (RunGGUF)
 }
 
 // ErrInterrupted is wrapped by the error of a run whose context ended: what is finished stays, and the next run resumes.

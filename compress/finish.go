@@ -31,6 +31,9 @@ func (r *run) finish(ctx context.Context) error {
 			for part := range w.Parts {
 				weightMap[part] = s.file.Name
 			}
+			if w.Fallback != "" {
+				r.result.Notes = append(r.result.Notes, fmt.Sprintf("%s: %s", w.Name, w.Fallback))
+			}
 		}
 		r.result.Bytes += s.tensorBytes
 		r.result.ShardBytes += s.file.Bytes

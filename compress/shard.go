@@ -30,6 +30,7 @@ const (
 	metaParts  = "pith.parts"  // tensor → sha256 of its bytes
 	metaSource = "pith.source" // weight → sha256 of its bytes in the source
 	metaErrors = "pith.errors" // weight → [‖W−Ŵ‖², ‖W‖²]
+	metaNotes  = "pith.notes"  // weight → what was done instead of its method, and why; absent if nothing was
 	metaSeal   = "pith.seal"   // sha256 of all other metadata
 )
 
@@ -124,16 +125,22 @@ func (r *run) copyRaw(ctx context.Context, w io.Writer, name string) error {
 // metadata describes a block's weights and seals the description.
 func (r *run) metadata(b *plan.Block, all []*solved) map[string]string {
 	m := map[string]string{metaFormat: "pith", metaBlock: b.Name, metaPlan: r.hash}
-	parts, source, errs := map[string]string{}, map[string]string{}, map[string][2]json.RawMessage{}
+	parts, source, notes, errs := map[string]string{}, map[string]string{}, map[string]string{}, map[string][2]json.RawMessage{}
 	for _, s := range all {
 		for j, name := range s.partNames() {
 			parts[name] = s.sums[j]
 		}
 		source[s.line.Weight] = s.source
 		errs[s.line.Weight] = [2]json.RawMessage{fixedWidth(s.report.SquaredError), fixedWidth(s.report.SquaredNorm)}
+		if s.report.Fallback != "" {
+			notes[s.line.Weight] = s.report.Fallback
+		}
 		if len(s.specs) > 0 {
 			m[s.line.Weight] = toJSON(s.specs)
 		}
+	}
+	if len(notes) > 0 {
+		m[metaNotes] = toJSON(notes)
 	}
 	m[metaParts], m[metaSource], m[metaErrors] = toJSON(parts), toJSON(source), toJSON(errs)
 	m[metaSeal] = seal(m)

@@ -18,6 +18,7 @@ type shardMeta struct {
 	parts       map[string]string
 	source      map[string]string
 	errors      map[string][2]float64
+	notes       map[string]string
 	terms       map[string][]checkpoint.TermSpec
 }
 
@@ -29,6 +30,11 @@ func parseMeta(m map[string]string) (*shardMeta, error) {
 	for key, to := range map[string]any{metaParts: &d.parts, metaSource: &d.source, metaErrors: &d.errors} {
 		if err := json.Unmarshal([]byte(m[key]), to); err != nil {
 			return nil, fmt.Errorf("metadata %s: %w", key, err)
+		}
+	}
+	if text, ok := m[metaNotes]; ok {
+		if err := json.Unmarshal([]byte(text), &d.notes); err != nil {
+			return nil, fmt.Errorf("metadata %s: %w", metaNotes, err)
 		}
 	}
 	for name := range d.source {
@@ -53,7 +59,7 @@ func describeShard(f *formats.Safetensors, path string, digest checkpoint.FileDi
 	for i := range b.Lines {
 		l := &b.Lines[i]
 		w := checkpoint.WeightRecord{Name: l.Weight, Shape: l.Shape, Codec: l.Codec, Shard: filepath.Base(path), Source: meta.source[l.Weight],
-			Parts: map[string]string{}}
+			Fallback: meta.notes[l.Weight], Parts: map[string]string{}}
 		names := []string{l.Weight}
 		if specs := meta.terms[l.Weight]; specs != nil {
 			names = names[:0]

@@ -24,7 +24,7 @@ type planFlags struct {
 	bits                    float64  // --bpw; 0: not given
 	texts                   []string // --text
 	stats                   string   // --stats
-	format                  string // "" until resolve: what the output's name says
+	format                  string   // "" until resolve: what the output's name says
 	output                  string
 	workers                 int
 	memory                  string
