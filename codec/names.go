@@ -19,10 +19,13 @@ func table() []Codec {
 	for _, f := range blockFormats() {
 		all = append(all, blockCodec{f})
 	}
+	for _, bits := range []int{2, 3, 4, 8} { // the most useful; any other codec can be rotated too
+		all = append(all, rotatedCodec{intCodec{bits, 128, false}})
+	}
 	return all
 }
 
-// Names returns the names Parse knows.
+// Names returns the names of the codecs that Parse knows; it knows each of them with -had too.
 func Names() []string {
 	all := table()
 	names := make([]string, len(all))
@@ -37,6 +40,11 @@ func Parse(name string) (Codec, error) {
 	for _, c := range table() {
 		if c.Name() == name {
 			return c, nil
+		}
+	}
+	if inner, ok := strings.CutSuffix(name, rotatedSuffix); ok && !strings.HasSuffix(inner, rotatedSuffix) {
+		if c, err := Parse(inner); err == nil {
+			return Rotate(c), nil
 		}
 	}
 	return nil, fmt.Errorf("unknown codec %q; near: %s", name, strings.Join(nearest(name, Names(), 5), ", "))
