@@ -21,6 +21,7 @@ func Run(t *testing.T, c codec.Codec) {
 	t.Run("shapes", func(t *testing.T) { shapes(t, c) })
 	t.Run("weights that are no numbers", func(t *testing.T) { notFinite(t, c) })
 	t.Run("search", func(t *testing.T) { searchNeverLoses(t, c) })
+	t.Run("gain", func(t *testing.T) { gains(t, c) })
 	t.Run("concat", func(t *testing.T) { tiles(t, c) })
 	t.Run("damage", func(t *testing.T) { damaged(t, c) })
 }
@@ -135,6 +136,8 @@ func matrix(t *testing.T, c codec.Codec, w tensor.Mat) codec.Term {
 	windows(t, term)
 	multiplies(t, term)
 	columns(t, c, w, term)
+	bands(t, c, w, term)
+	refits(t, c, w)
 	clamps(t, c, w)
 	sameTerm(t, "second encoding", encode(t, c, w, nil, codec.FitOptions{}), term)
 	return term
