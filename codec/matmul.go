@@ -20,8 +20,21 @@ func MatMul(y tensor.Mat, in *Input, w *Weight, workers int) {
 	if in.X.Cols != w.Cols || y.Rows != in.X.Rows || y.Cols != w.Rows {
 		panic("codec: MatMul of matrices whose shapes do not agree")
 	}
-	grain := rowGrain(in.X.Rows, w.Rows, w.Cols, workers)
+	grain := alignRows(rowGrain(in.X.Rows, w.Rows, w.Cols, workers), w.Terms)
 	par.Ranges(workers, w.Rows, grain, func(r0, r1 int) { w.MulAdd(y, in, r0, r1) })
+}
+
+// rowAligner is a term that multiplies rowAlign rows at once, whatever is asked of it.
+type rowAligner interface{ rowAlign() int }
+
+// alignRows rounds grain up to what every term multiplies at once.
+func alignRows(grain int, terms []Term) int {
+	for _, t := range terms {
+		if a, ok := t.(rowAligner); ok {
+			grain = (grain + a.rowAlign() - 1) / a.rowAlign() * a.rowAlign()
+		}
+	}
+	return grain
 }
 
 // inlineProduct is the number of multiplications below which starting goroutines costs more than they save.
@@ -78,7 +91,7 @@ func mulAddDecoded(t rowReader, y tensor.Mat, in *Input, r0, r1 int) {
 	}
 }
 
-func checkProduct(t interface{ Dims() (rows, cols int) }, y tensor.Mat, in *Input, r0, r1 int) {
+func checkProduct(t rowReader, y tensor.Mat, in *Input, r0, r1 int) {
 	rows, cols := t.Dims()
 	if in.X.Cols != cols || r0 < 0 || r1 > rows || r0 > r1 || y.Rows != in.X.Rows || y.Cols < r1 {
 		panic("codec: MulAdd of matrices whose shapes do not agree")

@@ -8,7 +8,7 @@ import (
 	"pith/tensor"
 )
 
-// table lists every codec, in the order in which Names gives them.
+// table lists every codec, of the trellis codes a few of the rates they have, in the order in which Names gives them.
 func table() []Codec {
 	all := []Codec{scalarCodec{tensor.F32}, scalarCodec{tensor.F16}, scalarCodec{tensor.BF16}}
 	for _, bits := range []int{2, 3, 4, 5, 6, 8} {
@@ -19,13 +19,17 @@ func table() []Codec {
 	for _, f := range blockFormats() {
 		all = append(all, blockCodec{f})
 	}
-	for _, bits := range []int{2, 3, 4, 8} { // the most useful; any other codec can be rotated too
-		all = append(all, rotatedCodec{intCodec{bits, 128, false}})
+	for _, name := range trellisNames() {
+		c, err := parseTrellis(name)
+		if err != nil {
+			panic("codec: a trellis codec of the table does not exist")
+		}
+		all = append(all, c)
 	}
 	return all
 }
 
-// Names returns the names of the codecs that Parse knows; it knows each of them with -had too.
+// Names returns the names Parse knows; it knows trellis codes at any rate.
 func Names() []string {
 	all := table()
 	names := make([]string, len(all))
@@ -37,14 +41,12 @@ func Names() []string {
 
 // Parse returns the codec called name; the error lists names that are near.
 func Parse(name string) (Codec, error) {
+	if strings.HasPrefix(name, trellisPrefix) {
+		return parseTrellis(name)
+	}
 	for _, c := range table() {
 		if c.Name() == name {
 			return c, nil
-		}
-	}
-	if inner, ok := strings.CutSuffix(name, rotatedSuffix); ok && !strings.HasSuffix(inner, rotatedSuffix) {
-		if c, err := Parse(inner); err == nil {
-			return Rotate(c), nil
 		}
 	}
 	return nil, fmt.Errorf("unknown codec %q; near: %s", name, strings.Join(nearest(name, Names(), 5), ", "))

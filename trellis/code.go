@@ -18,13 +18,13 @@ type Code struct {
 // codes lists every code, in the order in which Names gives them.
 func codes() []*Code {
 	return []*Code{
-		{name: "lut7", bits: 7, v: 1, value: lutValues, gain: one},
-		{name: "lut8", bits: 8, v: 1, value: lutValues, gain: one},
-		{name: "lut9", bits: 9, v: 1, value: lutValues, gain: one},
-		{name: "lut10", bits: 10, v: 1, value: lutValues, gain: one},
-		{name: "lut11", bits: 11, v: 1, value: lutValues, gain: one},
-		{name: "lut12", bits: 12, v: 1, value: lutValues, gain: one},
-		{name: "hash16", bits: 16, v: 1, value: lutValues, gain: one},
+		{name: "lut7", bits: 7, v: 1, value: lutValues, gain: lutGain},
+		{name: "lut8", bits: 8, v: 1, value: lutValues, gain: lutGain},
+		{name: "lut9", bits: 9, v: 1, value: lutValues, gain: lutGain},
+		{name: "lut10", bits: 10, v: 1, value: lutValues, gain: lutGain},
+		{name: "lut11", bits: 11, v: 1, value: lutValues, gain: lutGain},
+		{name: "lut12", bits: 12, v: 1, value: lutValues, gain: lutGain},
+		{name: "hash16", bits: 16, v: 1, value: lutValues, gain: lutGain},
 		{name: "1mad", bits: 16, v: 1, value: computed(oneMAD), gain: one},
 		{name: "3inst", bits: 16, v: 1, value: computed(threeInst), gain: one},
 		{name: "mcg", bits: 16, v: 1, value: computed(mcg), gain: one},
@@ -78,8 +78,8 @@ func (c *Code) Check(r Rate) error {
 	return nil
 }
 
-// Values returns what each state stands for at rate r, states in order, v values each: the code as stored, on the grid on which
-// targets of a unit Gaussian, divided by Gain, are rounded best.
+// Values returns what each state stands for at rate r, states in order, PerStep values each. Those of codes with a table are whole
+// numbers.
 func (c *Code) Values(r Rate) []float32 {
 	if c.Check(r) != nil {
 		panic("trellis: no such code at this rate")
@@ -87,7 +87,7 @@ func (c *Code) Values(r Rate) []float32 {
 	return c.value(c, r)
 }
 
-// Gain returns the factor by which values are to be multiplied for a unit Gaussian at rate r.
+// Gain returns the scale that serves a unit Gaussian best at rate r: x is rounded to Gain·value.
 func (c *Code) Gain(r Rate) float32 { return c.gain(r) }
 
 // reverse returns the low n bits of s in the opposite order.

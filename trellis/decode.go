@@ -7,13 +7,20 @@ func Decode(dst []float32, src []byte, c *Code, r Rate) { NewDecoder(c, r).Decod
 type Decoder struct {
 	bits, v  int
 	advances []uint8
+	offsets  []uint16 // of each step's state
 	values   []float32
 	bytes    int
 }
 
 // NewDecoder returns a decoder of tiles of code c at rate r.
 func NewDecoder(c *Code, r Rate) *Decoder {
-	return &Decoder{bits: c.bits, v: c.v, advances: r.Advances(c.v), values: c.Values(r), bytes: r.TileBytes()}
+	d := &Decoder{bits: c.bits, v: c.v, advances: r.Advances(c.v), values: c.Values(r), bytes: r.TileBytes()}
+	at := uint16(0)
+	for _, k := range d.advances {
+		d.offsets = append(d.offsets, at)
+		at += uint16(k)
+	}
+	return d
 }
 
 // Decode overwrites dst, TileWeights long, with the values of tile src.
@@ -21,17 +28,26 @@ func (d *Decoder) Decode(dst []float32, src []byte) {
 	if len(dst) != TileWeights || len(src) != d.bytes {
 		panic("trellis: Decode of another length")
 	}
-	at := 0
+	d.read(dst, src, 0)
+}
+
+// DecodeRun overwrites dst with the values of tile src from weight first on. Both are even for codes of two weights a step.
+func (d *Decoder) DecodeRun(dst []float32, src []byte, first int) {
+	if len(src) != d.bytes || first < 0 || first+len(dst) > TileWeights || (first|len(dst))%d.v != 0 {
+		panic("trellis: DecodeRun outside of the tile")
+	}
+	d.read(dst, src, first)
+}
+
+func (d *Decoder) read(dst []float32, src []byte, first int) {
 	if d.v == 2 {
-		for t, k := range d.advances {
-			s := window(src, at, d.bits)
-			dst[2*t], dst[2*t+1] = d.values[2*s], d.values[2*s+1]
-			at += int(k)
+		for i := 0; i < len(dst); i += 2 {
+			s := window(src, int(d.offsets[(first+i)/2]), d.bits)
+			dst[i], dst[i+1] = d.values[2*s], d.values[2*s+1]
 		}
 		return
 	}
-	for t, k := range d.advances {
-		dst[t] = d.values[window(src, at, d.bits)]
-		at += int(k)
+	for i, at := range d.offsets[first : first+len(dst)] {
+		dst[i] = d.values[window(src, int(at), d.bits)]
 	}
 }
