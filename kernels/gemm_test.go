@@ -145,22 +145,87 @@ func TestGemmDoesNotDependOnTheSplit(t *testing.T) {
 	}
 }
 
-func TestGemmOfVectorLevelsIsIdentical(t *testing.T) {
-	r := rand.New(rand.NewPCG(5, 6))
-	const m, n, k = 29, 45, 401
-	a, b := randoms(r, m*k), randoms(r, n*k)
-	var first []float32
-	for _, l := range fast() {
-		c := make([]float32, m*n)
-		gemm(l, c, n, a, k, b, k, m, n, k, true)
-		if first == nil {
-			first = c
+// fills make numbers of kinds whose sums are rounded in different ways.
+var fills = []func(r *rand.Rand, n int) []float32{
+	randoms,
+	func(r *rand.Rand, n int) []float32 {
+		return filled(n, func() float32 { return float32(r.IntN(9) - 4) })
+	}, // exact
+	func(r *rand.Rand, n int) []float32 { // few bits, far apart: ties
+		return filled(n, func() float32 { return float32(math.Ldexp(float64(r.IntN(64)-32), r.IntN(24)-12)) })
+	},
+	func(r *rand.Rand, n int) []float32 { // products around the smallest numbers
+		return filled(n, func() float32 { return float32(math.Ldexp(r.NormFloat64(), -80+r.IntN(20))) })
+	},
+	func(r *rand.Rand, n int) []float32 { // sometimes not finite
+		return filled(n, func() float32 {
+			if r.IntN(500) == 0 {
+				return math.Float32frombits(0x7f800000 | r.Uint32()&0x80c00000)
+			}
+			return float32(math.Ldexp(r.NormFloat64(), 60))
+		})
+	},
+}
+
+func filled(n int, f func() float32) []float32 {
+	x := make([]float32, n)
+	for i := range x {
+		x[i] = f()
+	}
+	return x
+}
+
+// same reports whether a and b are the same bits, or both NaN.
+func same(a, b float32) bool {
+	return math.Float32bits(a) == math.Float32bits(b) || a != a && b != b
+}
+
+// checkGemmLevels compares every level with the definition, and that with one element's sum.
+func checkGemmLevels(t *testing.T, r *rand.Rand, m, n, k int, transposed bool, fill func(r *rand.Rand, n int) []float32) {
+	t.Helper()
+	bRows, bCols := n, k
+	if !transposed {
+		bRows, bCols = k, n
+	}
+	lda, ldb, ldc := k+r.IntN(4), bCols+r.IntN(4), n+r.IntN(4)
+	a, b, start := fill(r, m*lda), fill(r, bRows*ldb), fill(r, m*ldc)
+	want := append([]float32{}, start...)
+	gemmPlain(want, ldc, a, lda, b, ldb, m, n, k, transposed)
+	for range 3 {
+		i, j := r.IntN(m), r.IntN(n)
+		c := start[i*ldc+j]
+		for p := 0; p < k; p += depthBlock {
+			var s float32
+			for q := p; q < min(k, p+depthBlock); q++ {
+				at := q*ldb + j
+				if transposed {
+					at = j*ldb + q
+				}
+				s = exactFMA(a[i*lda+q], b[at], s)
+			}
+			c += s
 		}
+		if !same(c, want[i*ldc+j]) {
+			t.Fatalf("m=%d n=%d k=%d: element (%d,%d) is %x, want %x", m, n, k, i, j, math.Float32bits(want[i*ldc+j]), math.Float32bits(c))
+		}
+	}
+	for _, l := range fast() {
+		c := append([]float32{}, start...)
+		gemm(l, c, ldc, a, lda, b, ldb, m, n, k, transposed)
 		for i := range c {
-			if c[i] != first[i] {
-				t.Fatalf("%s: element %d: %g, want %g", levelNames[l], i, c[i], first[i])
+			if !same(c[i], want[i]) {
+				t.Fatalf("%s m=%d n=%d k=%d: element %d is %x, want %x", levelNames[l], m, n, k, i, math.Float32bits(c[i]), math.Float32bits(want[i]))
 			}
 		}
+	}
+}
+
+func TestGemmIsIdenticalAtAllLevels(t *testing.T) {
+	r := rand.New(rand.NewPCG(5, 6))
+	sizes := []int{1, 2, 7, 8, 11, 12, 13, 15, 16, 17, 31, 32, 33, 63, 64, 65, 121}
+	depths := append([]int{255, 383, 384, 385, 769}, sizes...)
+	for i := range 600 {
+		checkGemmLevels(t, r, sizes[r.IntN(len(sizes))], sizes[r.IntN(len(sizes))], depths[r.IntN(len(depths))], i%2 == 0, fills[i%len(fills)])
 	}
 }
 
@@ -189,6 +254,9 @@ func FuzzGemm(f *testing.F) {
 		r := rand.New(rand.NewPCG(seed, 0))
 		for _, l := range levels() {
 			checkGemm(t, l, r, int(m), int(n), int(k%1000), transposed)
+		}
+		if m > 0 && n > 0 {
+			checkGemmLevels(t, r, int(m), int(n), int(k%1000), transposed, fills[int(seed%uint64(len(fills)))])
 		}
 	})
 }

@@ -4,6 +4,7 @@ import "sync"
 
 // MatVecQ8_0 adds W·x to y: W is rows × cols in GGML's Q8_0 (cols a multiple of 32), rows one after another in w. It agrees with the
 // float32 product of the decoded weights and x's int8 form within cols/32·2⁻²³ times the sum of the magnitudes of the blocks' products.
+// Like all whose names begin with MatVec it gives the same bytes at every level (but for which NaN a NaN is).
 func MatVecQ8_0(y []float32, w []byte, rows, cols int, x Q8) {
 	matVecBlocks(chosen, &formatQ8_0, y, w, rows, cols, x)
 }
@@ -36,9 +37,29 @@ const stepColumns = 256
 
 // blockFormat is a layout of rows made of blocks that hold their scales.
 type blockFormat struct {
-	columns, bytes int                                   // of one block
-	row            func(w []byte, x Q8) float32          // one row's product: the definition
-	run            func(l level, k *rowKernel, rows int) // the same for many rows, vectorised
+	columns, bytes int // of one block
+	sumOrder
+	unpack func(u *unpacked, block []byte)
+	run    func(l level, k *rowKernel, rows int) // vectorised
+}
+
+// unpacked is one block: the value of column i is scale·(code - bias - offset) - minimum, the scale and minimum those of its sub-block.
+type unpacked struct {
+	codes          [stepColumns]uint8
+	scale, minimum [16]float32
+}
+
+// row is the definition: one row's product, block after block.
+func (f *blockFormat) row(w []byte, x *Q8) float32 {
+	var s rowSum
+	var u unpacked
+	for i := range len(w) / f.bytes {
+		f.unpack(&u, w[i*f.bytes:(i+1)*f.bytes])
+		for c := 0; c < f.columns; c += Q8Block {
+			s.block(&f.sumOrder, (i*f.columns+c)/Q8Block, (*[Q8Block]uint8)(u.codes[c:]), u.scale[c/f.sub:], u.minimum[c/f.sub:], x)
+		}
+	}
+	return s.sum()
 }
 
 // rowKernel is what a vector kernel is told: rows of steps steps each, in w.
@@ -73,7 +94,7 @@ func matVecBlocks(l level, f *blockFormat, y []float32, w []byte, rows, cols int
 	}
 	if l == generic {
 		for r := range rows {
-			y[r] += f.row(w[r*rowBytes:(r+1)*rowBytes], x)
+			y[r] += f.row(w[r*rowBytes:(r+1)*rowBytes], &x)
 		}
 		return
 	}

@@ -1,57 +1,55 @@
 package kernels
 
-import "encoding/binary"
-
 // formatQ8_0: 34 bytes for 32 columns: binary16 d, 32 int8 codes; value d·code.
-var formatQ8_0 = blockFormat{columns: 32, bytes: 34, run: runQ8_0, row: func(w []byte, x Q8) float32 {
-	var sum float32
-	for b := range len(w) / 34 {
-		block, codes := w[34*b:34*b+34], x.Codes[32*b:32*b+32]
-		var s int32
-		for i, c := range block[2:] {
-			s += int32(int8(c)) * int32(codes[i])
-		}
-		if x.Scales[b] != 0 {
-			sum += F16ToFloat32(binary.LittleEndian.Uint16(block)) * x.Scales[b] * float32(s)
-		}
+var formatQ8_0 = blockFormat{columns: 32, bytes: 34, sumOrder: sumOrder{sub: 32, bias: 128}, run: runQ8_0,
+	unpack: func(u *unpacked, w []byte) {
+		unpackInt8(u.codes[:32], w[2:34])
+		u.scale[0] = halfFloat(w, 0)
+	}}
+
+// unpackInt8 stores int8 codes plus 128.
+func unpackInt8(dst []uint8, codes []byte) {
+	for i, c := range codes {
+		dst[i] = c ^ 128
 	}
-	return sum
-}}
+}
 
 // formatQ4_0: 18 bytes for 32 columns: binary16 d, 16 bytes of codes; value d·(code-8).
-var formatQ4_0 = blockFormat{columns: 32, bytes: 18, run: runQ4_0, row: func(w []byte, x Q8) float32 {
-	var sum float32
-	for b := range len(w) / 18 {
-		block := w[18*b : 18*b+18]
-		if x.Scales[b] != 0 {
-			sum += F16ToFloat32(binary.LittleEndian.Uint16(block)) * x.Scales[b] * float32(nibbleDot(block[2:], x.Codes[32*b:]))
-		}
+var formatQ4_0 = blockFormat{columns: 32, bytes: 18, sumOrder: sumOrder{sub: 32, bias: 8, places: inQuarters}, run: runQ4_0,
+	unpack: func(u *unpacked, w []byte) {
+		unpackNibbles(u.codes[:32], w[2:])
+		u.scale[0] = halfFloat(w, 0)
+	}}
+
+// unpackNibbles reads 16 bytes, whose low nibbles are the first 16 codes.
+func unpackNibbles(dst []uint8, codes []byte) {
+	dst = dst[:32]
+	for j, c := range codes[:16] {
+		dst[j], dst[j+16] = c&15, c>>4
 	}
-	return sum
-}}
+}
 
 // formatQ4_K: 144 bytes for 256 columns: binary16 d and dmin, 12 bytes of scales and minima (6 bits each, 8 of both), 128 bytes of
 // codes: in each strip of 32 bytes the low nibbles are one block of 32 columns and the high ones the next; value d·scale·code - dmin·min.
-var formatQ4_K = blockFormat{columns: 256, bytes: 144, run: runQ4_K, row: func(w []byte, x Q8) float32 {
-	var sum float32
-	for s := range len(w) / 144 {
-		block := w[144*s : 144*s+144]
-		d, dmin := F16ToFloat32(binary.LittleEndian.Uint16(block)), F16ToFloat32(binary.LittleEndian.Uint16(block[2:]))
-		for j := range 8 {
-			b := 8*s + j
-			strip, codes := block[16+j/2*32:][:32], x.Codes[32*b:32*b+32]
-			var dot int32
-			for i, c := range strip {
-				dot += int32(c>>(j%2*4)&15) * int32(codes[i])
-			}
-			scale, minimum := q4kScale(block[4:16], j)
-			if x.Scales[b] != 0 {
-				sum += x.Scales[b] * (d*float32(scale)*float32(dot) - dmin*float32(minimum)*float32(x.Sums[b]))
+var formatQ4_K = blockFormat{columns: 256, bytes: 144, sumOrder: sumOrder{sub: 32, minima: true, places: inStrips}, run: runQ4_K,
+	unpack: func(u *unpacked, w []byte) {
+		for p := range 4 {
+			out := u.codes[64*p:][:64]
+			for l, c := range w[16+32*p:][:32] {
+				out[l], out[l+32] = c&15, c>>4
 			}
 		}
+		u.unpackSixBits(w)
+	}}
+
+// unpackSixBits reads the scales and minima that q4_K and q5_K begin with.
+func (u *unpacked) unpackSixBits(w []byte) {
+	d, dmin := halfFloat(w, 0), halfFloat(w, 2)
+	for j := range 8 {
+		scale, minimum := q4kScale(w[4:16], j)
+		u.scale[j], u.minimum[j] = d*float32(scale), dmin*float32(minimum)
 	}
-	return sum
-}}
+}
 
 // q4kScale returns the 6-bit scale and minimum of block j of 8.
 func q4kScale(q []byte, j int) (scale, minimum byte) {

@@ -8,21 +8,19 @@ import (
 // groupFormat is a layout of codes whose scales are apart.
 type groupFormat struct {
 	rowBytes func(cols int) int
-	step     int                                       // bytes of codes in a step
-	slack    int                                       // that vector kernels may read beyond the last step
-	block    func(codes []byte, b int, x []int8) int32 // block b's integer product: the definition
-	run      func(l level, k *rowKernel, rows int)     // vectorised
+	step     int // bytes of codes in a step
+	slack    int // that vector kernels may read beyond the last step
+	sumOrder
+	unpack func(dst *[Q8Block]uint8, codes []byte, b int) // block b of a row; anything beyond its end
+	run    func(l level, k *rowKernel, rows int)          // vectorised
 }
 
 var formatInt8 = groupFormat{
 	rowBytes: func(cols int) int { return cols },
 	step:     stepColumns,
-	block: func(codes []byte, b int, x []int8) int32 {
-		var s int32
-		for i, c := range codes[b*Q8Block : min(len(codes), (b+1)*Q8Block)] {
-			s += int32(int8(c)) * int32(x[i])
-		}
-		return s
+	sumOrder: sumOrder{sub: Q8Block, bias: 128},
+	unpack: func(dst *[Q8Block]uint8, codes []byte, b int) {
+		unpackInt8(dst[:], codes[b*Q8Block:min(len(codes), (b+1)*Q8Block)])
 	},
 	run: runInt8,
 }
@@ -30,18 +28,9 @@ var formatInt8 = groupFormat{
 var formatInt4 = groupFormat{
 	rowBytes: func(cols int) int { return (cols + 31) / 32 * 16 },
 	step:     stepColumns / 2,
-	block:    func(codes []byte, b int, x []int8) int32 { return nibbleDot(codes[16*b:16*b+16], x) },
+	sumOrder: sumOrder{sub: Q8Block, bias: 8, places: inQuarters},
+	unpack:   func(dst *[Q8Block]uint8, codes []byte, b int) { unpackNibbles(dst[:], codes[16*b:]) },
 	run:      runInt4,
-}
-
-// nibbleDot returns Σ (code-8)·x of one block of 16 bytes: low nibbles are the first 16 codes.
-func nibbleDot(codes []byte, x []int8) int32 {
-	x = x[:32]
-	var s int32
-	for j, c := range codes[:16] {
-		s += (int32(c&15)-8)*int32(x[j]) + (int32(c>>4)-8)*int32(x[j+16])
-	}
-	return s
 }
 
 // groupSpread says how a step's group scales are loaded and which of them each of its 8 blocks has.
@@ -105,7 +94,7 @@ func matVecGroups(l level, f *groupFormat, y []float32, codes, scales []byte, ro
 	spread := spreadOf(group, cols)
 	if l == generic || spread == nil {
 		for r := range rows {
-			y[r] += f.row(codes[r*rowBytes:(r+1)*rowBytes], scales[r*rowScales:], cols, group, x)
+			y[r] += f.row(codes[r*rowBytes:(r+1)*rowBytes], scales[r*rowScales:], cols, group, &x)
 		}
 		return
 	}
@@ -132,15 +121,16 @@ func matVecGroups(l level, f *groupFormat, y []float32, codes, scales []byte, ro
 }
 
 // row is the definition: one row's product, block after block.
-func (f *groupFormat) row(codes, scales []byte, cols, group int, x Q8) float32 {
-	var sum float32
+func (f *groupFormat) row(codes, scales []byte, cols, group int, x *Q8) float32 {
+	var sum rowSum
+	var block [Q8Block]uint8
+	var scale [1]float32
 	for b := 0; b*Q8Block < cols; b++ {
-		scale := F16ToFloat32(binary.LittleEndian.Uint16(scales[b*Q8Block/group*2:])) * x.Scales[b]
-		if x.Scales[b] != 0 {
-			sum += scale * float32(f.block(codes, b, x.Codes[b*Q8Block:]))
-		}
+		scale[0] = F16ToFloat32(binary.LittleEndian.Uint16(scales[b*Q8Block/group*2:]))
+		f.unpack(&block, codes, b)
+		sum.block(&f.sumOrder, b, &block, scale[:], nil, x)
 	}
-	return sum
+	return sum.sum()
 }
 
 // paddedPool recycles copies of last rows that kernels may read beyond; what is in the padding never matters.

@@ -60,46 +60,14 @@ func MatVecInt2(y []float32, codes, scales []byte, rows, cols, group int, x Q8) 
 
 // The layouts are those of docs/formats/ggml.md.
 var (
-	formatQ6_K = blockFormat{columns: 256, bytes: 210, run: runQ6_K, row: unpackedRow(256, 210, 16, 32, unpackQ6_K)}
-	formatQ5_K = blockFormat{columns: 256, bytes: 176, run: runQ5_K, row: unpackedRow(256, 176, 32, 0, unpackQ5_K)}
-	formatQ3_K = blockFormat{columns: 256, bytes: 110, run: runQ3_K, row: unpackedRow(256, 110, 16, 4, unpackQ3_K)}
-	formatQ2_K = blockFormat{columns: 256, bytes: 84, run: runQ2_K, row: unpackedRow(256, 84, 16, 0, unpackQ2_K)}
-	formatQ5_0 = blockFormat{columns: 32, bytes: 22, run: runQ5_0, row: unpackedRow(32, 22, 32, 16, unpackQ5_0)}
-	formatQ5_1 = blockFormat{columns: 32, bytes: 24, run: runQ5_1, row: unpackedRow(32, 24, 32, 0, unpackQ5_1)}
-	formatQ4_1 = blockFormat{columns: 32, bytes: 20, run: runQ4_1, row: unpackedRow(32, 20, 32, 0, unpackQ4_1)}
+	formatQ6_K = blockFormat{columns: 256, bytes: 210, sumOrder: sumOrder{sub: 16, bias: 32}, run: runQ6_K, unpack: unpackQ6_K}
+	formatQ5_K = blockFormat{columns: 256, bytes: 176, sumOrder: sumOrder{sub: 32, minima: true}, run: runQ5_K, unpack: unpackQ5_K}
+	formatQ3_K = blockFormat{columns: 256, bytes: 110, sumOrder: sumOrder{sub: 16, bias: 4}, run: runQ3_K, unpack: unpackQ3_K}
+	formatQ2_K = blockFormat{columns: 256, bytes: 84, sumOrder: sumOrder{sub: 16, minima: true}, run: runQ2_K, unpack: unpackQ2_K}
+	formatQ5_0 = blockFormat{columns: 32, bytes: 22, sumOrder: sumOrder{sub: 32, offset: 16}, run: runQ5_0, unpack: unpackQ5_0}
+	formatQ5_1 = blockFormat{columns: 32, bytes: 24, sumOrder: sumOrder{sub: 32, minima: true}, run: runQ5_1, unpack: unpackQ5_1}
+	formatQ4_1 = blockFormat{columns: 32, bytes: 20, sumOrder: sumOrder{sub: 32, minima: true}, run: runQ4_1, unpack: unpackQ4_1}
 )
-
-// unpacked is one block: the value of column i is scale·(code - bias) - minimum, the scale and minimum those of its sub-block.
-type unpacked struct {
-	codes          [256]uint8
-	scale, minimum [16]float32
-}
-
-// unpackedRow returns the definition of a product with rows of blocks of columns columns and bytes bytes, sub of them to a scale.
-func unpackedRow(columns, bytes, sub, bias int, unpack func(u *unpacked, block []byte)) func(w []byte, x Q8) float32 {
-	return func(w []byte, x Q8) float32 {
-		var sum float32
-		var u unpacked
-		for i := range len(w) / bytes {
-			unpack(&u, w[i*bytes:(i+1)*bytes])
-			for s := range columns / sub {
-				at := i*columns + s*sub
-				a := x.Scales[at/Q8Block]
-				if a == 0 {
-					continue
-				}
-				var dot, total int32
-				codes := u.codes[s*sub : (s+1)*sub]
-				for j, c := range x.Codes[at : at+sub][:len(codes)] {
-					dot += int32(codes[j]) * int32(c)
-					total += int32(c)
-				}
-				sum += a * (u.scale[s]*float32(dot-int32(bias)*total) - u.minimum[s]*float32(total))
-			}
-		}
-		return sum
-	}
-}
 
 func halfFloat(b []byte, at int) float32 { return F16ToFloat32(binary.LittleEndian.Uint16(b[at:])) }
 
@@ -125,11 +93,7 @@ func unpackQ5_K(u *unpacked, w []byte) {
 			out[l], out[l+32] = c&15|fifth[l]>>(2*p)&1<<4, c>>4|fifth[l]>>(2*p+1)&1<<4
 		}
 	}
-	d, dmin := halfFloat(w, 0), halfFloat(w, 2)
-	for j := range 8 {
-		scale, minimum := q4kScale(w[4:16], j)
-		u.scale[j], u.minimum[j] = d*float32(scale), dmin*float32(minimum)
-	}
+	u.unpackSixBits(w)
 }
 
 func unpackQ3_K(u *unpacked, w []byte) {
@@ -165,12 +129,6 @@ func unpackPairs(u *unpacked, w []byte) {
 	}
 }
 
-func unpackNibbles(u *unpacked, w []byte) {
-	for j, c := range w[:16] {
-		u.codes[j], u.codes[j+16] = c&15, c>>4
-	}
-}
-
 func unpackFifthBits(u *unpacked, w []byte) {
 	high := binary.LittleEndian.Uint32(w)
 	for j := range 32 {
@@ -180,19 +138,19 @@ func unpackFifthBits(u *unpacked, w []byte) {
 }
 
 func unpackQ5_0(u *unpacked, w []byte) {
-	unpackNibbles(u, w[6:])
+	unpackNibbles(u.codes[:32], w[6:])
 	unpackFifthBits(u, w[2:])
 	u.scale[0] = halfFloat(w, 0)
 }
 
 func unpackQ5_1(u *unpacked, w []byte) {
-	unpackNibbles(u, w[8:])
+	unpackNibbles(u.codes[:32], w[8:])
 	unpackFifthBits(u, w[4:])
 	u.scale[0], u.minimum[0] = halfFloat(w, 0), -halfFloat(w, 2)
 }
 
 func unpackQ4_1(u *unpacked, w []byte) {
-	unpackNibbles(u, w[4:])
+	unpackNibbles(u.codes[:32], w[4:])
 	u.scale[0], u.minimum[0] = halfFloat(w, 0), -halfFloat(w, 2)
 }
 
@@ -211,9 +169,10 @@ func denseFormat(width int, run func(l level, k *rowKernel, rows int)) groupForm
 		rowBytes: func(cols int) int { return (cols*width + 7) / 8 },
 		step:     stepColumns / 8 * width,
 		slack:    denseSlack,
-		block: func(codes []byte, b int, x []int8) int32 {
+		sumOrder: sumOrder{sub: Q8Block, offset: float32(int(1) << (width - 1))},
+		unpack: func(dst *[Q8Block]uint8, codes []byte, b int) {
 			codes = codes[4*width*b : min(len(codes), 4*width*(b+1))]
-			var all [Q8Block]uint8 // what is beyond the row's end is multiplied by 0
+			*dst = [Q8Block]uint8{} // what is beyond the row's end is multiplied by 0
 			for i := 0; i < Q8Block && len(codes) > 0; i += 8 {
 				var bits uint64
 				if len(codes) >= 8 {
@@ -223,15 +182,9 @@ func denseFormat(width int, run func(l level, k *rowKernel, rows int)) groupForm
 						bits |= uint64(c) << (8 * j)
 					}
 				}
-				binary.LittleEndian.PutUint64(all[i:], spreadCodes(bits, uint(width)))
+				binary.LittleEndian.PutUint64(dst[i:], spreadCodes(bits, uint(width)))
 				codes = codes[min(width, len(codes)):] // which 8 codes take
 			}
-			var s, total int32
-			for i, a := range (*[Q8Block]int8)(x) {
-				s += int32(all[i]) * int32(a)
-				total += int32(a)
-			}
-			return s - total<<(width-1)
 		},
 		run: run,
 	}

@@ -98,7 +98,7 @@ func checkMatVec(t *testing.T, c matVecCase, r *rand.Rand, rows, cols int) {
 	x := QuantizeQ8(randoms(r, cols))
 	_, run, at := c.make(r, rows, cols)
 	start := randoms(r, rows)
-	var vector []float32
+	var definition []float32
 	for _, l := range levels() {
 		y := make([]float32, rows+2)
 		y[0], y[rows+1] = guard, guard
@@ -118,18 +118,18 @@ func checkMatVec(t *testing.T, c matVecCase, r *rand.Rand, rows, cols int) {
 				t.Fatalf("%s %s %dx%d row %d: got %g, want %g", c.name, levelNames[l], rows, cols, row, got, want)
 			}
 		}
-		if l == avx2 {
-			vector = y
+		if l == generic {
+			definition = y
 		}
-		for i := range vector {
-			if y[i] != vector[i] {
-				t.Fatalf("%s %s %dx%d: element %d is %g, avx2 gives %g", c.name, levelNames[l], rows, cols, i-1, y[i], vector[i])
+		for i := range y {
+			if !same(y[i], definition[i]) {
+				t.Fatalf("%s %s %dx%d: element %d is %g, want %g", c.name, levelNames[l], rows, cols, i-1, y[i], definition[i])
 			}
 		}
 	}
 }
 
-func TestMatVecAgreesWithFloat64OnAllShapes(t *testing.T) {
+func TestMatVecIsIdenticalAtAllLevelsAndAgreesWithFloat64OnAllShapes(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 1))
 	for _, c := range matVecCases() {
 		for _, cols := range []int{1, 16, 31, 32, 33, 64, 96, 128, 160, 224, 255, 256, 257, 288, 512, 544, 1024, 1376} {
@@ -138,6 +138,48 @@ func TestMatVecAgreesWithFloat64OnAllShapes(t *testing.T) {
 					checkMatVec(t, c, r, rows, cols)
 				}
 			}
+		}
+	}
+}
+
+func TestMatVecIsIdenticalAtAllLevelsWhateverBytesAndActivationsAre(t *testing.T) {
+	r := rand.New(rand.NewPCG(5, 1))
+	compare := func(name string, rows int, run func(l level, y []float32)) {
+		start := randoms(r, rows)
+		want := append([]float32{}, start...)
+		run(generic, want)
+		for _, l := range fast() {
+			y := append([]float32{}, start...)
+			run(l, y)
+			for i := range y {
+				if !same(y[i], want[i]) {
+					t.Fatalf("%s %s: row %d is %g, want %g", name, levelNames[l], i, y[i], want[i])
+				}
+			}
+		}
+	}
+	blocks := map[string]*blockFormat{"q8_0": &formatQ8_0, "q4_0": &formatQ4_0, "q4_k": &formatQ4_K, "q6_k": &formatQ6_K, "q5_k": &formatQ5_K,
+		"q3_k": &formatQ3_K, "q2_k": &formatQ2_K, "q5_0": &formatQ5_0, "q5_1": &formatQ5_1, "q4_1": &formatQ4_1}
+	groups := map[string]*groupFormat{"int8": &formatInt8, "int6": &formatInt6, "int5": &formatInt5, "int4": &formatInt4, "int3": &formatInt3, "int2": &formatInt2}
+	for range 40 {
+		const rows = 5
+		cols := 256 * (1 + r.IntN(4))
+		v := randoms(r, cols)
+		for b := 0; b < cols; b += Q8Block {
+			scale := []float32{0, 1, 0x1p-99, 0x1p100, 0x1p-60}[r.IntN(5)]
+			for i := range v[b : b+Q8Block] {
+				v[b+i] *= scale
+			}
+		}
+		x := QuantizeQ8(v)
+		for name, f := range blocks {
+			w := randomBytes(r, rows*cols/f.columns*f.bytes)
+			compare(name, rows, func(l level, y []float32) { matVecBlocks(l, f, y, w, rows, cols, x) })
+		}
+		for name, f := range groups {
+			group := []int{32, 64, 128, 256, 0, 96}[r.IntN(6)]
+			w, scales := randomBytes(r, rows*f.rowBytes(cols)), randomBytes(r, rows*(cols/32)*2+2*rows)
+			compare(name, rows, func(l level, y []float32) { matVecGroups(l, f, y, w, scales, rows, cols, group, x) })
 		}
 	}
 }

@@ -4,7 +4,7 @@ package kernels
 
 func dot(l level, a, b []float32) float32 {
 	b = b[:len(a)]
-	blocks := len(a) / 16
+	blocks := len(a) / dotBlock
 	if l == generic || blocks == 0 {
 		return dotPlain(a, b)
 	}
@@ -14,8 +14,8 @@ func dot(l level, a, b []float32) float32 {
 	} else {
 		s = dot256(&a[0], &b[0], blocks)
 	}
-	if rest := blocks * 16; rest < len(a) {
-		s += dotPlain(a[rest:], b[rest:])
+	if rest := blocks * dotBlock; rest < len(a) {
+		s += dotRest(a[rest:], b[rest:])
 	}
 	return s
 }

@@ -9,7 +9,9 @@ import (
 // tanh32 returns tanh x within 3e-7.
 func tanh32(x float32) float32 {
 	if x2 := x * x; x2 < 0.01 {
-		return x * (1 + x2*(-1.0/3+x2*(2.0/15-x2*17.0/315)))
+		p := 2.0/15 - x2*17.0/315 // conversions keep products and sums from being fused
+		p = float32(x2*p) - 1.0/3
+		return x * (1 + float32(x2*p))
 	}
 	return 1 - 2/(kernels.Exp(2*x)+1)
 }
@@ -27,7 +29,7 @@ func (a Activation) apply(x []float32) {
 		}
 	case GELUTanh:
 		for i, v := range x {
-			x[i] = 0.5 * v * (1 + tanh32(0.7978845608028654*(v+0.044715*v*v*v)))
+			x[i] = 0.5 * v * (1 + tanh32(0.7978845608028654*(v+float32(0.044715*v*v*v))))
 		}
 	}
 }

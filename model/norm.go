@@ -9,7 +9,8 @@ type norm struct {
 	eps          float64
 }
 
-// apply writes the norm of x to dst; they may be the same slice. Sums run in float64.
+// apply writes the norm of x to dst; they may be the same slice. Sums run in float64. Conversions keep products and sums from being
+// fused (squares of float32 are exact).
 func (n *norm) apply(dst, x []float32) {
 	if n.kind == LayerNorm {
 		n.layerNorm(dst, x)
@@ -43,10 +44,10 @@ func (n *norm) layerNorm(dst, x []float32) {
 	mean := sum / float64(len(x))
 	for _, v := range x {
 		d := float64(v) - mean
-		squares += d * d
+		squares += float64(d * d)
 	}
 	scale := 1 / math.Sqrt(squares/float64(len(x))+n.eps)
 	for i, v := range x {
-		dst[i] = float32((float64(v)-mean)*scale)*n.weight[i] + n.bias[i]
+		dst[i] = float32(float32((float64(v)-mean)*scale)*n.weight[i]) + n.bias[i]
 	}
 }

@@ -195,7 +195,7 @@ func (p Rope) llama3(freq []float32) {
 		turns := float64(p.OriginalMax) * float64(f) / (2 * math.Pi) // over the original context
 		keep := (turns - p.LowFreq) / (p.HighFreq - p.LowFreq)
 		keep = min(max(keep, 0), 1)
-		freq[i] = float32((1-keep)*float64(f)/p.Factor + keep*float64(f))
+		freq[i] = float32((1-keep)*float64(f)/p.Factor + float64(keep*float64(f)))
 	}
 }
 
@@ -214,7 +214,7 @@ func (p Rope) yarn(freq []float32) float64 {
 	}
 	for i, f := range freq {
 		keep := 1 - min(max((float64(i)-low)/(high-low), 0), 1)
-		freq[i] = float32(float64(f)/p.Factor*(1-keep) + float64(f)*keep)
+		freq[i] = float32(float64(float64(f)/p.Factor*(1-keep)) + float64(float64(f)*keep))
 	}
 	if p.AttentionFactor != 0 {
 		return p.AttentionFactor
@@ -223,7 +223,7 @@ func (p Rope) yarn(freq []float32) float64 {
 		if p.Factor <= 1 {
 			return 1
 		}
-		return 0.1*m*math.Log(p.Factor) + 1
+		return float64(0.1*m*math.Log(p.Factor)) + 1
 	}
 	if p.MScale != 0 && p.MScaleAllDim != 0 {
 		return mscale(p.MScale) / mscale(p.MScaleAllDim)

@@ -63,7 +63,7 @@ func rotate(head, cos, sin []float32) {
 	for i, c := range cos {
 		s := sin[i]
 		x, y := a[i], b[i]
-		a[i] = x*c - y*s
-		b[i] = y*c + x*s
+		a[i] = float32(x*c) - float32(y*s)
+		b[i] = float32(y*c) + float32(x*s)
 	}
 }
