@@ -163,6 +163,15 @@ func (s *Stats) ObserveRows(tokens []int32) {
 	s.Tokens += int64(len(tokens))
 }
 
+// Reset makes s the statistics of no tokens again, in the memory it has.
+func (s *Stats) Reset() {
+	s.forget()
+	clear(s.SqSum)
+	clear(s.Gram)
+	clear(s.Counts)
+	s.Tokens, s.NonFinite = 0, 0
+}
+
 // Merge adds the statistics of other tokens of the same input. For the same bytes on every run, merge in a fixed order.
 func (s *Stats) Merge(other *Stats) error {
 	switch {

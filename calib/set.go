@@ -41,6 +41,11 @@ type File struct {
 	Windows int    `json:"windows"` // read of it, from its beginning
 }
 
+// Equal reports whether both are the same reading of the same texts.
+func (c Corpus) Equal(d Corpus) bool {
+	return slices.Equal(c.Files, d.Files) && c.Context == d.Context && c.BOS == d.BOS && c.Windows == d.Windows && c.Tokens == d.Tokens
+}
+
 // Set is the statistics of a model: sites, and which weight reads from which. It is safe for concurrent use once it is filled.
 type Set struct {
 	Model   Model

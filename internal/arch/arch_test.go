@@ -37,13 +37,14 @@ var allowed = map[string][]string{
 	"model":                {"tensor", "kernels", "codec", "formats", "internal/par"},
 	"formats/interop":      {"tensor", "kernels", "tokenizer", "formats", "codec", "model", "internal/par"},
 	"checkpoint":           {"tensor", "kernels", "tokenizer", "formats", "codec", "model", "formats/interop", "internal/par"},
+	"observe":              {"tensor", "tokenizer", "calib", "model", "formats/interop", "checkpoint"},
 	"plan":                 {"tensor", "formats", "codec", "calib", "approx", "quantizers", "model", "checkpoint"},
 	"compress":             {"tensor", "kernels", "tokenizer", "formats", "codec", "calib", "approx", "quantizers", "model", "formats/interop", "checkpoint", "plan", "internal/par"},
 	"eval":                 {"tensor", "kernels", "tokenizer", "codec", "model", "checkpoint", "internal/par"},
 	"internal/synth":       {"tensor", "internal/synth/llama"},
 	"internal/synth/llama": {"tensor", "formats", "internal/par"},
 	"internal/demo":        {"tensor", "kernels", "tokenizer", "formats", "codec", "calib", "approx", "quantizers", "model", "formats/interop", "checkpoint", "plan", "compress", "eval", "internal/par", "internal/human"},
-	"cmd/pith":             {"tensor", "kernels", "tokenizer", "formats", "codec", "calib", "approx", "quantizers", "model", "formats/interop", "checkpoint", "plan", "compress", "eval", "internal/par", "internal/human", "internal/demo"},
+	"cmd/pith":             {"tensor", "kernels", "tokenizer", "formats", "codec", "calib", "approx", "quantizers", "model", "formats/interop", "checkpoint", "observe", "plan", "compress", "eval", "internal/par", "internal/human", "internal/demo"},
 }
 
 const maxLines = 500

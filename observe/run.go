@@ -1,0 +1,211 @@
+package observe
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+
+	"pith/calib"
+	"pith/checkpoint"
+	"pith/model"
+)
+
+// Identify returns what a set records of the model: its type and the sha256 of its weight files, which are read for that.
+func Identify(ctx context.Context, ckpt *checkpoint.Checkpoint, c model.Config) (calib.Model, error) {
+	m := calib.Model{Type: c.ModelType}
+	files := ckpt.Files()
+	all := sha256.New()
+	for _, f := range files {
+		d, err := checkpoint.DigestFile(ctx, f)
+		if err != nil {
+			return m, err
+		}
+		fmt.Fprintf(all, "%s %d %s\n", d.Name, d.Bytes, d.SHA256)
+		m.SHA256 = d.SHA256
+	}
+	if len(files) != 1 {
+		m.SHA256 = hex.EncodeToString(all.Sum(nil))
+	}
+	return m, nil
+}
+
+// Gather observes all layers and returns the statistics of all sites, in memory.
+func (b *Observer) Gather(ctx context.Context, m calib.Model) (*calib.Set, error) {
+	set := b.newSet(m)
+	if err := b.addSites(set, -1, map[string]*calib.Stats{model.EmbeddingSite: b.Embedding()}); err != nil {
+		return nil, err
+	}
+	for i := range b.config.Layers + 1 {
+		part, err := b.step(ctx, i)
+		if err != nil {
+			return nil, err
+		}
+		if err := b.addSites(set, i, part); err != nil {
+			return nil, err
+		}
+	}
+	return set, nil
+}
+
+func (b *Observer) newSet(m calib.Model) *calib.Set {
+	set := calib.NewSet(m, b.corpus)
+	set.Tool = b.o.Tool
+	return set
+}
+
+// step returns the statistics of part i of the network: a layer, or after them the head.
+func (b *Observer) step(ctx context.Context, i int) (map[string]*calib.Stats, error) {
+	if i < b.config.Layers {
+		return b.Step(ctx, i)
+	}
+	s, err := b.Head(ctx)
+	return map[string]*calib.Stats{model.HeadSite: s}, err
+}
+
+// partSites returns the sites of part i: −1 the embedding, then the layers, then the head.
+func (b *Observer) partSites(i int) []model.Site {
+	var list []model.Site
+	for _, s := range b.sites {
+		part := s.Layer
+		if s.Name == model.HeadSite {
+			part = b.config.Layers
+		}
+		if part == i {
+			list = append(list, s)
+		}
+	}
+	return list
+}
+
+// addSites adds the statistics of part i to a set.
+func (b *Observer) addSites(set *calib.Set, i int, stats map[string]*calib.Stats) error {
+	for _, s := range b.partSites(i) {
+		if err := set.Add(calib.Site{Name: s.Name, Features: s.Features, Weights: s.Weights}, stats[s.Name]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ErrInterrupted is wrapped by Run's error when its context ended: what is finished stays, and the next run resumes.
+var ErrInterrupted = errors.New("interrupted")
+
+// Run observes all layers and saves the statistics of all sites to path. Finished layers are kept in path+".work" until the end: whatever stops
+// Run, the same call finishes the work, with the same bytes. At path there is at every moment what was there before, or the whole result.
+func (b *Observer) Run(ctx context.Context, path string) (resumed int, err error) {
+	if err := mayReplace(path); err != nil {
+		return 0, err
+	}
+	m, err := Identify(ctx, b.ckpt, b.config)
+	if err != nil {
+		return 0, err
+	}
+	w := workDir{path + ".work"}
+	if err := os.MkdirAll(w.path, 0o777); err != nil {
+		return 0, fmt.Errorf("%s: %w", path, err)
+	}
+	parts := b.config.Layers + 1
+	for resumed < parts && w.has(b, resumed, m) {
+		resumed++
+	}
+	for i := 0; i < parts && resumed < parts; i++ {
+		if err := b.part(ctx, w, i, i < resumed, m); err != nil {
+			if ctx.Err() != nil {
+				err = fmt.Errorf("%w: %d of %d layers are finished; run the same command again to resume", ErrInterrupted, i, b.config.Layers)
+			}
+			return resumed, err
+		}
+	}
+	if err := b.join(w, parts, m, path); err != nil {
+		return resumed, err
+	}
+	w.remove(parts)
+	return resumed, nil
+}
+
+// mayReplace returns an error if path holds something else than statistics.
+func mayReplace(path string) error {
+	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	old, err := calib.Open(path)
+	if err != nil {
+		return fmt.Errorf("will not replace what is not a file of statistics: %w", err)
+	}
+	return old.Close()
+}
+
+// part observes and saves one part of the network; if that is done already, the hidden states are moved through it.
+func (b *Observer) part(ctx context.Context, w workDir, i int, done bool, m calib.Model) error {
+	defer runtime.GC() // frees the layer's weights before the next one's come
+	if done {
+		return b.Advance(ctx, i, nil)
+	}
+	stats, err := b.step(ctx, i)
+	if err != nil {
+		return err
+	}
+	set := b.newSet(m)
+	if err := b.addSites(set, i, stats); err != nil {
+		return err
+	}
+	err = set.Save(w.file(i))
+	b.recycle(stats)
+	return err
+}
+
+// join saves the whole set: the embedding's counts and all finished parts.
+func (b *Observer) join(w workDir, parts int, m calib.Model, path string) error {
+	set := b.newSet(m)
+	defer set.Close()
+	if err := b.addSites(set, -1, map[string]*calib.Stats{model.EmbeddingSite: b.Embedding()}); err != nil {
+		return err
+	}
+	for i := range parts {
+		part, err := calib.Open(w.file(i))
+		if err != nil {
+			return err
+		}
+		if err := set.Join(part); err != nil {
+			part.Close()
+			return err
+		}
+	}
+	return set.Save(path)
+}
+
+// workDir holds the finished parts of a run, one file each.
+type workDir struct{ path string }
+
+func (w workDir) file(i int) string {
+	return filepath.Join(w.path, fmt.Sprintf("part-%05d.safetensors", i))
+}
+
+// has reports whether part i is there, of the same model, text and options.
+func (w workDir) has(b *Observer, i int, m calib.Model) bool {
+	set, err := calib.Open(w.file(i))
+	if err != nil {
+		return false
+	}
+	defer set.Close()
+	if set.Model != m || len(set.Corpora) != 1 || !set.Corpora[0].Equal(b.corpus) {
+		return false
+	}
+	return slices.EqualFunc(set.Sites(), b.partSites(i), func(got calib.Site, want model.Site) bool {
+		return got.Name == want.Name && got.Features == want.Features && got.Need == b.need(want) && slices.Equal(got.Weights, want.Weights)
+	})
+}
+
+// remove deletes what Run wrote; files of others stay, and with them the directory.
+func (w workDir) remove(parts int) {
+	for i := range parts {
+		os.Remove(w.file(i))
+	}
+	os.Remove(w.path)
+}
