@@ -41,3 +41,9 @@ func scaleCodeBlocks([]float32, []byte, float32, int32, float32, int) {}
 func scaleInt8Blocks([]float32, []byte, float32, int32, float32, int) {}
 
 func scaleNibbleBlocks([]float32, []byte, float32, int32, float32, int) {}
+
+func viterbiSteps(level, []int16, []int16, int, *viterbiStep, int, []uint16, []uint16, []uint32, int) uint32 {
+	return 0
+}
+
+func viterbiLane(_ level, lane int) (int, uint32) { return lane, 0 }

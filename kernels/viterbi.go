@@ -91,7 +91,7 @@ func (v *Viterbi) Search(d []uint8, x []int16) {
 		if total < v.L {
 			panic("kernels: trellis tile shorter than a state")
 		}
-		v.search = newViterbiSearch(v)
+		v.search = newViterbiSearch(v, chosen)
 	}
 	if len(x) != v.V*len(v.Steps) || len(d) != len(v.Steps) {
 		panic("kernels: targets and steps of a trellis differ in number")

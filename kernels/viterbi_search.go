@@ -15,10 +15,11 @@ type viterbiSearch struct {
 	x         []int16
 	cost      []uint16
 	back      []uint8
+	pass      *viterbiPass // nil: plain Go
 	coarser   *viterbiSearch
 }
 
-func newViterbiSearch(v *Viterbi) *viterbiSearch {
+func newViterbiSearch(v *Viterbi, l level) *viterbiSearch {
 	s := &viterbiSearch{Viterbi: *v, window: v.Window}
 	s.search = nil
 	s.pad()
@@ -27,7 +28,10 @@ func newViterbiSearch(v *Viterbi) *viterbiSearch {
 	}
 	steps, nodes := len(v.Steps), s.Nodes()
 	s.window = min(s.window, steps)
-	s.cost, s.back, s.x = make([]uint16, nodes), make([]uint8, steps*nodes), make([]int16, v.V*steps)
+	s.cost, s.x = aligned[uint16](nodes + viterbiLanes)[:nodes], make([]int16, v.V*steps)
+	if s.pass = newViterbiPass(&s.Viterbi, l); s.pass == nil {
+		s.back = make([]uint8, steps*nodes)
+	}
 	for i := range s.low {
 		s.low[i], s.high[i] = math.MinInt16, math.MaxInt16
 	}
@@ -70,13 +74,16 @@ func (v *viterbiSearch) coarse() *viterbiSearch {
 	v.coarser = &c
 	if c.Doublings > 0 {
 		c.Doublings--
-		return &c
+	} else {
+		more := 2 + v.V
+		c.shift += more
+		c.Table = make([]int16, len(v.Table))
+		for i, t := range v.Table {
+			c.Table[i] = t >> more
+		}
 	}
-	more := 2 + v.V
-	c.shift += more
-	c.Table = make([]int16, len(v.Table))
-	for i, t := range v.Table {
-		c.Table[i] = t >> more
+	if c.pass != nil {
+		c.pass = newViterbiPass(&c.Viterbi, c.pass.l)
 	}
 	return &c
 }
@@ -90,8 +97,8 @@ func (v *viterbiSearch) run(d []uint8, x []int16) (uint32, bool) {
 	}
 	half, ends := v.window/2, 1<<(v.L-int(v.Steps[steps-1]))
 	clear(v.cost)
-	v.forwardPlain(v.x, steps-half, steps, v.cost, nil)
-	v.forwardPlain(v.x, 0, half, v.cost, v.back)
+	v.forward(steps-half, steps, false)
+	v.forward(0, half, true)
 	seam := 0
 	if half > 0 {
 		e, _ := cheapest(v.cost[:1<<(v.L-int(v.Steps[half-1]))])
@@ -102,15 +109,29 @@ func (v *viterbiSearch) run(d []uint8, x []int16) (uint32, bool) {
 	}
 	held := v.cost[seam : seam+1<<v.padding]
 	clear(held)
-	total := v.forwardPlain(v.x, 0, steps, v.cost, v.back)
+	total := v.forward(0, steps, true)
 	end, least := cheapest(held)
 	v.trace(d, steps, seam+end)
 	return total + uint32(least), least != unreachable
 }
 
+// forward is Forward of the search's own targets and costs. Decisions are kept, or need not be.
+func (v *viterbiSearch) forward(from, to int, keep bool) uint32 {
+	switch {
+	case v.pass != nil:
+		return v.pass.run(v.x, from, to, v.cost, keep)
+	case keep:
+		return v.forwardPlain(v.x, from, to, v.cost, v.back[from*v.Nodes():])
+	}
+	return v.forwardPlain(v.x, from, to, v.cost, nil)
+}
+
 // trace follows the decisions of steps 0 … to-1 back from node e after them, writes their bits to d and returns the node
 // before step 0.
 func (v *viterbiSearch) trace(d []uint8, to, e int) int {
+	if v.pass != nil {
+		return v.pass.trace(d, to, e)
+	}
 	nodes, steps := v.Nodes(), len(v.Steps)
 	for t := to - 1; t >= 0; t-- {
 		k := v.back[t*nodes+e]

@@ -1,8 +1,10 @@
 package kernels
 
 import (
+	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 )
 
@@ -57,7 +59,7 @@ func TestViterbiReturnsTheCostOfTheRingItWrites(t *testing.T) {
 			for v := 1; v <= 2; v++ {
 				trellis := randomTrellis(r, l, v, 64, sixteenths)
 				x, d := gaussian(r, v*64), make([]uint8, 64)
-				got, ok := newViterbiSearch(trellis).run(d, x)
+				got, ok := newViterbiSearch(trellis, chosen).run(d, x)
 				if want := trellis.pathCost(d, x); got != want || !ok {
 					t.Errorf("L=%d V=%d rate %d/16: cost %d, that of the ring is %d", l, v, sixteenths, got, want)
 				}
@@ -148,7 +150,7 @@ func TestPaddingATrellisDoesNotChangeTheCost(t *testing.T) {
 	for range 20 {
 		v := randomTrellis(r, 6, 1, 64, 32)
 		x, d := gaussian(r, 64), make([]uint8, 64)
-		s := newViterbiSearch(v)
+		s := newViterbiSearch(v, generic)
 		if s.L != 7 {
 			t.Fatalf("padded to %d bits", s.L)
 		}
@@ -174,7 +176,7 @@ func TestOutliersAreSearchedWithCoarserCosts(t *testing.T) {
 		}
 		v.Search(d, x)
 		got := v.squares(d, x)
-		coarse := newViterbiSearch(v)
+		coarse := newViterbiSearch(v, generic)
 		for coarse.shift == 0 {
 			coarse = coarse.coarse()
 		}
@@ -213,5 +215,67 @@ func TestViterbiRefusesShapesThatCannotBe(t *testing.T) {
 			}()
 			v.Search(make([]uint8, 8), make([]int16, 8))
 		}()
+	}
+}
+
+func TestViterbiPathsAreIdenticalAtAllLevels(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 6))
+	for _, c := range []struct{ l, v, sixteenths, doublings int }{
+		{6, 1, 16, 0}, {6, 2, 16, 0}, {7, 1, 32, 0}, {8, 1, 24, 0}, {8, 1, 39, 0}, {8, 1, 64, 0}, {10, 1, 40, 0}, {10, 2, 32, 0}, {10, 2, 48, 0},
+		{12, 1, 16, 0}, {12, 1, 32, 0}, {11, 1, 53, 0}, {9, 1, 80, 1}, {11, 1, 96, 2}, {10, 1, 112, 3}, {13, 1, 128, 4}, {12, 1, 88, 1},
+	} {
+		const n = 64
+		v := randomTrellis(r, c.l, c.v, n, c.sixteenths)
+		v.Doublings = c.doublings
+		if r.IntN(2) == 0 { // ties
+			for i, value := range v.Table {
+				v.Table[i] = value &^ 4095
+			}
+		}
+		want, got := make([]uint8, n), make([]uint8, n)
+		plain := newViterbiSearch(v, generic)
+		for trial := range 3 {
+			x := gaussian(r, c.v*n)
+			if trial == 2 {
+				x[5], x[6], x[20] = math.MaxInt16, math.MinInt16, math.MinInt16
+			}
+			cost, ok := plain.run(want, x)
+			for _, l := range fast() {
+				s := newViterbiSearch(v, l)
+				if s.pass == nil {
+					t.Fatalf("%s %+v: no kernel", levelNames[l], c)
+				}
+				if gc, gok := s.run(got, x); gc != cost || gok != ok || !slices.Equal(got, want) {
+					t.Fatalf("%s %+v: cost %d %v, want %d %v\n%v\n%v", levelNames[l], c, gc, gok, cost, ok, got, want)
+				}
+			}
+		}
+	}
+}
+
+func BenchmarkViterbi(b *testing.B) {
+	for _, c := range []struct{ l, sixteenths int }{
+		{7, 32}, {8, 16}, {8, 32}, {8, 36}, {8, 48}, {8, 64}, {10, 32}, {10, 48}, {12, 16}, {12, 32}, {12, 36}, {12, 48}, {12, 64}, {16, 16}, {16, 32}, {16, 48}, {16, 64},
+	} {
+		for _, l := range fast() {
+			b.Run(fmt.Sprintf("L%d/%gbits/%s", c.l, float64(c.sixteenths)/16, levelNames[l]), func(b *testing.B) {
+				r := rand.New(rand.NewPCG(3, 7))
+				v := randomTrellis(r, c.l, 1, 256, c.sixteenths)
+				v.search = newViterbiSearch(v, l)
+				x, d := gaussian(r, 256), make([]uint8, 256)
+				for b.Loop() {
+					v.Search(d, x)
+				}
+				b.ReportMetric(float64(b.N)*256/b.Elapsed().Seconds(), "weights/s")
+			})
+		}
+	}
+}
+
+func TestSearchTakesTheKernelsOfTheLevelInUse(t *testing.T) {
+	v := randomTrellis(rand.New(rand.NewPCG(3, 8)), 8, 1, 256, 36)
+	v.Search(make([]uint8, 256), make([]int16, 256))
+	if p := v.search.pass; (p == nil) != (chosen == generic) || p != nil && p.l != chosen {
+		t.Errorf("search does not use level %s", levelNames[chosen])
 	}
 }

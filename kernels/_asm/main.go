@@ -28,6 +28,7 @@ var families = []struct {
 	{"asm_q8", quantize},
 	{"asm_encode", encode},
 	{"asm_exp", exponential},
+	{"asm_viterbi", viterbi},
 	{"asm_hadamard", hadamard},
 }
 

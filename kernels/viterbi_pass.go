@@ -1,0 +1,132 @@
+package kernels
+
+import (
+	"math/bits"
+	"unsafe"
+)
+
+// viterbiPass runs passes of vector kernels over a trellis in which every step has at least viterbiLanes nodes. Decisions are kept
+// as masks of 32 nodes, for each row of states d<<(L-k)|e that leads to them: the bit says that row d is better than all
+// above it.
+type viterbiPass struct {
+	v      *Viterbi
+	l      level
+	kinds  []viterbiStep // of each step
+	masks  []uint32      // stride of them a step
+	stride int
+	next   []uint16
+}
+
+// viterbiStep is what a kernel is told of a step.
+type viterbiStep struct {
+	kind     int // the code to run
+	row      int // bytes of a row of the table, which are those of the costs after the step
+	in       int // bits of the step before
+	groups   int // of four rows
+	blocksIn int // blocks of 32 nodes before the step
+}
+
+// Kinds of steps: of two and four rows, of any number of rows with so many doublings; then the first three with two values a step.
+const (
+	kindFour = iota
+	kindTwo
+	kindRows
+	kindDoubled    // … to kindDoubled+3
+	kindFourPlanes = iota + 3
+	kindTwoPlanes
+	kindRowsPlanes
+)
+
+// newViterbiPass returns nil if there are no kernels for such a trellis.
+func newViterbiPass(v *Viterbi, l level) *viterbiPass {
+	if l == generic || v.Doublings > 4 || v.V == 2 && v.Doublings > 0 {
+		return nil
+	}
+	p := &viterbiPass{v: v, l: l, kinds: make([]viterbiStep, len(v.Steps))}
+	for t, k := range v.Steps {
+		kin := int(v.Steps[(t+len(v.Steps)-1)%len(v.Steps)])
+		nodes := v.L - int(k)
+		kind := v.kind(int(k), kin)
+		if 1<<nodes < viterbiLanes || k == 1 && kind != kindTwo && kind != kindTwoPlanes {
+			return nil
+		}
+		p.kinds[t] = viterbiStep{kind, 2 << nodes, kin, 1 << k / 4, 1 << (v.L - kin) / viterbiLanes}
+	}
+	p.stride = 1 << v.L / viterbiLanes
+	p.next = aligned[uint16](v.Nodes() + viterbiLanes)
+	return p
+}
+
+// kind returns the code for a step of k bits after one of kin.
+func (v *Viterbi) kind(k, kin int) int {
+	few := v.Doublings == 0 && kin <= 5 && v.L-k >= kin // whole numbers of bytes of nodes before a block and a row
+	kind := kindRows + v.Doublings
+	switch {
+	case few && k == 1:
+		kind = kindTwo
+	case few && k == 2:
+		kind = kindFour
+	}
+	if v.V == 2 {
+		kind += kindFourPlanes
+	}
+	return kind
+}
+
+// aligned returns n zeros that begin at a multiple of 64 bytes.
+func aligned[T uint16 | uint32](n int) []T {
+	s := make([]T, n+64)
+	skip := -uintptr(unsafe.Pointer(&s[0])) % 64 / unsafe.Sizeof(s[0])
+	return s[skip : int(skip)+n : int(skip)+n]
+}
+
+// run is Forward for steps from … to-1, all of one turn of the tile; decisions of step t go to masks[t·stride:], or nowhere that
+// matters if keep is false. cost has viterbiLanes elements more than Nodes, which may be read.
+func (p *viterbiPass) run(x []int16, from, to int, cost []uint16, keep bool) uint32 {
+	if from == to {
+		return 0
+	}
+	if p.masks == nil {
+		p.masks = aligned[uint32](p.stride * len(p.kinds))
+	}
+	masks, stride := p.masks, 0
+	if keep {
+		masks, stride = masks[from*p.stride:], p.stride
+	}
+	total := viterbiSteps(p.l, x[from*p.v.V:], p.v.Table, 2<<p.v.L, &p.kinds[from], to-from, cost, p.next, masks, 4*stride)
+	if (to-from)%2 == 1 {
+		copy(cost, p.next[:p.v.Nodes()])
+	}
+	return total
+}
+
+// trace follows the decisions of steps 0 … to-1 back from node e, as viterbiSearch.trace does.
+func (p *viterbiPass) trace(d []uint8, to, e int) int {
+	v := p.v
+	for t := to - 1; t >= 0; t-- {
+		best := p.decision(t, e)
+		d[t] = uint8(best)
+		e = (best<<(v.L-int(v.Steps[t])) | e) >> p.kinds[t].in
+	}
+	return e
+}
+
+// decision returns the bits of step t by which the cheapest path comes to node e.
+func (p *viterbiPass) decision(t, e int) int {
+	lane, flip := viterbiLane(p.l, e%viterbiLanes)
+	k := p.v.Steps[t]
+	m := p.masks[t*p.stride+e/viterbiLanes<<k:]
+	switch p.kinds[t].kind {
+	case kindTwo, kindTwoPlanes:
+		return int((m[0] ^ flip) >> lane & 1)
+	case kindFour, kindFourPlanes:
+		_ = m[2]
+		return bits.Len32((m[0]^flip)>>lane&1 | (m[1]^flip)>>lane&1<<1 | (m[2]^flip)>>lane&1<<2)
+	}
+	for d := 1<<k - 1; d > 0; d-- {
+		if (m[d]^flip)>>lane&1 != 0 {
+			return d
+		}
+	}
+	return 0
+}
