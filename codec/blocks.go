@@ -337,27 +337,45 @@ type blockGrid struct {
 func (g *blockGrid) Step() int { return 1 }
 
 func (g *blockGrid) Round(w tensor.Mat, c int) {
-	t, f := g.term, g.term.f
-	if g.codes == nil {
-		g.codes = make([]uint8, t.rows*t.cols)
-		g.eachBlock(func(r, col int, block []byte) {
-			var codes [maxBlock]uint8
-			f.unpack(&codes, block)
-			n, _ := f.dt.Block()
-			copy(g.codes[r*t.cols+col:][:n], codes[:])
-		})
+	g.unpacked()
+	g.round(w, c, 0)
+}
+
+func (g *blockGrid) Bands() []Band {
+	g.unpacked()
+	return rowBands(g.term.rows, g.round)
+}
+
+// unpacked makes codes, if there are none yet, of what the blocks hold.
+func (g *blockGrid) unpacked() {
+	if g.codes != nil {
+		return
 	}
+	t, f := g.term, g.term.f
+	g.codes = make([]uint8, t.rows*t.cols)
+	n, _ := f.dt.Block()
+	var codes [maxBlock]uint8
+	g.eachBlock(func(r, col int, block []byte) {
+		f.unpack(&codes, block)
+		copy(g.codes[r*t.cols+col:][:n], codes[:])
+	})
+}
+
+// round rounds column c of w, whose first row is row r0 of the grid.
+func (g *blockGrid) round(w tensor.Mat, c, r0 int) {
+	t, f := g.term, g.term.f
 	n, size := f.dt.Block()
-	for r := range t.rows {
-		p := g.rules[(r*t.cols+c)/f.sub]
+	var a [maxSubBlocks]affine
+	for r := range w.Rows {
+		at := (r0+r)*t.cols + c
+		p := g.rules[at/f.sub]
 		v := &w.Data[r*w.Stride+c]
 		if p.kind != keep {
-			f.codes(g.codes[r*t.cols+c:][:1], p, w.Data[r*w.Stride+c:][:1])
+			f.codes(g.codes[at:][:1], p, w.Data[r*w.Stride+c:][:1])
 		}
-		var a [maxSubBlocks]affine
-		f.affines(t.data[(r*t.cols+c)/n*size:][:size], &a)
+		f.affines(t.data[at/n*size:][:size], &a)
 		s := c % n / f.sub
-		*v = float32(a[s].scale*float32(int(g.codes[r*t.cols+c])-f.bias)) + a[s].offset
+		*v = float32(a[s].scale*float32(int(g.codes[at])-f.bias)) + a[s].offset
 	}
 }
 

@@ -68,8 +68,8 @@ type Band interface {
 	Round(w tensor.Mat, c int) // as Grid.Round, but w has the band's rows only; past the last column there is nothing to round
 }
 
-// Reverter is a Band, or a Grid, that can take a choice back: Revert(c) puts back the codes which the last Round at c replaced
-// (one level deep; not after Pack). The caller puts the values back.
+// Reverter is a Band, or a Grid, that can take a choice back: right after Round(w, c), Revert(c) puts back the codes which that
+// call replaced. The caller puts the values back.
 type Reverter interface{ Revert(c int) }
 
 // Refitter is a Grid with a scale per row: after every column was rounded, Refit multiplies the row's scale, and with it the

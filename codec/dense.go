@@ -130,10 +130,15 @@ type scalarGrid struct {
 
 func (g *scalarGrid) Step() int { return 1 }
 
-func (g *scalarGrid) Round(w tensor.Mat, c int) {
+func (g *scalarGrid) Round(w tensor.Mat, c int) { g.round(w, c, 0) }
+
+func (g *scalarGrid) Bands() []Band { return rowBands(g.rows, g.round) }
+
+// round rounds column c of w, whose first row is row r0 of the grid.
+func (g *scalarGrid) round(w tensor.Mat, c, r0 int) {
 	_, size := g.dt.Block()
-	for r := range g.rows {
-		cell := g.data[(r*g.cols+c)*size:][:size]
+	for r := range w.Rows {
+		cell := g.data[((r0+r)*g.cols+c)*size:][:size]
 		v := w.Data[r*w.Stride+c:][:1]
 		tensor.Encode(cell, g.dt, v)
 		tensor.Decode(v, g.dt, cell, 0)

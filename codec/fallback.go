@@ -1,8 +1,17 @@
 package codec
 
+import "strings"
+
 // Fallback returns the codec that stores matrices of cols columns in place of the codec called name: name itself if it can, for
-// GGML's block types the one llama-quantize takes (llama-quant.cpp, tensor_type_fallback), f16 if no block fits.
+// GGML's block types the one llama-quantize takes (llama-quant.cpp, tensor_type_fallback), f16 if no block fits. A rotated codec's is
+// its inner codec's, rotated.
 func Fallback(name string, cols int) string {
+	if inner, ok := strings.CutSuffix(name, rotatedSuffix); ok {
+		if by := Fallback(inner, cols); by == inner || by != "f16" {
+			return by + rotatedSuffix
+		}
+		return "f16"
+	}
 	substitutes := [...]struct{ name, by string }{
 		{"q2_k", "q4_0"}, {"q3_k", "q4_0"}, {"q4_k", "q5_0"}, {"q5_k", "q5_1"}, {"q6_k", "q8_0"},
 	}

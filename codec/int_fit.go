@@ -24,7 +24,7 @@ func (c intCodec) Fit(w tensor.Mat, importance []float32, o FitOptions) (Grid, e
 	if c.asym {
 		t.zeros = make([]byte, n)
 	}
-	fitter := intFitter{bits: c.bits, asym: c.asym, search: o.Search}
+	fitter := intFitter{bits: c.bits, asym: c.asym, search: o.Search, gain: o.gain()}
 	for r := range w.Rows {
 		row := w.Row(r)
 		for k := range groups {
@@ -85,73 +85,4 @@ func checkImportance(w tensor.Mat, importance []float32) {
 	if importance != nil && len(importance) != w.Cols {
 		panic("codec: importance must have one entry per column")
 	}
-}
-
-// intGrid rounds to the scales of term.
-type intGrid struct {
-	term   *intTerm
-	params []kernels.Rounding
-	codes  []uint8 // (rows, cols), made by the first Round
-}
-
-func (g *intGrid) Step() int { return 1 }
-
-func (g *intGrid) Round(w tensor.Mat, c int) {
-	t := g.term
-	if g.codes == nil {
-		g.codes = make([]uint8, t.rows*t.cols)
-	}
-	groups, k := t.groups(t.cols), c/t.groupCols(t.cols)
-	for r := range t.rows {
-		p := g.params[r*groups+k]
-		v := &w.Data[r*w.Stride+c]
-		q := p.Code(*v)
-		g.codes[r*t.cols+c] = uint8(q)
-		scale := tensor.F16ToFloat32(binary.LittleEndian.Uint16(t.scales[2*(r*groups+k):]))
-		*v = scale * float32(q+p.Base-kernels.RoundMagicBits)
-	}
-}
-
-func (g *intGrid) RoundAll(w tensor.Mat) {
-	t := g.term
-	g.codes = nil
-	rowBytes := packedBytes(t.cols, t.bits)
-	groups, group := t.groups(t.cols), t.groupCols(t.cols)
-	buf := make([]uint8, t.cols)
-	for r := range t.rows {
-		row, dst := w.Row(r), t.codes[r*rowBytes:(r+1)*rowBytes]
-		params := g.params[r*groups : (r+1)*groups]
-		if t.bits == 4 && group%32 == 0 && t.cols%32 == 0 {
-			for k, p := range params {
-				kernels.RoundNibbles(dst[k*group/2:], row[k*group:min(t.cols, (k+1)*group)], p)
-			}
-			continue
-		}
-		codes := buf
-		if t.bits == 8 {
-			codes = dst
-		}
-		for k, p := range params {
-			if t.bits == 8 { // the byte that packCodes makes of a code
-				p.Base += 128
-			}
-			lo, hi := k*group, min(t.cols, (k+1)*group)
-			kernels.RoundCodes(codes[lo:hi], row[lo:hi], p)
-		}
-		if t.bits != 8 {
-			packCodes(dst, codes, t.bits)
-		}
-	}
-}
-
-func (g *intGrid) Pack() Term {
-	t := g.term
-	if g.codes != nil {
-		rowBytes := packedBytes(t.cols, t.bits)
-		for r := range t.rows {
-			packCodes(t.codes[r*rowBytes:(r+1)*rowBytes], g.codes[r*t.cols:(r+1)*t.cols], t.bits)
-		}
-		g.codes = nil
-	}
-	return t
 }

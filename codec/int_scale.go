@@ -18,6 +18,7 @@ var (
 type intFitter struct {
 	bits         int
 	asym, search bool
+	gain         float32 // multiplies the scale found; 0: as 1
 }
 
 // fit returns the stored scale of group x (weights: importance of its columns, nil for equal).
@@ -39,7 +40,22 @@ func (f intFitter) fit(x, weights []float32) (intScale, error) {
 	if f.search {
 		s = f.refine(x, weights, s)
 	}
-	return s, nil
+	return f.widen(s), nil
+}
+
+// widen multiplies the scale by the gain; the middle of an asymmetric range stays where it is, as nearly as its zero can say.
+func (f intFitter) widen(s intScale) intScale {
+	if f.gain == 0 || f.gain == 1 {
+		return s
+	}
+	wide := intScale{positiveZero(tensor.Float32ToF16(tensor.F16ToFloat32(s.scale) * f.gain)), s.zero}
+	if wide.scale&0x7c00 == 0x7c00 {
+		return s
+	}
+	if f.asym { // the middle of the codes stands for scale·(-1/2 - zero)
+		wide.zero = int8(min(max(math.RoundToEven((0.5+float64(s.zero))/float64(f.gain)-0.5), -128), 127))
+	}
+	return wide
 }
 
 // symmetric maps the value of largest magnitude to the code -2^(bits-1); ties take the positive scale.

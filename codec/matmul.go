@@ -91,7 +91,7 @@ func mulAddDecoded(t rowReader, y tensor.Mat, in *Input, r0, r1 int) {
 	}
 }
 
-func checkProduct(t rowReader, y tensor.Mat, in *Input, r0, r1 int) {
+func checkProduct(t interface{ Dims() (rows, cols int) }, y tensor.Mat, in *Input, r0, r1 int) {
 	rows, cols := t.Dims()
 	if in.X.Cols != cols || r0 < 0 || r1 > rows || r0 > r1 || y.Rows != in.X.Rows || y.Cols < r1 {
 		panic("codec: MulAdd of matrices whose shapes do not agree")

@@ -19,6 +19,9 @@ func table() []Codec {
 	for _, f := range blockFormats() {
 		all = append(all, blockCodec{f})
 	}
+	for _, bits := range []int{2, 3, 4, 8} { // the most useful; any other codec can be rotated too
+		all = append(all, rotatedCodec{intCodec{bits, 128, false}})
+	}
 	for _, name := range trellisNames() {
 		c, err := parseTrellis(name)
 		if err != nil {
@@ -29,7 +32,7 @@ func table() []Codec {
 	return all
 }
 
-// Names returns the names Parse knows; it knows trellis codes at any rate.
+// Names returns the names of the codecs that Parse knows; it knows each of them with -had too, and trellis codes at any rate.
 func Names() []string {
 	all := table()
 	names := make([]string, len(all))
@@ -41,6 +44,11 @@ func Names() []string {
 
 // Parse returns the codec called name; the error lists names that are near.
 func Parse(name string) (Codec, error) {
+	if inner, ok := strings.CutSuffix(name, rotatedSuffix); ok && !strings.HasSuffix(inner, rotatedSuffix) {
+		if c, err := Parse(inner); err == nil {
+			return Rotate(c), nil
+		}
+	}
 	if strings.HasPrefix(name, trellisPrefix) {
 		return parseTrellis(name)
 	}

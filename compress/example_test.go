@@ -29,7 +29,7 @@ func ExampleRun() {
 		log.Fatal(err)
 	}
 	defer ckpt.Close()
-	recipe, err := plan.FromCodec("int4-g128", false)
+	recipe, err := plan.FromCodec("int4-g128", "", false)
 	if err != nil {
 		log.Fatal(err)
 	}

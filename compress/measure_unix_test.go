@@ -38,7 +38,7 @@ func TestMeasure(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer ckpt.Close()
-	recipe, err := plan.FromCodec(codecName, false)
+	recipe, err := plan.FromCodec(codecName, "", false)
 	if err != nil {
 		t.Fatal(err)
 	}

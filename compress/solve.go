@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -158,7 +159,7 @@ const valuesPart = "values"
 // addTerm appends the parts of a whole term and their description.
 func (s *solved) addTerm(codecName string, parts []codec.Part, only bool) {
 	l := s.line
-	if only && len(parts) == 1 && parts[0].Name == valuesPart && parts[0].DType.Scalar() && !l.Transposed {
+	if only && len(parts) == 1 && parts[0].Name == valuesPart && codecName == strings.ToLower(parts[0].DType.String()) && !l.Transposed {
 		s.parts = []codec.Part{{DType: parts[0].DType, Shape: l.Shape, Data: parts[0].Data}}
 		return
 	}

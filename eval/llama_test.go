@@ -19,7 +19,7 @@ import (
 // compressed writes a model with one codec and opens the artifact.
 func compressed(t *testing.T, name, codec string) *Opened {
 	t.Helper()
-	recipe, err := plan.FromCodec(codec, false)
+	recipe, err := plan.FromCodec(codec, "", false)
 	if err != nil {
 		t.Fatal(err)
 	}

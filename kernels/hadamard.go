@@ -22,6 +22,26 @@ func Rotate(x []float32) { rotate(chosen, x) }
 // RotateBack multiplies x by Qᵀ, the inverse of Rotate up to rounding.
 func RotateBack(x []float32) { rotateBack(chosen, x) }
 
+// RotateSquares turns the squares of a random vector's entries into those of the rotated vector, in the mean over all signs: means
+// over the first p entries and over the last. It is what is known of rotated moments if the entries' products are not.
+func RotateSquares(s []float64) {
+	n := len(s)
+	p := powerWithin(n)
+	for pass, from := range [2]int{0, n - p} {
+		if pass == 1 && from == 0 {
+			break
+		}
+		part := s[from : from+p]
+		var sum float64
+		for _, v := range part {
+			sum += v
+		}
+		for i := range part {
+			part[i] = sum / float64(p)
+		}
+	}
+}
+
 func rotate(l level, x []float32) {
 	n := len(x)
 	p := powerWithin(n)

@@ -44,7 +44,7 @@ func Budget(ckpt *checkpoint.Checkpoint, o BudgetOptions) (Recipe, error) {
 	if math.IsNaN(o.BitsPerWeight) || o.BitsPerWeight <= 0 || o.BitsPerWeight > 16 {
 		return Recipe{}, fmt.Errorf("%v bits per weight: ask for 1 to 8", o.BitsPerWeight)
 	}
-	probe, err := FromCodec("f16", false)
+	probe, err := FromCodec("f16", "", false)
 	if err != nil {
 		return Recipe{}, err
 	}

@@ -16,12 +16,22 @@ const Format = 1
 
 // Plan is what will be done with every weight of a checkpoint. The same recipe and checkpoint give the same plan and the same hash.
 type Plan struct {
-	Format int      `json:"format"`
-	Recipe Recipe   `json:"recipe"`
-	Model  string   `json:"model_type"` // config.json's, or "" if there is no table for it
-	Blocks []Block  `json:"blocks"`     // in the order of the forward pass; one shard each
-	Totals Totals   `json:"totals"`
-	Notes  []string `json:"notes,omitempty"` // what a reader of the plan should know: rules that match nothing, tied heads
+	Format      int          `json:"format"`
+	Recipe      Recipe       `json:"recipe"`
+	Model       string       `json:"model_type"` // config.json's, or "" if there is no table for it
+	Blocks      []Block      `json:"blocks"`     // in the order of the forward pass; one shard each
+	Totals      Totals       `json:"totals"`
+	Calibration *Calibration `json:"calibration,omitempty"` // nil: data-free
+	Notes       []string     `json:"notes,omitempty"`       // what a reader of the plan should know: rules that match nothing, tied heads
+}
+
+// Calibration says which statistics methods are given. It is part of the plan, so that a run is resumed with the same ones only.
+type Calibration struct {
+	SHA256     string `json:"sha256"`               // of the statistics' file, or of the texts and how they are read
+	Texts      int    `json:"texts,omitempty"`      // files, if the statistics are gathered by the run itself
+	Context    int    `json:"context,omitempty"`    // tokens of a window
+	Windows    int    `json:"windows,omitempty"`    // at most; 0: all
+	Sequential bool   `json:"sequential,omitempty"` // each block reads what the compressed blocks before it give
 }
 
 // Block is a group of weights that are compressed and written together.

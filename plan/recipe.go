@@ -53,12 +53,13 @@ func (p *Patterns) UnmarshalYAML(unmarshal func(any) error) error {
 	return nil
 }
 
-// FromCodec returns the recipe of `--codec name`: every matrix, embedding and head included, by nearest rounding.
-func FromCodec(name string, search bool) (Recipe, error) {
-	if _, err := codec.Parse(name); err != nil {
+// FromCodec returns the recipe of `--codec name --method method`: every matrix, embedding and head included. No method means nearest.
+func FromCodec(name, method string, search bool) (Recipe, error) {
+	r := Rule{Match: Patterns{"*"}, Method: method, Codec: name, Search: search}
+	if _, err := r.check(); err != nil {
 		return Recipe{}, err
 	}
-	return Recipe{Rules: []Rule{{Match: Patterns{"*"}, Method: defaultMethod, Codec: name, Search: search}}}, nil
+	return Recipe{Rules: []Rule{r}}, nil
 }
 
 // Default returns the recipe of a run that names none: four bits with small groups for the matrices of the layers, more for the embedding and

@@ -55,11 +55,11 @@ func TestGlobStarsCrossDotsAndNeverBacktrackExponentially(t *testing.T) {
 }
 
 func TestCodecFlagIsAOneRuleRecipe(t *testing.T) {
-	r, err := FromCodec("int4-g128", true)
+	r, err := FromCodec("int4-g128", "", true)
 	if err != nil || len(r.Rules) != 1 || r.Rules[0].Codec != "int4-g128" || !r.Rules[0].Search {
 		t.Errorf("%+v, %v", r, err)
 	}
-	if _, err := FromCodec("int4g128", false); err == nil || !strings.Contains(err.Error(), "int4-g128") {
+	if _, err := FromCodec("int4g128", "", false); err == nil || !strings.Contains(err.Error(), "int4-g128") {
 		t.Errorf("error %v does not suggest int4-g128", err)
 	}
 }

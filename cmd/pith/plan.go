@@ -6,6 +6,7 @@ import (
 	"io"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -20,6 +21,7 @@ import (
 // planFlags are the flags that decide what is done with a checkpoint; plan and compress share them.
 type planFlags struct {
 	recipe, codec, planFile string
+	method                  string
 	search                  bool
 	bits                    float64  // --bpw; 0: not given
 	texts                   []string // --text
@@ -34,6 +36,7 @@ func (f *planFlags) add(c *cobra.Command) {
 	p := c.Flags()
 	p.StringVar(&f.recipe, "recipe", "", "YAML file that says which weights get which codec")
 	p.StringVar(&f.codec, "codec", "", "one codec for every matrix, as int4-g128 or q4_k (default: 8 bits for embedding and head, 4 for the rest)")
+	p.StringVar(&f.method, "method", "", "with --codec: how its codes are chosen ("+strings.Join(plan.Methods(), ", ")+"; default nearest)")
 	p.BoolVar(&f.search, "search", false, "with --codec: search the scales of least squared error")
 	p.Float64Var(&f.bits, "bpw", 0, "bits per weight of all tensors together, as 2.5: trellis codes of the rate that fits")
 	p.StringSliceVar(&f.texts, "text", nil, "calibrate on this text file (may be given more than once); without, compression is data-free")
@@ -76,8 +79,8 @@ func (f *planFlags) resolve(path string) (*checkpoint.Checkpoint, *plan.Plan, er
 	if f.format != "pith" && f.format != "gguf" {
 		return nil, nil, fmt.Errorf("--format %q: choose pith or gguf", f.format)
 	}
-	if f.search && f.codec == "" {
-		return nil, nil, errors.New("--search goes with --codec; in a recipe it is a field of a rule")
+	if f.codec == "" && (f.search || f.method != "") {
+		return nil, nil, errors.New("--search and --method go with --codec; in a recipe they are fields of a rule")
 	}
 	c, err := checkpoint.Open(path)
 	if err != nil {
@@ -115,7 +118,7 @@ func (f *planFlags) chooseRecipe(c *checkpoint.Checkpoint) (plan.Recipe, error) 
 	case ready:
 		return plan.Budget(c, plan.BudgetOptions{BitsPerWeight: bits, Data: f.stats != "" || len(f.texts) > 0})
 	case f.codec != "":
-		return plan.FromCodec(f.codec, f.search)
+		return plan.FromCodec(f.codec, f.method, f.search)
 	case f.recipe != "":
 		return plan.ReadRecipe(f.recipe)
 	}

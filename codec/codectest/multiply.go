@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"pith/codec"
+	"pith/kernels"
 	"pith/tensor"
 )
 
@@ -12,12 +13,20 @@ import (
 //
 // For up to 8 tokens a kernel may round activations to int8 (kernels.Q8): each x[i] is then off by at most half a step,
 // max|x|/254 of its block of 32, so the product by at most Σ |w|·max|x|/254. Everything else is float32 summation, whose error is
-// bounded by n·2^-24·Σ |w·x|.
+// bounded by n·2^-24·Σ |w·x|. Terms of rotated codecs multiply rotated activations by what they store, so the bounds are of these.
 func multiplies(t *testing.T, term codec.Term) {
 	rows, cols := term.Dims()
 	decoded := Decode(term)
+	stored := decoded
+	if rotated(term.Codec()) {
+		stored = rotatedRows(decoded)
+	}
 	for _, tokens := range []int{0, 1, 2, 9} {
 		x := Matrix(uint64(17+tokens), tokens, cols)
+		multiplied := x
+		if rotated(term.Codec()) {
+			multiplied = rotatedRows(x)
+		}
 		for r0, r1 := range map[int]int{0: rows, rows / 2: rows, rows: rows} {
 			y := constant(tokens, rows+2, 0.5)
 			term.MulAdd(y, codec.NewInput(x), r0, r1)
@@ -32,11 +41,13 @@ func multiplies(t *testing.T, term codec.Term) {
 					want, bound := 0.5, 1e-6
 					var peak float64
 					for c, w := range decoded.Row(r) {
+						want += float64(w) * float64(x.Row(i)[c])
+					}
+					for c, w := range stored.Row(r) {
 						if c%32 == 0 {
-							peak = blockPeak(x.Row(i), c)
+							peak = blockPeak(multiplied.Row(i), c)
 						}
-						p := float64(w) * float64(x.Row(i)[c])
-						want += p
+						p := float64(w) * float64(multiplied.Row(i)[c])
 						bound += math.Abs(p) * float64(cols) * 0x1p-23
 						if tokens <= 8 {
 							bound += math.Abs(float64(w)) * peak / 253
@@ -50,6 +61,14 @@ func multiplies(t *testing.T, term codec.Term) {
 			sameForAnySplit(t, term, x, y, r0, r1)
 		}
 	}
+}
+
+func rotatedRows(m tensor.Mat) tensor.Mat {
+	out := clone(m)
+	for r := range out.Rows {
+		kernels.Rotate(out.Row(r))
+	}
+	return out
 }
 
 func blockPeak(x []float32, c int) (peak float64) {

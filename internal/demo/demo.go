@@ -178,7 +178,7 @@ func (d *demo) rows(ctx context.Context) ([]Row, error) {
 
 // compress writes the artifact of one codec; an artifact of the same plan that is there already is checked and kept.
 func (d *demo) compress(ctx context.Context, name, dir string) error {
-	recipe, err := plan.FromCodec(name, false)
+	recipe, err := plan.FromCodec(name, "", false)
 	if err != nil {
 		return err
 	}

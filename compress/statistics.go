@@ -1,0 +1,58 @@
+package compress
+
+import (
+	"context"
+	"fmt"
+
+	"pith/calib"
+	"pith/codec"
+	"pith/plan"
+)
+
+// FromSet returns the statistics of a file that pith calibrate wrote.
+func FromSet(set *calib.Set) Statistics { return &setStatistics{set: set} }
+
+// setStatistics holds those of one block at a time.
+type setStatistics struct {
+	set   *calib.Set
+	block map[string]*calib.Stats // weight → statistics
+}
+
+func (s *setStatistics) Block(_ context.Context, b *plan.Block) (err error) {
+	s.block, err = blockStats(s.set, b)
+	return err
+}
+
+func (s *setStatistics) Of(weight string) *calib.Stats { return s.block[weight] }
+
+func (s *setStatistics) Done(context.Context, *plan.Block, func(string) (*codec.Weight, error)) error {
+	s.block = nil
+	return nil
+}
+
+// blockStats loads what the methods of a block's lines ask for. A weight that the set does not know has none.
+func blockStats(set *calib.Set, b *plan.Block) (map[string]*calib.Stats, error) {
+	block := map[string]*calib.Stats{}
+	for i := range b.Lines {
+		l := &b.Lines[i]
+		m, err := l.NewMethod()
+		if err != nil {
+			return nil, err
+		}
+		if m == nil {
+			continue
+		}
+		need := m.Needs()
+		if need == calib.Nothing {
+			need = calib.Moments
+		}
+		features := l.Cols
+		if site, ok := set.SiteOf(l.Weight); ok && site.Need == calib.Counts {
+			continue // an embedding: what is counted are its rows
+		}
+		if block[l.Weight], err = set.For(l.Weight, features, need); err != nil {
+			return nil, fmt.Errorf("%s: %w", l.Weight, err)
+		}
+	}
+	return block, nil
+}
