@@ -219,7 +219,7 @@ func (c blockCodec) Fit(w tensor.Mat, importance []float32, o FitOptions) (Grid,
 		return nil, err
 	}
 	checkImportance(w, importance)
-	if err := checkFinite(w); err != nil {
+	if err := CheckFinite(w); err != nil {
 		return nil, err
 	}
 	n, size := c.dt.Block()

@@ -8,8 +8,8 @@ import (
 	"pith/tensor"
 )
 
-// checkFinite returns an error that names the first weight that is not a finite number.
-func checkFinite(w tensor.Mat) error {
+// CheckFinite returns an error that names the first weight that is not a finite number.
+func CheckFinite(w tensor.Mat) error {
 	for r := range w.Rows {
 		row := w.Row(r)
 		if _, _, finite := kernels.Extremes(row); finite {

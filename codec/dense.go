@@ -86,7 +86,7 @@ func (c scalarCodec) Fit(w tensor.Mat, _ []float32, _ FitOptions) (Grid, error) 
 	if err := c.Check(w.Rows, w.Cols); err != nil {
 		return nil, err
 	}
-	if err := checkFinite(w); err != nil {
+	if err := CheckFinite(w); err != nil {
 		return nil, err
 	}
 	if limit := scalarLimit(c.dt); limit > 0 {

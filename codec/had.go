@@ -64,7 +64,7 @@ func (c rotatedCodec) Fit(w tensor.Mat, importance []float32, o FitOptions) (Gri
 		return nil, err
 	}
 	checkImportance(w, importance)
-	if err := checkFinite(w); err != nil {
+	if err := CheckFinite(w); err != nil {
 		return nil, err
 	}
 	for r := range w.Rows {

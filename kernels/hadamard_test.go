@@ -158,3 +158,43 @@ func BenchmarkRotate(b *testing.B) {
 		}
 	}
 }
+
+func TestRotate64IsTheSameMatrix(t *testing.T) {
+	r := rand.New(rand.NewPCG(6, 2))
+	for _, n := range rotationSizes() {
+		x := randoms(r, n)
+		y := make([]float64, n)
+		for i, v := range x {
+			y[i] = float64(v)
+		}
+		Rotate(x)
+		Rotate64(y)
+		for i, v := range y {
+			if math.Abs(v-float64(x[i])) > 1e-5 {
+				t.Fatalf("n=%d: entry %d is %g, of Rotate %g", n, i, v, x[i])
+			}
+		}
+	}
+}
+
+func TestRotateSquaresIsTheMeanOverSigns(t *testing.T) {
+	if s := []float64{1, 2, 3, 6}; true {
+		RotateSquares(s)
+		if !slices.Equal(s, []float64{3, 3, 3, 3}) {
+			t.Errorf("four entries give %v", s)
+		}
+	}
+	s := []float64{1, 3, 8} // the first two, then the last two
+	RotateSquares(s)
+	if !slices.Equal(s, []float64{2, 5, 5}) {
+		t.Errorf("three entries give %v", s)
+	}
+}
+
+func BenchmarkRotate64(b *testing.B) {
+	x := make([]float64, 4096)
+	b.SetBytes(8 * 4096)
+	for b.Loop() {
+		Rotate64(x)
+	}
+}

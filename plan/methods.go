@@ -20,6 +20,11 @@ type method struct {
 	make func(c codec.Codec, l *Line) approx.Method
 }
 
+// forCodec is make, in the rotated basis for codecs that store rotated matrices.
+func (m method) forCodec(c codec.Codec, l *Line) approx.Method {
+	return quantizers.ForCodec(c, func(inner codec.Codec) approx.Method { return m.make(inner, l) })
+}
+
 // methods is the one table of methods that recipes can name.
 func methods() []method {
 	return []method{
@@ -47,7 +52,7 @@ func (l *Line) NewMethod() (approx.Method, error) {
 	}
 	for _, m := range methods() {
 		if m.name == l.Method {
-			return m.make(c, l), nil
+			return m.forCodec(c, l), nil
 		}
 	}
 	return nil, fmt.Errorf("%s: unknown method %q; known: %v", l.Weight, l.Method, Methods())
@@ -85,7 +90,7 @@ func Offers(codecs ...string) ([]approx.Offer, error) {
 		}
 		for _, m := range methods() {
 			for _, search := range []bool{false, true} {
-				if o, ok := m.make(c, &Line{Search: search}).(approx.Offer); ok {
+				if o, ok := m.forCodec(c, &Line{Search: search}).(approx.Offer); ok {
 					offers = append(offers, o)
 				}
 			}
