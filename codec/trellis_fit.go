@@ -21,7 +21,7 @@ func (c trellisCodec) Fit(w tensor.Mat, _ []float32, o FitOptions) (Grid, error)
 	if err := c.Check(w.Rows, w.Cols); err != nil {
 		return nil, err
 	}
-	if err := checkFinite(w); err != nil {
+	if err := CheckFinite(w); err != nil {
 		return nil, err
 	}
 	scales := make([]float32, w.Rows)
