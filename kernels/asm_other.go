@@ -8,6 +8,10 @@ func axpy(_ level, y []float32, alpha float32, x []float32) { axpyPlain(y, alpha
 
 func tileKernels(level) *tiles { return nil }
 
+func tileKernels64(level) *tiles64 { return nil }
+
+func transpose64(*float64, int, *float64, int, int, uint64) {}
+
 func transpose(dst []float32, dstStride int, src []float32, srcStride, rows, cols int) {
 	transposePlain(dst, dstStride, src, srcStride, rows, cols)
 }

@@ -15,12 +15,16 @@ func Gemm64NTSub(c []float64, ldc int, a []float64, lda int, b []float64, ldb in
 	gemm64NT(chosen, c, ldc, a, lda, b, ldb, m, n, k, true)
 }
 
-func gemm64NT(_ level, c []float64, ldc int, a []float64, lda int, b []float64, ldb int, m, n, k int, subtract bool) {
+func gemm64NT(l level, c []float64, ldc int, a []float64, lda int, b []float64, ldb int, m, n, k int, subtract bool) {
 	if m <= 0 || n <= 0 || k <= 0 {
 		return
 	}
 	if len(c) < (m-1)*ldc+n || len(a) < (m-1)*lda+k || len(b) < (n-1)*ldb+k || ldc < n || lda < k || ldb < k {
 		panic("kernels: gemm64 slice or stride shorter than its shape")
+	}
+	if t := tileKernels64(l); t != nil {
+		t.product(target64{c, ldc, n}, operand64{wide: a, ld: lda, subtract: subtract}, operand64{wide: b, ld: ldb}, 0, m, k)
+		return
 	}
 	row := make([]float64, k)
 	for i := range m {

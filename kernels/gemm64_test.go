@@ -1,6 +1,7 @@
 package kernels
 
 import (
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"testing"
@@ -50,8 +51,11 @@ func TestGemm64IsAChainOfFusedMultiplyAddsAtAllLevels(t *testing.T) {
 func TestGram64AddsTokensInOrderAtAllLevels(t *testing.T) {
 	r := rand.New(rand.NewPCG(2, 64))
 	for _, l := range levels() {
-		for _, n := range append([]int{129, 255, 300}, edges...) {
+		for _, n := range append([]int{129, 255, 300, 801}, edges...) {
 			for _, tokens := range []int{0, 1, 2, 7, 16, 64, 431} {
+				if n*tokens > 1<<17 {
+					continue
+				}
 				ldx := n + r.IntN(3)
 				x, g := randoms(r, tokens*ldx), randoms64(r, n*(n+1)/2+1)
 				want := append([]float64(nil), g...)
@@ -79,12 +83,14 @@ func TestGram64AddsTokensInOrderAtAllLevels(t *testing.T) {
 
 func BenchmarkGemm64(b *testing.B) {
 	for _, l := range levels() {
-		b.Run(levelNames[l], func(b *testing.B) {
-			const n = 512
-			r := rand.New(rand.NewPCG(1, 1))
-			x, y, c := randoms64(r, n*n), randoms64(r, n*n), make([]float64, n*n)
-			bestOf(b, n*n*n, "GMAC/s", func() { gemm64NT(l, c, n, x, n, y, n, n, n, n, false) })
-		})
+		for _, s := range [][3]int{{32, 32, 32}, {64, 64, 64}, {128, 128, 128}, {512, 512, 512}, {1, 1024, 1024}, {8, 1024, 1024}, {1024, 1024, 64}, {2048, 2048, 256}} {
+			m, n, k := s[0], s[1], s[2]
+			b.Run(fmt.Sprintf("%s/m=%d,n=%d,k=%d", levelNames[l], m, n, k), func(b *testing.B) {
+				r := rand.New(rand.NewPCG(1, 1))
+				x, y, c := randoms64(r, m*k), randoms64(r, n*k), make([]float64, m*n)
+				bestOf(b, float64(m*n*k), "GMAC/s", func() { gemm64NT(l, c, n, x, k, y, k, m, n, k, true) })
+			})
+		}
 	}
 }
 

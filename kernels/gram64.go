@@ -8,12 +8,17 @@ func Gram64(g []float64, x []float32, ldx, tokens, n, r0, r1 int) {
 	gram64(chosen, g, x, ldx, tokens, n, r0, r1)
 }
 
-func gram64(_ level, g []float64, x []float32, ldx, tokens, n, r0, r1 int) {
+func gram64(l level, g []float64, x []float32, ldx, tokens, n, r0, r1 int) {
 	if tokens <= 0 || n <= 0 || r0 >= r1 {
 		return
 	}
 	if r0 < 0 || r1 > n || len(g) < r1*(r1+1)/2 || len(x) < (tokens-1)*ldx+n || ldx < n {
 		panic("kernels: gram64 slice or stride shorter than its shape")
+	}
+	if t := tileKernels64(l); t != nil {
+		columns := operand64{narrow: x, ld: ldx}
+		t.product(target64{c: g}, columns, columns, r0, r1, tokens)
+		return
 	}
 	for i := r0; i < r1; i++ {
 		row := g[i*(i+1)/2:][:i+1]

@@ -21,6 +21,7 @@ var families = []struct {
 	emit func(*build.Context)
 }{
 	{"asm_gemm", gemm},
+	{"asm_gemm64", gemm64},
 	{"asm_vector", vector},
 	{"asm_convert", convert},
 	{"asm_matvec", matvec},
