@@ -45,7 +45,7 @@ func (r *run) blocks(ctx context.Context, overlap bool) error {
 		pending = nil
 		return err
 	}
-	for i := range r.plan.Blocks {
+	for _, i := range r.order() {
 		b := &r.plan.Blocks[i]
 		if err := ctx.Err(); err != nil {
 			wait()
@@ -82,6 +82,20 @@ func (r *run) blocks(ctx context.Context, overlap bool) error {
 		}
 	}
 	return wait()
+}
+
+// order returns the plan's blocks in the order in which they are solved: that of the forward pass, but for an embedding that is also the
+// head, whose statistics are known at the end.
+func (r *run) order() []int {
+	var order, last []int
+	for i := range r.plan.Blocks {
+		if embeddingLast(&r.plan.Blocks[i], r.o.Statistics) {
+			last = append(last, i)
+			continue
+		}
+		order = append(order, i)
+	}
+	return append(order, last...)
 }
 
 // tell hands a finished block to the statistics: as it was just solved, or, if solved is nil, as its shard holds it.

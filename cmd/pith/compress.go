@@ -42,8 +42,13 @@ With --json, standard output is one JSON object a line: started, progress, block
 				return err
 			}
 			defer ckpt.Close()
+			statistics, free, err := f.calibration.open(c.Context(), ckpt, f.workers)
+			if err != nil {
+				return err
+			}
+			defer free()
 			m, events := newMeter(s.err, "compress", asJSON), newEventWriter(s.out)
-			o := compress.Options{Workers: f.workers, MemoryBytes: memory, Overwrite: overwrite, Tool: "pith " + version}
+			o := compress.Options{Workers: f.workers, MemoryBytes: memory, Overwrite: overwrite, Tool: "pith " + version, Statistics: statistics}
 			o.Events = func(e compress.Event) {
 				if asJSON {
 					events.write(e) // a reader that went away must not stop the work

@@ -23,10 +23,9 @@ type planFlags struct {
 	recipe, codec, planFile string
 	method                  string
 	search                  bool
-	bits                    float64  // --bpw; 0: not given
-	texts                   []string // --text
-	stats                   string   // --stats
-	format                  string   // "" until resolve: what the output's name says
+	bits                    float64 // --bpw; 0: not given
+	calibration             calibrationFlags
+	format                  string // "" until resolve: what the output's name says
 	output                  string
 	workers                 int
 	memory                  string
@@ -39,13 +38,12 @@ func (f *planFlags) add(c *cobra.Command) {
 	p.StringVar(&f.method, "method", "", "with --codec: how its codes are chosen ("+strings.Join(plan.Methods(), ", ")+"; default nearest)")
 	p.BoolVar(&f.search, "search", false, "with --codec: search the scales of least squared error")
 	p.Float64Var(&f.bits, "bpw", 0, "bits per weight of all tensors together, as 2.5: trellis codes of the rate that fits")
-	p.StringSliceVar(&f.texts, "text", nil, "calibrate on this text file (may be given more than once); without, compression is data-free")
-	p.StringVar(&f.stats, "stats", "", "calibrate with statistics that pith calibrate gathered")
 	p.StringVar(&f.planFile, "plan", "", "carry out a plan saved by pith plan --save")
 	p.StringVar(&f.format, "format", "", "pith (a directory of safetensors) or gguf (one file for llama.cpp) (default: gguf if OUT ends in .gguf, else pith)")
 	p.StringVarP(&f.output, "output", "o", "", "OUT, the directory or .gguf file that compress writes")
 	p.StringVar(&f.memory, "memory", "", "bound of the memory used, as in 512MiB or 2GB (default: no bound)")
 	workersFlag(c, &f.workers)
+	f.calibration.add(c)
 	offer(c, "codec", codec.Names()...)
 	offer(c, "format", "pith", "gguf")
 }
@@ -64,11 +62,11 @@ func (f *planFlags) resolve(path string) (*checkpoint.Checkpoint, *plan.Plan, er
 			given++
 		}
 	}
-	switch {
-	case given > 1:
+	if given > 1 {
 		return nil, nil, errors.New("give only one of --bpw, --codec, --recipe and --plan")
-	case f.stats != "" && len(f.texts) > 0:
-		return nil, nil, errors.New("give --text or --stats, not both")
+	}
+	if err := f.calibration.check(); err != nil {
+		return nil, nil, err
 	}
 	if f.format == "" {
 		f.format = "pith"
@@ -103,7 +101,12 @@ func (f *planFlags) plan(c *checkpoint.Checkpoint) (*plan.Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	return plan.Resolve(c, r)
+	p, err := plan.Resolve(c, r)
+	if err != nil {
+		return nil, err
+	}
+	p.Calibration, err = f.calibration.record()
+	return p, err
 }
 
 // chooseRecipe returns the recipe that the flags ask for.
@@ -116,7 +119,7 @@ func (f *planFlags) chooseRecipe(c *checkpoint.Checkpoint) (plan.Recipe, error) 
 	case ready && f.format == "gguf":
 		return plan.Recipe{}, errors.New("GGUF has no layout for trellis codes; write a Pith artifact (-o DIR), or choose --codec q2_k … q8_0")
 	case ready:
-		return plan.Budget(c, plan.BudgetOptions{BitsPerWeight: bits, Data: f.stats != "" || len(f.texts) > 0})
+		return plan.Budget(c, plan.BudgetOptions{BitsPerWeight: bits, Data: f.calibration.given()})
 	case f.codec != "":
 		return plan.FromCodec(f.codec, f.method, f.search)
 	case f.recipe != "":

@@ -39,7 +39,7 @@ var allowed = map[string][]string{
 	"checkpoint":           {"tensor", "kernels", "tokenizer", "formats", "codec", "model", "formats/interop", "internal/par"},
 	"observe":              {"tensor", "tokenizer", "calib", "model", "formats/interop", "checkpoint"},
 	"plan":                 {"tensor", "formats", "codec", "calib", "approx", "quantizers", "model", "checkpoint"},
-	"compress":             {"tensor", "kernels", "tokenizer", "formats", "codec", "calib", "approx", "quantizers", "model", "formats/interop", "checkpoint", "plan", "internal/par"},
+	"compress":             {"tensor", "kernels", "tokenizer", "formats", "codec", "calib", "approx", "quantizers", "model", "formats/interop", "checkpoint", "plan", "observe", "internal/par"},
 	"eval":                 {"tensor", "kernels", "tokenizer", "codec", "model", "checkpoint", "internal/par"},
 	"internal/synth":       {"tensor", "internal/synth/llama"},
 	"internal/synth/llama": {"tensor", "formats", "internal/par"},

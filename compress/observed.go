@@ -1,0 +1,122 @@
+package compress
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"pith/calib"
+	"pith/checkpoint"
+	"pith/codec"
+	"pith/model"
+	"pith/observe"
+	"pith/plan"
+)
+
+// Observe returns statistics that are gathered while the blocks are compressed: of each layer just before it is solved, so that no more
+// than one layer's are held and none need be stored. sequential moves the hidden states through the compressed layers, so that
+// later layers are fitted to what they will see; else through the original ones. Close the observer when the run is over.
+func Observe(o *observe.Observer, ckpt *checkpoint.Checkpoint, sequential bool) Statistics {
+	s := &observed{o: o, ckpt: ckpt, sequential: sequential, sites: map[string]model.Site{}}
+	for _, site := range o.Sites() {
+		for _, w := range site.Weights {
+			s.sites[w] = site
+		}
+	}
+	return s
+}
+
+type observed struct {
+	o          *observe.Observer
+	ckpt       *checkpoint.Checkpoint
+	sequential bool
+	sites      map[string]model.Site   // of each weight
+	stats      map[string]*calib.Stats // by site, of the block under way
+}
+
+// Block observes the layer that the block is, or the head.
+func (s *observed) Block(ctx context.Context, b *plan.Block) (err error) {
+	s.stats = nil
+	layer, ok := s.layer(b)
+	switch {
+	case !ok:
+		return nil
+	case layer == headLayer:
+		head, err := s.o.Head(ctx)
+		s.stats = map[string]*calib.Stats{model.HeadSite: head}
+		return err
+	case s.sequential:
+		s.stats, err = s.o.Layer(ctx, layer)
+	default:
+		s.stats, err = s.o.Step(ctx, layer)
+	}
+	return err
+}
+
+// headLayer is what layer returns for weights that read the final hidden states.
+const headLayer = -1
+
+// layer returns which layer a block's weights belong to, or headLayer; ok is false if no activations flow into any of them.
+func (s *observed) layer(b *plan.Block) (layer int, ok bool) {
+	for i := range b.Lines {
+		site, known := s.sites[b.Lines[i].Weight]
+		switch {
+		case !known:
+		case site.Name == model.HeadSite:
+			return headLayer, true
+		case site.Layer >= 0:
+			return site.Layer, true
+		}
+	}
+	return 0, false
+}
+
+func (s *observed) Of(weight string) *calib.Stats { return s.stats[s.sites[weight].Name] }
+
+// Done moves the hidden states on, if Block has not done so.
+func (s *observed) Done(ctx context.Context, b *plan.Block, load func(string) (*codec.Weight, error)) error {
+	s.stats = nil
+	layer, ok := s.layer(b)
+	if !ok || layer == headLayer || s.o.Next() != layer {
+		return nil
+	}
+	if !s.sequential {
+		return s.o.Advance(ctx, layer, nil)
+	}
+	return s.o.Advance(ctx, layer, compressed{b, load})
+}
+
+// compressed is the weights of a finished block, as a model reads them.
+type compressed struct {
+	b    *plan.Block
+	load func(string) (*codec.Weight, error)
+}
+
+func (c compressed) Names() []string {
+	var names []string
+	for i := range c.b.Lines {
+		names = append(names, c.b.Lines[i].Weight)
+	}
+	return names
+}
+
+func (c compressed) Shape(name string) ([]int, error) {
+	i := slices.IndexFunc(c.b.Lines, func(l plan.Line) bool { return l.Weight == name })
+	if i < 0 {
+		return nil, fmt.Errorf("%s: is not of block %s", name, c.b.Name)
+	}
+	return c.b.Lines[i].Shape, nil
+}
+
+func (c compressed) Load(name string) (*codec.Weight, error) { return c.load(name) }
+
+// embeddingLast reports whether the embedding is also the head: then it is solved when the statistics of the head are known.
+func embeddingLast(b *plan.Block, s Statistics) bool {
+	o, ok := s.(*observed)
+	if !ok || !strings.HasPrefix(b.Name, "embedding") {
+		return false
+	}
+	layer, known := o.layer(b)
+	return known && layer == headLayer
+}
