@@ -84,16 +84,16 @@ func (s *observed) Done(ctx context.Context, b *plan.Block, load func(string) (*
 	if !s.sequential {
 		return s.o.Advance(ctx, layer, nil)
 	}
-	return s.o.Advance(ctx, layer, compressed{b, load})
+	return s.o.Advance(ctx, layer, finished{b, load})
 }
 
-// compressed is the weights of a finished block, as a model reads them.
-type compressed struct {
+// finished is the weights of a finished block, as a model reads them.
+type finished struct {
 	b    *plan.Block
 	load func(string) (*codec.Weight, error)
 }
 
-func (c compressed) Names() []string {
+func (c finished) Names() []string {
 	var names []string
 	for i := range c.b.Lines {
 		names = append(names, c.b.Lines[i].Weight)
@@ -101,7 +101,7 @@ func (c compressed) Names() []string {
 	return names
 }
 
-func (c compressed) Shape(name string) ([]int, error) {
+func (c finished) Shape(name string) ([]int, error) {
 	i := slices.IndexFunc(c.b.Lines, func(l plan.Line) bool { return l.Weight == name })
 	if i < 0 {
 		return nil, fmt.Errorf("%s: is not of block %s", name, c.b.Name)
@@ -109,7 +109,7 @@ func (c compressed) Shape(name string) ([]int, error) {
 	return c.b.Lines[i].Shape, nil
 }
 
-func (c compressed) Load(name string) (*codec.Weight, error) { return c.load(name) }
+func (c finished) Load(name string) (*codec.Weight, error) { return c.load(name) }
 
 // embeddingLast reports whether the embedding is also the head: then it is solved when the statistics of the head are known.
 func embeddingLast(b *plan.Block, s Statistics) bool {

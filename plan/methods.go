@@ -3,6 +3,7 @@ package plan
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"pith/approx"
 	"pith/codec"
@@ -29,7 +30,19 @@ func (m method) forCodec(c codec.Codec, l *Line) approx.Method {
 func methods() []method {
 	return []method{
 		{defaultMethod, func(c codec.Codec, l *Line) approx.Method { return quantizers.Nearest{Codec: c, Search: l.Search} }},
+		{"ldlq", func(c codec.Codec, l *Line) approx.Method {
+			return quantizers.LDLQ{Codec: c, Search: l.Search, Refit: true, Gains: gains(c)}
+		}},
+		{"gptq", func(c codec.Codec, _ *Line) approx.Method { return quantizers.GPTQ{Codec: c} }},
 	}
+}
+
+// gains are the scales that ldlq tries for a codec: trellis codes have one scale per row, and error feedback makes targets wider than w.
+func gains(c codec.Codec) []float32 {
+	if !strings.HasPrefix(c.Name(), "tcq-") {
+		return nil
+	}
+	return []float32{0.9, 0.95, 1, 1.05, 1.1}
 }
 
 // Methods returns the names of the methods that recipes can name.
