@@ -1,6 +1,9 @@
 package kernels
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"math/bits"
+)
 
 // A trellis tile is 256 weights in a ring of 16·rate bits (rate in sixteenths of a bit a weight), bit n being bit n&7 of byte n>>3.
 // Step t has the state of l bits that begins at bit ⌊t·rate/16⌋ and goes on at the ring's start where it reaches its end: the
@@ -22,43 +25,85 @@ const (
 // TrellisDecoder multiplies by tiles of one trellis code. It does not change once made; any number of goroutines may use it.
 type TrellisDecoder struct {
 	l, rate int
+	kind    trellisKind
 	values  []int8 // of each state, 2^l
-	lut     []int8 // what the caller gave
-	hash    trellisHash
+	lut     []int8 // of each index
+	plan    *trellisPlan
 }
 
-// trellisHash makes an index of 16 bits of state: (s·(s+c) mod 2^16) >> shift. The zero value is the identity.
-type trellisHash struct {
-	c     uint16
-	shift uint
-}
+// trellisKind says how a state becomes the index of an entry.
+type trellisKind uint8
+
+const (
+	trellisDirect trellisKind = iota
+	trellisHashed
+	trellisLinear
+)
 
 // NewTrellisDecoder returns the decoder of tiles whose states have l bits, 7 … 16, at rate sixteenths of a bit per weight. The value of
 // state s is lut[s], lut holding 2^l; or if hashed, l being 16, lut[(s·(s+c) mod 2^16) >> (16-q)], lut holding 2^q, q in 1 … 15.
 func NewTrellisDecoder(l, rate int, hashed bool, c uint16, lut []int8) *TrellisDecoder {
+	if !hashed {
+		return newTrellisDecoder(l, rate, trellisDirect, lut, l, func(s uint16) int { return int(s) })
+	}
+	q := log2(len(lut))
+	if l != 16 || q < 1 || q > 15 {
+		panic("kernels: hashed trellis without 16 bits of state, or with a table that is no power of two")
+	}
+	d := newTrellisDecoder(l, rate, trellisHashed, lut, q, func(s uint16) int { return int(s * (s + c) >> (16 - q)) })
+	d.plan.hash = c
+	return d
+}
+
+// NewLinearTrellisDecoder is NewTrellisDecoder for a code whose index is linear in the state over GF(2), a convolutional code as of
+// Marcellin and Fischer, "Trellis coded quantization of memoryless and Gauss-Markov sources" (1990): bit i of the index is the parity of
+// s & rows[i], rows being 1 … 8 masks of l bits, and lut holds 2^len(rows).
+func NewLinearTrellisDecoder(l, rate int, rows []uint16, lut []int8) *TrellisDecoder {
+	if len(rows) < 1 || len(rows) > 8 {
+		panic("kernels: linear trellis of no or more than 8 index bits")
+	}
+	for _, row := range rows {
+		if int(row)>>l != 0 {
+			panic("kernels: linear trellis that looks at more bits than a state has")
+		}
+	}
+	d := newTrellisDecoder(l, rate, trellisLinear, lut, len(rows), func(s uint16) (index int) {
+		for i, row := range rows {
+			index |= bits.OnesCount16(s&row) & 1 << i
+		}
+		return index
+	})
+	for i, row := range rows {
+		d.plan.linear[0] |= uint64(row&255) << (8 * (7 - i))
+		d.plan.linear[1] |= uint64(row>>8) << (8 * (7 - i))
+	}
+	return d
+}
+
+// newTrellisDecoder makes a decoder whose indices have q bits.
+func newTrellisDecoder(l, rate int, kind trellisKind, lut []int8, q int, index func(s uint16) int) *TrellisDecoder {
 	if l < 7 || l > 16 || rate < TrellisMinRate || rate > TrellisMaxRate {
 		panic("kernels: trellis of a length or rate that does not exist")
 	}
-	d := &TrellisDecoder{l: l, rate: rate, lut: lut, values: lut}
-	if !hashed {
-		if len(lut) != 1<<l {
-			panic("kernels: trellis table of another length than its states need")
+	if len(lut) != 1<<q {
+		panic("kernels: trellis table of another length than its indices need")
+	}
+	d := &TrellisDecoder{l: l, rate: rate, kind: kind, lut: lut, values: lut, plan: newTrellisPlan(rate, lut)}
+	if kind != trellisDirect {
+		d.values = make([]int8, 1<<l)
+		for s := range d.values {
+			d.values[s] = lut[index(uint16(s))]
 		}
-		return d
-	}
-	q := uint(0)
-	for 1<<q < len(lut) {
-		q++
-	}
-	if l != 16 || len(lut) != 1<<q || q < 1 || q > 15 {
-		panic("kernels: hashed trellis without 16 bits of state, or with a table that is no power of two")
-	}
-	d.hash = trellisHash{c, 16 - q}
-	d.values = make([]int8, 1<<16)
-	for s := range d.values {
-		d.values[s] = lut[uint16(s)*(uint16(s)+c)>>d.hash.shift]
 	}
 	return d
+}
+
+// log2 returns q if n = 2^q, or -1.
+func log2(n int) int {
+	if n < 1 || n&(n-1) != 0 {
+		return -1
+	}
+	return bits.Len(uint(n)) - 1
 }
 
 // TileBytes is the size of a tile of 256 weights.
@@ -84,7 +129,11 @@ func (d *TrellisDecoder) matVec(l level, y, scales []float32, tiles []byte, band
 		panic("kernels: trellis mat-vec of fewer activations than columns")
 	}
 	var sums [64]float32
-	d.bandSums(&sums, tiles, bandRows, cols, x)
+	if p := trellisPathOf(l, d); p == trellisPlain {
+		d.bandSums(&sums, tiles, bandRows, cols, x)
+	} else {
+		d.bandSumsBy(p, &sums, tiles, bandRows, cols, x)
+	}
 	for r := range y {
 		y[r] += float32(sums[r] * scales[r])
 	}

@@ -34,6 +34,22 @@ func hashCase(r *rand.Rand, q, rate int) trellisCase {
 	}}
 }
 
+func linearCase(r *rand.Rand, l, q, rate int) trellisCase {
+	lut, rows := randomLUT(r, 1<<q), make([]uint16, q)
+	for i := range rows {
+		rows[i] = uint16(r.Uint32()) >> (16 - l)
+	}
+	return trellisCase{fmt.Sprintf("linear%d-q%d-%d", l, q, rate), NewLinearTrellisDecoder(l, rate, rows, lut), func(s int) int8 {
+		at := 0
+		for i, row := range rows {
+			for b := range l {
+				at ^= (s & int(row)) >> b & 1 << i
+			}
+		}
+		return lut[at]
+	}}
+}
+
 // trellisRates are rates at every phase of the pattern, and the bounds.
 func trellisRates() []int {
 	rates := []int{16, 17, 20, 23, 24, 31, 32, 33, 34, 35, 36, 38, 39, 40, 44, 47, 48, 49, 52, 56, 57, 63, 64, 65, 71, 72, 73, 80, 96, 97, 112, 120, 127, 128}
@@ -49,6 +65,7 @@ func trellisCases(r *rand.Rand) (cases []trellisCase) {
 			cases = append(cases, lutCase(r, l, rate))
 		}
 		cases = append(cases, hashCase(r, 7, rate), hashCase(r, 8, rate))
+		cases = append(cases, linearCase(r, 16, 7, rate), linearCase(r, 12, 8, rate), linearCase(r, 9, 7, rate), linearCase(r, 16, 8, rate))
 	}
 	return append(cases, lutCase(r, 16, 40), hashCase(r, 9, 40), hashCase(r, 1, 32), hashCase(r, 15, 32))
 }
@@ -144,6 +161,57 @@ func TestTrellisMatVecPropagatesNaN(t *testing.T) {
 			if v == v {
 				t.Errorf("%s: row %d is %g", levelNames[l], i, v)
 			}
+		}
+	}
+}
+
+// A processor with AVX-512 VBMI multiplies by vector kernels at every rate up to 4.5 bits and beyond.
+func TestTrellisTakesTheFastPath(t *testing.T) {
+	if best() < avx512 || trellisPathOf(avx512, lutCase(rand.New(rand.NewPCG(4, 7)), 8, 32).decoder) == trellisPlain {
+		t.Skip("no AVX-512 VBMI here")
+	}
+	r := rand.New(rand.NewPCG(5, 7))
+	for rate := TrellisMinRate; rate <= trellisLongest; rate++ {
+		for want, c := range map[trellisPath]trellisCase{
+			trellisLUT7: lutCase(r, 7, rate), trellisLUT8: lutCase(r, 8, rate), trellisHash7: hashCase(r, 7, rate), trellisHash8: hashCase(r, 8, rate),
+			trellisLinear7: linearCase(r, 16, 7, rate), trellisLinear8: linearCase(r, 12, 8, rate),
+		} {
+			if got := trellisPathOf(chosen, c.decoder); got != want && chosen == avx512 {
+				t.Errorf("%s takes path %d, want %d", c.name, got, want)
+			}
+		}
+	}
+}
+
+// BenchmarkTrellis multiplies by bands of 64 rows × 4096 columns, from cache and from memory.
+func BenchmarkTrellis(b *testing.B) {
+	const cols = 4096
+	r := rand.New(rand.NewPCG(6, 7))
+	x, scales := QuantizeQ8(randoms(r, cols)), randoms(r, 64)
+	var memory []byte
+	for _, rate := range []int{32, 40, 48, 64, 72} {
+		for _, c := range []trellisCase{lutCase(r, 7, rate), lutCase(r, 8, rate), linearCase(r, 16, 7, rate), linearCase(r, 16, 8, rate), hashCase(r, 7, rate), hashCase(r, 8, rate), lutCase(r, 12, rate)} {
+			band := c.decoder.BandBytes(64, cols)
+			run := func(b *testing.B, l level, tiles []byte) {
+				y, bands := make([]float32, 64), len(tiles)/band
+				bestOf(b, float64(64*cols*bands), "Gweights/s", func() {
+					for i := range bands {
+						c.decoder.matVec(l, y, scales, tiles[i*band:], 64, cols, x)
+					}
+				})
+			}
+			for _, l := range levels() {
+				b.Run(fmt.Sprintf("%s/%s/cache", c.name, levelNames[l]), func(b *testing.B) { run(b, l, randomBytes(r, band+trellisSlack)) })
+			}
+			b.Run(fmt.Sprintf("%s/%s/memory", c.name, levelNames[best()]), func(b *testing.B) {
+				if memory == nil {
+					memory = make([]byte, 1<<30)
+					for n := copy(memory, randomBytes(r, 1<<20)); n < len(memory); n *= 2 {
+						copy(memory[n:], memory[:n])
+					}
+				}
+				run(b, best(), memory)
+			})
 		}
 	}
 }

@@ -31,6 +31,7 @@ var families = []struct {
 	{"asm_exp", exponential},
 	{"asm_viterbi", viterbi},
 	{"asm_hadamard", hadamard},
+	{"asm_trellis", trellis},
 }
 
 func main() {
