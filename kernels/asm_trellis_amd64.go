@@ -9,27 +9,77 @@ package kernels
 //go:noescape
 func trellisLut7x512(sums *float32, tiles *byte, rate int, wrap uint64, blocks int, codes *int8, scales *float32, totals *int32, plan *byte, height *int)
 
+// trellisBytesLut7x512 writes the 256 entries of each of n tiles.
+//
+//go:noescape
+func trellisBytesLut7x512(dst *int8, tiles *byte, rate int, wrap uint64, n int, plan *byte)
+
 // trellisLut8x512 adds the products of blocks of 32 columns of a band to sums.
 //
 //go:noescape
 func trellisLut8x512(sums *float32, tiles *byte, rate int, wrap uint64, blocks int, codes *int8, scales *float32, totals *int32, plan *byte, height *int)
+
+// trellisBytesLut8x512 writes the 256 entries of each of n tiles.
+//
+//go:noescape
+func trellisBytesLut8x512(dst *int8, tiles *byte, rate int, wrap uint64, n int, plan *byte)
 
 // trellisLinear7x512 adds the products of blocks of 32 columns of a band to sums.
 //
 //go:noescape
 func trellisLinear7x512(sums *float32, tiles *byte, rate int, wrap uint64, blocks int, codes *int8, scales *float32, totals *int32, plan *byte, height *int)
 
+// trellisBytesLinear7x512 writes the 256 entries of each of n tiles.
+//
+//go:noescape
+func trellisBytesLinear7x512(dst *int8, tiles *byte, rate int, wrap uint64, n int, plan *byte)
+
 // trellisLinear8x512 adds the products of blocks of 32 columns of a band to sums.
 //
 //go:noescape
 func trellisLinear8x512(sums *float32, tiles *byte, rate int, wrap uint64, blocks int, codes *int8, scales *float32, totals *int32, plan *byte, height *int)
+
+// trellisBytesLinear8x512 writes the 256 entries of each of n tiles.
+//
+//go:noescape
+func trellisBytesLinear8x512(dst *int8, tiles *byte, rate int, wrap uint64, n int, plan *byte)
 
 // trellisHash7x512 adds the products of blocks of 32 columns of a band to sums.
 //
 //go:noescape
 func trellisHash7x512(sums *float32, tiles *byte, rate int, wrap uint64, blocks int, codes *int8, scales *float32, totals *int32, plan *byte, height *int)
 
+// trellisBytesHash7x512 writes the 256 entries of each of n tiles.
+//
+//go:noescape
+func trellisBytesHash7x512(dst *int8, tiles *byte, rate int, wrap uint64, n int, plan *byte)
+
 // trellisHash8x512 adds the products of blocks of 32 columns of a band to sums.
 //
 //go:noescape
 func trellisHash8x512(sums *float32, tiles *byte, rate int, wrap uint64, blocks int, codes *int8, scales *float32, totals *int32, plan *byte, height *int)
+
+// trellisBytesHash8x512 writes the 256 entries of each of n tiles.
+//
+//go:noescape
+func trellisBytesHash8x512(dst *int8, tiles *byte, rate int, wrap uint64, n int, plan *byte)
+
+// trellisDecodex256 writes the 256 entries of each of n tiles; values holds those of all states, whose bits mask has.
+//
+//go:noescape
+func trellisDecodex256(dst *int8, tiles *byte, rate int, n int, values *int8, mask int, plan *byte)
+
+// trellisDotx256 adds the products of a block of 32 columns of a band, decoded, to sums.
+//
+//go:noescape
+func trellisDotx256(sums *float32, weights *int8, codes *int8, scale float32, height *int)
+
+// trellisRowsx256 writes 1 to 16 rows of units times 8 of 32 columns, each byte times its row's scale; groups of 16 × 4 are step bytes apart.
+//
+//go:noescape
+func trellisRowsx256(dst *float32, stride int, rows int, weights *int8, step int, units int, scales *float32)
+
+// trellisRowsx512 writes 1 to 16 rows of units times 16 of 32 columns, each byte times its row's scale; groups of 16 × 4 are step bytes apart.
+//
+//go:noescape
+func trellisRowsx512(dst *float32, stride int, rows int, weights *int8, step int, units int, scales *float32)

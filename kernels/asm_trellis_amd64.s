@@ -14,25 +14,25 @@ TEXT ·trellisLut7x512(SB), $0-80
 	VMOVDQU64 704(AX), Z5
 	MOVQ      wrap+24(FP), AX
 	KMOVQ     AX, K1
-	MOVQ      height+72(FP), AX
-	MOVL      32(AX), CX
-	KMOVW     CX, K2
-	MOVL      36(AX), CX
-	KMOVW     CX, K3
+	MOVQ      rate+16(FP), AX
+	MOVQ      tiles+8(FP), BX
+	MOVQ      AX, CX
+	SHRQ      $0x01, CX
+	MOVQ      CX, DX
+	SUBQ      AX, DX
+	MOVQ      height+72(FP), SI
+	MOVL      32(SI), DI
+	KMOVW     DI, K2
+	MOVL      36(SI), DI
+	KMOVW     DI, K3
 	KNOTW     K2, K4
 	KNOTW     K3, K5
-	MOVQ      rate+16(FP), CX
-	MOVQ      CX, DX
-	SHRQ      $0x01, DX
-	MOVQ      DX, BX
-	SUBQ      CX, BX
-	MOVQ      tiles+8(FP), SI
 	MOVQ      codes+40(FP), DI
 	MOVQ      scales+48(FP), R8
 	MOVQ      totals+56(FP), R9
-	MOVQ      8(AX), R10
-	MOVQ      16(AX), R11
-	MOVQ      24(AX), R12
+	MOVQ      8(SI), R10
+	MOVQ      16(SI), R11
+	MOVQ      24(SI), R12
 	MOVQ      sums+0(FP), R13
 	VMOVUPS   (R13), Z6
 	VMOVUPS   64(R13), Z8
@@ -47,32 +47,32 @@ block:
 	VMOVDQA32.Z  Z7, K2, Z9
 	VMOVDQA32.Z  Z7, K3, Z11
 	VMOVDQA32.Z  Z7, K3, Z13
-	MOVQ         (AX), R13
+	MOVQ         (SI), R13
 
 tile:
-	LEAQ           (SI)(CX*1), R14
-	LEAQ           (DI)(R10*1), R15
-	PREFETCHT0     1024(SI)
-	PREFETCHT0     1088(SI)
-	VPERMB         (SI), Z0, Z14
+	LEAQ           (DI)(R10*1), R14
+	LEAQ           (BX)(AX*1), R15
+	PREFETCHT0     1024(BX)
+	PREFETCHT0     1088(BX)
+	VPERMB         (BX), Z0, Z14
 	VPMULTISHIFTQB Z14, Z2, Z14
 	VPERMI2B       Z5, Z4, Z14
 	VPDPBUSD.BCST  (DI), Z14, Z7
-	VPERMB         (SI)(DX*1), Z1, Z14
+	VPERMB         (BX)(CX*1), Z1, Z14
 	VPMULTISHIFTQB Z14, Z3, Z14
 	VPERMI2B       Z5, Z4, Z14
-	VPDPBUSD.BCST  (R15), Z14, Z9
-	VPERMB         (R14), Z0, Z14
+	VPDPBUSD.BCST  (R14), Z14, Z9
+	VPERMB         (R15), Z0, Z14
 	VPMULTISHIFTQB Z14, Z2, Z14
 	VPERMI2B       Z5, Z4, Z14
 	VPDPBUSD.BCST  (DI)(R11*1), Z14, Z11
-	VMOVDQU64      (R14)(DX*1), Z14
-	VMOVDQU8       (SI)(BX*1), K1, Z14
+	VMOVDQU64      (R15)(CX*1), Z14
+	VMOVDQU8       (BX)(DX*1), K1, Z14
 	VPERMB         Z14, Z1, Z14
 	VPMULTISHIFTQB Z14, Z3, Z14
 	VPERMI2B       Z5, Z4, Z14
-	VPDPBUSD.BCST  (R15)(R11*1), Z14, Z13
-	LEAQ           (SI)(CX*2), SI
+	VPDPBUSD.BCST  (R14)(R11*1), Z14, Z13
+	LEAQ           (BX)(AX*2), BX
 	ADDQ           R12, DI
 	DECQ           R13
 	JNZ            tile
@@ -103,6 +103,63 @@ tile:
 	VZEROUPPER
 	RET
 
+// func trellisBytesLut7x512(dst *int8, tiles *byte, rate int, wrap uint64, n int, plan *byte)
+// Requires: AVX, AVX512BW, AVX512F, AVX512VBMI, MMX+
+TEXT ·trellisBytesLut7x512(SB), $0-48
+	MOVQ         plan+40(FP), AX
+	VMOVDQU64    (AX), Z0
+	VMOVDQU64    64(AX), Z1
+	VMOVDQU64    128(AX), Z2
+	VMOVDQU64    192(AX), Z3
+	VMOVDQU64    640(AX), Z4
+	VMOVDQU64    704(AX), Z5
+	MOVQ         wrap+24(FP), AX
+	KMOVQ        AX, K1
+	MOVQ         rate+16(FP), AX
+	MOVQ         tiles+8(FP), BX
+	MOVQ         AX, CX
+	SHRQ         $0x01, CX
+	MOVQ         CX, DX
+	SUBQ         AX, DX
+	MOVL         $0x80808080, SI
+	VMOVD        SI, X6
+	VPBROADCASTD X6, Z6
+	MOVQ         dst+0(FP), SI
+	MOVQ         n+32(FP), DI
+
+tile:
+	LEAQ           (BX)(AX*1), R8
+	PREFETCHT0     1024(BX)
+	PREFETCHT0     1088(BX)
+	VPERMB         (BX), Z0, Z7
+	VPMULTISHIFTQB Z7, Z2, Z7
+	VPERMI2B       Z5, Z4, Z7
+	VPXORD         Z6, Z7, Z7
+	VMOVDQU64      Z7, (SI)
+	VPERMB         (BX)(CX*1), Z1, Z7
+	VPMULTISHIFTQB Z7, Z3, Z7
+	VPERMI2B       Z5, Z4, Z7
+	VPXORD         Z6, Z7, Z7
+	VMOVDQU64      Z7, 64(SI)
+	VPERMB         (R8), Z0, Z7
+	VPMULTISHIFTQB Z7, Z2, Z7
+	VPERMI2B       Z5, Z4, Z7
+	VPXORD         Z6, Z7, Z7
+	VMOVDQU64      Z7, 128(SI)
+	VMOVDQU64      (R8)(CX*1), Z7
+	VMOVDQU8       (BX)(DX*1), K1, Z7
+	VPERMB         Z7, Z1, Z7
+	VPMULTISHIFTQB Z7, Z3, Z7
+	VPERMI2B       Z5, Z4, Z7
+	VPXORD         Z6, Z7, Z7
+	VMOVDQU64      Z7, 192(SI)
+	LEAQ           (BX)(AX*2), BX
+	ADDQ           $0x00000100, SI
+	DECQ           DI
+	JNZ            tile
+	VZEROUPPER
+	RET
+
 // func trellisLut8x512(sums *float32, tiles *byte, rate int, wrap uint64, blocks int, codes *int8, scales *float32, totals *int32, plan *byte, height *int)
 // Requires: AVX, AVX512BW, AVX512F, AVX512VBMI, AVX512VNNI, MMX+
 TEXT ·trellisLut8x512(SB), $0-80
@@ -117,25 +174,25 @@ TEXT ·trellisLut8x512(SB), $0-80
 	VMOVDQU64 832(AX), Z7
 	MOVQ      wrap+24(FP), AX
 	KMOVQ     AX, K1
-	MOVQ      height+72(FP), AX
-	MOVL      32(AX), CX
-	KMOVW     CX, K2
-	MOVL      36(AX), CX
-	KMOVW     CX, K3
+	MOVQ      rate+16(FP), AX
+	MOVQ      tiles+8(FP), BX
+	MOVQ      AX, CX
+	SHRQ      $0x01, CX
+	MOVQ      CX, DX
+	SUBQ      AX, DX
+	MOVQ      height+72(FP), SI
+	MOVL      32(SI), DI
+	KMOVW     DI, K2
+	MOVL      36(SI), DI
+	KMOVW     DI, K3
 	KNOTW     K2, K4
 	KNOTW     K3, K5
-	MOVQ      rate+16(FP), CX
-	MOVQ      CX, DX
-	SHRQ      $0x01, DX
-	MOVQ      DX, BX
-	SUBQ      CX, BX
-	MOVQ      tiles+8(FP), SI
 	MOVQ      codes+40(FP), DI
 	MOVQ      scales+48(FP), R8
 	MOVQ      totals+56(FP), R9
-	MOVQ      8(AX), R10
-	MOVQ      16(AX), R11
-	MOVQ      24(AX), R12
+	MOVQ      8(SI), R10
+	MOVQ      16(SI), R11
+	MOVQ      24(SI), R12
 	MOVQ      sums+0(FP), R13
 	VMOVUPS   (R13), Z8
 	VMOVUPS   64(R13), Z10
@@ -150,14 +207,14 @@ block:
 	VMOVDQA32.Z  Z9, K2, Z11
 	VMOVDQA32.Z  Z9, K3, Z13
 	VMOVDQA32.Z  Z9, K3, Z15
-	MOVQ         (AX), R13
+	MOVQ         (SI), R13
 
 tile:
-	LEAQ           (SI)(CX*1), R14
-	LEAQ           (DI)(R10*1), R15
-	PREFETCHT0     1024(SI)
-	PREFETCHT0     1088(SI)
-	VPERMB         (SI), Z0, Z16
+	LEAQ           (DI)(R10*1), R14
+	LEAQ           (BX)(AX*1), R15
+	PREFETCHT0     1024(BX)
+	PREFETCHT0     1088(BX)
+	VPERMB         (BX), Z0, Z16
 	VPMULTISHIFTQB Z16, Z2, Z16
 	VPMOVB2M       Z16, K7
 	VPADDB         Z16, Z16, Z17
@@ -168,7 +225,7 @@ tile:
 	VPERMB         Z7, Z16, K6, Z18
 	VMOVDQU8       Z18, K7, Z17
 	VPDPBUSD.BCST  (DI), Z17, Z9
-	VPERMB         (SI)(DX*1), Z1, Z16
+	VPERMB         (BX)(CX*1), Z1, Z16
 	VPMULTISHIFTQB Z16, Z3, Z16
 	VPMOVB2M       Z16, K7
 	VPADDB         Z16, Z16, Z17
@@ -178,8 +235,8 @@ tile:
 	VPERMB         Z5, Z16, K6, Z17
 	VPERMB         Z7, Z16, K6, Z18
 	VMOVDQU8       Z18, K7, Z17
-	VPDPBUSD.BCST  (R15), Z17, Z11
-	VPERMB         (R14), Z0, Z16
+	VPDPBUSD.BCST  (R14), Z17, Z11
+	VPERMB         (R15), Z0, Z16
 	VPMULTISHIFTQB Z16, Z2, Z16
 	VPMOVB2M       Z16, K7
 	VPADDB         Z16, Z16, Z17
@@ -190,8 +247,8 @@ tile:
 	VPERMB         Z7, Z16, K6, Z18
 	VMOVDQU8       Z18, K7, Z17
 	VPDPBUSD.BCST  (DI)(R11*1), Z17, Z13
-	VMOVDQU64      (R14)(DX*1), Z16
-	VMOVDQU8       (SI)(BX*1), K1, Z16
+	VMOVDQU64      (R15)(CX*1), Z16
+	VMOVDQU8       (BX)(DX*1), K1, Z16
 	VPERMB         Z16, Z1, Z16
 	VPMULTISHIFTQB Z16, Z3, Z16
 	VPMOVB2M       Z16, K7
@@ -202,8 +259,8 @@ tile:
 	VPERMB         Z5, Z16, K6, Z17
 	VPERMB         Z7, Z16, K6, Z18
 	VMOVDQU8       Z18, K7, Z17
-	VPDPBUSD.BCST  (R15)(R11*1), Z17, Z15
-	LEAQ           (SI)(CX*2), SI
+	VPDPBUSD.BCST  (R14)(R11*1), Z17, Z15
+	LEAQ           (BX)(AX*2), BX
 	ADDQ           R12, DI
 	DECQ           R13
 	JNZ            tile
@@ -234,6 +291,93 @@ tile:
 	VZEROUPPER
 	RET
 
+// func trellisBytesLut8x512(dst *int8, tiles *byte, rate int, wrap uint64, n int, plan *byte)
+// Requires: AVX, AVX512BW, AVX512F, AVX512VBMI, MMX+
+TEXT ·trellisBytesLut8x512(SB), $0-48
+	MOVQ         plan+40(FP), AX
+	VMOVDQU64    (AX), Z0
+	VMOVDQU64    64(AX), Z1
+	VMOVDQU64    128(AX), Z2
+	VMOVDQU64    192(AX), Z3
+	VMOVDQU64    640(AX), Z4
+	VMOVDQU64    704(AX), Z5
+	VMOVDQU64    768(AX), Z6
+	VMOVDQU64    832(AX), Z7
+	MOVQ         wrap+24(FP), AX
+	KMOVQ        AX, K1
+	MOVQ         rate+16(FP), AX
+	MOVQ         tiles+8(FP), BX
+	MOVQ         AX, CX
+	SHRQ         $0x01, CX
+	MOVQ         CX, DX
+	SUBQ         AX, DX
+	MOVL         $0x80808080, SI
+	VMOVD        SI, X8
+	VPBROADCASTD X8, Z8
+	MOVQ         dst+0(FP), SI
+	MOVQ         n+32(FP), DI
+
+tile:
+	LEAQ           (BX)(AX*1), R8
+	PREFETCHT0     1024(BX)
+	PREFETCHT0     1088(BX)
+	VPERMB         (BX), Z0, Z9
+	VPMULTISHIFTQB Z9, Z2, Z9
+	VPMOVB2M       Z9, K7
+	VPADDB         Z9, Z9, Z10
+	VPMOVB2M       Z10, K6
+	VPERMB         Z4, Z9, Z10
+	VPERMB         Z6, Z9, Z11
+	VPERMB         Z5, Z9, K6, Z10
+	VPERMB         Z7, Z9, K6, Z11
+	VMOVDQU8       Z11, K7, Z10
+	VPXORD         Z8, Z10, Z10
+	VMOVDQU64      Z10, (SI)
+	VPERMB         (BX)(CX*1), Z1, Z9
+	VPMULTISHIFTQB Z9, Z3, Z9
+	VPMOVB2M       Z9, K7
+	VPADDB         Z9, Z9, Z10
+	VPMOVB2M       Z10, K6
+	VPERMB         Z4, Z9, Z10
+	VPERMB         Z6, Z9, Z11
+	VPERMB         Z5, Z9, K6, Z10
+	VPERMB         Z7, Z9, K6, Z11
+	VMOVDQU8       Z11, K7, Z10
+	VPXORD         Z8, Z10, Z10
+	VMOVDQU64      Z10, 64(SI)
+	VPERMB         (R8), Z0, Z9
+	VPMULTISHIFTQB Z9, Z2, Z9
+	VPMOVB2M       Z9, K7
+	VPADDB         Z9, Z9, Z10
+	VPMOVB2M       Z10, K6
+	VPERMB         Z4, Z9, Z10
+	VPERMB         Z6, Z9, Z11
+	VPERMB         Z5, Z9, K6, Z10
+	VPERMB         Z7, Z9, K6, Z11
+	VMOVDQU8       Z11, K7, Z10
+	VPXORD         Z8, Z10, Z10
+	VMOVDQU64      Z10, 128(SI)
+	VMOVDQU64      (R8)(CX*1), Z9
+	VMOVDQU8       (BX)(DX*1), K1, Z9
+	VPERMB         Z9, Z1, Z9
+	VPMULTISHIFTQB Z9, Z3, Z9
+	VPMOVB2M       Z9, K7
+	VPADDB         Z9, Z9, Z10
+	VPMOVB2M       Z10, K6
+	VPERMB         Z4, Z9, Z10
+	VPERMB         Z6, Z9, Z11
+	VPERMB         Z5, Z9, K6, Z10
+	VPERMB         Z7, Z9, K6, Z11
+	VMOVDQU8       Z11, K7, Z10
+	VPXORD         Z8, Z10, Z10
+	VMOVDQU64      Z10, 192(SI)
+	LEAQ           (BX)(AX*2), BX
+	ADDQ           $0x00000100, SI
+	DECQ           DI
+	JNZ            tile
+	VZEROUPPER
+	RET
+
 // func trellisLinear7x512(sums *float32, tiles *byte, rate int, wrap uint64, blocks int, codes *int8, scales *float32, totals *int32, plan *byte, height *int)
 // Requires: AVX, AVX512BW, AVX512F, AVX512VBMI, AVX512VNNI, GFNI, MMX+
 TEXT ·trellisLinear7x512(SB), $0-80
@@ -250,25 +394,25 @@ TEXT ·trellisLinear7x512(SB), $0-80
 	VMOVDQU64    704(AX), Z9
 	MOVQ         wrap+24(FP), AX
 	KMOVQ        AX, K1
-	MOVQ         height+72(FP), AX
-	MOVL         32(AX), CX
-	KMOVW        CX, K2
-	MOVL         36(AX), CX
-	KMOVW        CX, K3
+	MOVQ         rate+16(FP), AX
+	MOVQ         tiles+8(FP), BX
+	MOVQ         AX, CX
+	SHRQ         $0x01, CX
+	MOVQ         CX, DX
+	SUBQ         AX, DX
+	MOVQ         height+72(FP), SI
+	MOVL         32(SI), DI
+	KMOVW        DI, K2
+	MOVL         36(SI), DI
+	KMOVW        DI, K3
 	KNOTW        K2, K4
 	KNOTW        K3, K5
-	MOVQ         rate+16(FP), CX
-	MOVQ         CX, DX
-	SHRQ         $0x01, DX
-	MOVQ         DX, BX
-	SUBQ         CX, BX
-	MOVQ         tiles+8(FP), SI
 	MOVQ         codes+40(FP), DI
 	MOVQ         scales+48(FP), R8
 	MOVQ         totals+56(FP), R9
-	MOVQ         8(AX), R10
-	MOVQ         16(AX), R11
-	MOVQ         24(AX), R12
+	MOVQ         8(SI), R10
+	MOVQ         16(SI), R11
+	MOVQ         24(SI), R12
 	MOVQ         sums+0(FP), R13
 	VMOVUPS      (R13), Z10
 	VMOVUPS      64(R13), Z12
@@ -283,14 +427,14 @@ block:
 	VMOVDQA32.Z  Z11, K2, Z13
 	VMOVDQA32.Z  Z11, K3, Z15
 	VMOVDQA32.Z  Z11, K3, Z17
-	MOVQ         (AX), R13
+	MOVQ         (SI), R13
 
 tile:
-	LEAQ           (SI)(CX*1), R14
-	LEAQ           (DI)(R10*1), R15
-	PREFETCHT0     1024(SI)
-	PREFETCHT0     1088(SI)
-	VPERMB         (SI), Z0, Z18
+	LEAQ           (DI)(R10*1), R14
+	LEAQ           (BX)(AX*1), R15
+	PREFETCHT0     1024(BX)
+	PREFETCHT0     1088(BX)
+	VPERMB         (BX), Z0, Z18
 	VPMULTISHIFTQB Z18, Z2, Z19
 	VPMULTISHIFTQB Z18, Z4, Z18
 	VGF2P8AFFINEQB $0x00, Z6, Z19, Z19
@@ -298,15 +442,15 @@ tile:
 	VPXORD         Z19, Z18, Z18
 	VPERMI2B       Z9, Z8, Z18
 	VPDPBUSD.BCST  (DI), Z18, Z11
-	VPERMB         (SI)(DX*1), Z1, Z18
+	VPERMB         (BX)(CX*1), Z1, Z18
 	VPMULTISHIFTQB Z18, Z3, Z19
 	VPMULTISHIFTQB Z18, Z5, Z18
 	VGF2P8AFFINEQB $0x00, Z6, Z19, Z19
 	VGF2P8AFFINEQB $0x00, Z7, Z18, Z18
 	VPXORD         Z19, Z18, Z18
 	VPERMI2B       Z9, Z8, Z18
-	VPDPBUSD.BCST  (R15), Z18, Z13
-	VPERMB         (R14), Z0, Z18
+	VPDPBUSD.BCST  (R14), Z18, Z13
+	VPERMB         (R15), Z0, Z18
 	VPMULTISHIFTQB Z18, Z2, Z19
 	VPMULTISHIFTQB Z18, Z4, Z18
 	VGF2P8AFFINEQB $0x00, Z6, Z19, Z19
@@ -314,8 +458,8 @@ tile:
 	VPXORD         Z19, Z18, Z18
 	VPERMI2B       Z9, Z8, Z18
 	VPDPBUSD.BCST  (DI)(R11*1), Z18, Z15
-	VMOVDQU64      (R14)(DX*1), Z18
-	VMOVDQU8       (SI)(BX*1), K1, Z18
+	VMOVDQU64      (R15)(CX*1), Z18
+	VMOVDQU8       (BX)(DX*1), K1, Z18
 	VPERMB         Z18, Z1, Z18
 	VPMULTISHIFTQB Z18, Z3, Z19
 	VPMULTISHIFTQB Z18, Z5, Z18
@@ -323,8 +467,8 @@ tile:
 	VGF2P8AFFINEQB $0x00, Z7, Z18, Z18
 	VPXORD         Z19, Z18, Z18
 	VPERMI2B       Z9, Z8, Z18
-	VPDPBUSD.BCST  (R15)(R11*1), Z18, Z17
-	LEAQ           (SI)(CX*2), SI
+	VPDPBUSD.BCST  (R14)(R11*1), Z18, Z17
+	LEAQ           (BX)(AX*2), BX
 	ADDQ           R12, DI
 	DECQ           R13
 	JNZ            tile
@@ -355,6 +499,83 @@ tile:
 	VZEROUPPER
 	RET
 
+// func trellisBytesLinear7x512(dst *int8, tiles *byte, rate int, wrap uint64, n int, plan *byte)
+// Requires: AVX, AVX512BW, AVX512F, AVX512VBMI, GFNI, MMX+
+TEXT ·trellisBytesLinear7x512(SB), $0-48
+	MOVQ         plan+40(FP), AX
+	VMOVDQU64    (AX), Z0
+	VMOVDQU64    64(AX), Z1
+	VMOVDQU64    128(AX), Z2
+	VMOVDQU64    192(AX), Z3
+	VMOVDQU64    256(AX), Z4
+	VMOVDQU64    320(AX), Z5
+	VPBROADCASTQ 896(AX), Z6
+	VPBROADCASTQ 904(AX), Z7
+	VMOVDQU64    640(AX), Z8
+	VMOVDQU64    704(AX), Z9
+	MOVQ         wrap+24(FP), AX
+	KMOVQ        AX, K1
+	MOVQ         rate+16(FP), AX
+	MOVQ         tiles+8(FP), BX
+	MOVQ         AX, CX
+	SHRQ         $0x01, CX
+	MOVQ         CX, DX
+	SUBQ         AX, DX
+	MOVL         $0x80808080, SI
+	VMOVD        SI, X10
+	VPBROADCASTD X10, Z10
+	MOVQ         dst+0(FP), SI
+	MOVQ         n+32(FP), DI
+
+tile:
+	LEAQ           (BX)(AX*1), R8
+	PREFETCHT0     1024(BX)
+	PREFETCHT0     1088(BX)
+	VPERMB         (BX), Z0, Z11
+	VPMULTISHIFTQB Z11, Z2, Z12
+	VPMULTISHIFTQB Z11, Z4, Z11
+	VGF2P8AFFINEQB $0x00, Z6, Z12, Z12
+	VGF2P8AFFINEQB $0x00, Z7, Z11, Z11
+	VPXORD         Z12, Z11, Z11
+	VPERMI2B       Z9, Z8, Z11
+	VPXORD         Z10, Z11, Z11
+	VMOVDQU64      Z11, (SI)
+	VPERMB         (BX)(CX*1), Z1, Z11
+	VPMULTISHIFTQB Z11, Z3, Z12
+	VPMULTISHIFTQB Z11, Z5, Z11
+	VGF2P8AFFINEQB $0x00, Z6, Z12, Z12
+	VGF2P8AFFINEQB $0x00, Z7, Z11, Z11
+	VPXORD         Z12, Z11, Z11
+	VPERMI2B       Z9, Z8, Z11
+	VPXORD         Z10, Z11, Z11
+	VMOVDQU64      Z11, 64(SI)
+	VPERMB         (R8), Z0, Z11
+	VPMULTISHIFTQB Z11, Z2, Z12
+	VPMULTISHIFTQB Z11, Z4, Z11
+	VGF2P8AFFINEQB $0x00, Z6, Z12, Z12
+	VGF2P8AFFINEQB $0x00, Z7, Z11, Z11
+	VPXORD         Z12, Z11, Z11
+	VPERMI2B       Z9, Z8, Z11
+	VPXORD         Z10, Z11, Z11
+	VMOVDQU64      Z11, 128(SI)
+	VMOVDQU64      (R8)(CX*1), Z11
+	VMOVDQU8       (BX)(DX*1), K1, Z11
+	VPERMB         Z11, Z1, Z11
+	VPMULTISHIFTQB Z11, Z3, Z12
+	VPMULTISHIFTQB Z11, Z5, Z11
+	VGF2P8AFFINEQB $0x00, Z6, Z12, Z12
+	VGF2P8AFFINEQB $0x00, Z7, Z11, Z11
+	VPXORD         Z12, Z11, Z11
+	VPERMI2B       Z9, Z8, Z11
+	VPXORD         Z10, Z11, Z11
+	VMOVDQU64      Z11, 192(SI)
+	LEAQ           (BX)(AX*2), BX
+	ADDQ           $0x00000100, SI
+	DECQ           DI
+	JNZ            tile
+	VZEROUPPER
+	RET
+
 // func trellisLinear8x512(sums *float32, tiles *byte, rate int, wrap uint64, blocks int, codes *int8, scales *float32, totals *int32, plan *byte, height *int)
 // Requires: AVX, AVX512BW, AVX512F, AVX512VBMI, AVX512VNNI, GFNI, MMX+
 TEXT ·trellisLinear8x512(SB), $0-80
@@ -373,25 +594,25 @@ TEXT ·trellisLinear8x512(SB), $0-80
 	VMOVDQU64    832(AX), Z11
 	MOVQ         wrap+24(FP), AX
 	KMOVQ        AX, K1
-	MOVQ         height+72(FP), AX
-	MOVL         32(AX), CX
-	KMOVW        CX, K2
-	MOVL         36(AX), CX
-	KMOVW        CX, K3
+	MOVQ         rate+16(FP), AX
+	MOVQ         tiles+8(FP), BX
+	MOVQ         AX, CX
+	SHRQ         $0x01, CX
+	MOVQ         CX, DX
+	SUBQ         AX, DX
+	MOVQ         height+72(FP), SI
+	MOVL         32(SI), DI
+	KMOVW        DI, K2
+	MOVL         36(SI), DI
+	KMOVW        DI, K3
 	KNOTW        K2, K4
 	KNOTW        K3, K5
-	MOVQ         rate+16(FP), CX
-	MOVQ         CX, DX
-	SHRQ         $0x01, DX
-	MOVQ         DX, BX
-	SUBQ         CX, BX
-	MOVQ         tiles+8(FP), SI
 	MOVQ         codes+40(FP), DI
 	MOVQ         scales+48(FP), R8
 	MOVQ         totals+56(FP), R9
-	MOVQ         8(AX), R10
-	MOVQ         16(AX), R11
-	MOVQ         24(AX), R12
+	MOVQ         8(SI), R10
+	MOVQ         16(SI), R11
+	MOVQ         24(SI), R12
 	MOVQ         sums+0(FP), R13
 	VMOVUPS      (R13), Z12
 	VMOVUPS      64(R13), Z14
@@ -406,14 +627,14 @@ block:
 	VMOVDQA32.Z  Z13, K2, Z15
 	VMOVDQA32.Z  Z13, K3, Z17
 	VMOVDQA32.Z  Z13, K3, Z19
-	MOVQ         (AX), R13
+	MOVQ         (SI), R13
 
 tile:
-	LEAQ           (SI)(CX*1), R14
-	LEAQ           (DI)(R10*1), R15
-	PREFETCHT0     1024(SI)
-	PREFETCHT0     1088(SI)
-	VPERMB         (SI), Z0, Z20
+	LEAQ           (DI)(R10*1), R14
+	LEAQ           (BX)(AX*1), R15
+	PREFETCHT0     1024(BX)
+	PREFETCHT0     1088(BX)
+	VPERMB         (BX), Z0, Z20
 	VPMULTISHIFTQB Z20, Z2, Z21
 	VPMULTISHIFTQB Z20, Z4, Z20
 	VGF2P8AFFINEQB $0x00, Z6, Z21, Z21
@@ -428,7 +649,7 @@ tile:
 	VPERMB         Z11, Z20, K6, Z22
 	VMOVDQU8       Z22, K7, Z21
 	VPDPBUSD.BCST  (DI), Z21, Z13
-	VPERMB         (SI)(DX*1), Z1, Z20
+	VPERMB         (BX)(CX*1), Z1, Z20
 	VPMULTISHIFTQB Z20, Z3, Z21
 	VPMULTISHIFTQB Z20, Z5, Z20
 	VGF2P8AFFINEQB $0x00, Z6, Z21, Z21
@@ -442,8 +663,8 @@ tile:
 	VPERMB         Z9, Z20, K6, Z21
 	VPERMB         Z11, Z20, K6, Z22
 	VMOVDQU8       Z22, K7, Z21
-	VPDPBUSD.BCST  (R15), Z21, Z15
-	VPERMB         (R14), Z0, Z20
+	VPDPBUSD.BCST  (R14), Z21, Z15
+	VPERMB         (R15), Z0, Z20
 	VPMULTISHIFTQB Z20, Z2, Z21
 	VPMULTISHIFTQB Z20, Z4, Z20
 	VGF2P8AFFINEQB $0x00, Z6, Z21, Z21
@@ -458,8 +679,8 @@ tile:
 	VPERMB         Z11, Z20, K6, Z22
 	VMOVDQU8       Z22, K7, Z21
 	VPDPBUSD.BCST  (DI)(R11*1), Z21, Z17
-	VMOVDQU64      (R14)(DX*1), Z20
-	VMOVDQU8       (SI)(BX*1), K1, Z20
+	VMOVDQU64      (R15)(CX*1), Z20
+	VMOVDQU8       (BX)(DX*1), K1, Z20
 	VPERMB         Z20, Z1, Z20
 	VPMULTISHIFTQB Z20, Z3, Z21
 	VPMULTISHIFTQB Z20, Z5, Z20
@@ -474,8 +695,8 @@ tile:
 	VPERMB         Z9, Z20, K6, Z21
 	VPERMB         Z11, Z20, K6, Z22
 	VMOVDQU8       Z22, K7, Z21
-	VPDPBUSD.BCST  (R15)(R11*1), Z21, Z19
-	LEAQ           (SI)(CX*2), SI
+	VPDPBUSD.BCST  (R14)(R11*1), Z21, Z19
+	LEAQ           (BX)(AX*2), BX
 	ADDQ           R12, DI
 	DECQ           R13
 	JNZ            tile
@@ -506,6 +727,113 @@ tile:
 	VZEROUPPER
 	RET
 
+// func trellisBytesLinear8x512(dst *int8, tiles *byte, rate int, wrap uint64, n int, plan *byte)
+// Requires: AVX, AVX512BW, AVX512F, AVX512VBMI, GFNI, MMX+
+TEXT ·trellisBytesLinear8x512(SB), $0-48
+	MOVQ         plan+40(FP), AX
+	VMOVDQU64    (AX), Z0
+	VMOVDQU64    64(AX), Z1
+	VMOVDQU64    128(AX), Z2
+	VMOVDQU64    192(AX), Z3
+	VMOVDQU64    256(AX), Z4
+	VMOVDQU64    320(AX), Z5
+	VPBROADCASTQ 896(AX), Z6
+	VPBROADCASTQ 904(AX), Z7
+	VMOVDQU64    640(AX), Z8
+	VMOVDQU64    704(AX), Z9
+	VMOVDQU64    768(AX), Z10
+	VMOVDQU64    832(AX), Z11
+	MOVQ         wrap+24(FP), AX
+	KMOVQ        AX, K1
+	MOVQ         rate+16(FP), AX
+	MOVQ         tiles+8(FP), BX
+	MOVQ         AX, CX
+	SHRQ         $0x01, CX
+	MOVQ         CX, DX
+	SUBQ         AX, DX
+	MOVL         $0x80808080, SI
+	VMOVD        SI, X12
+	VPBROADCASTD X12, Z12
+	MOVQ         dst+0(FP), SI
+	MOVQ         n+32(FP), DI
+
+tile:
+	LEAQ           (BX)(AX*1), R8
+	PREFETCHT0     1024(BX)
+	PREFETCHT0     1088(BX)
+	VPERMB         (BX), Z0, Z13
+	VPMULTISHIFTQB Z13, Z2, Z14
+	VPMULTISHIFTQB Z13, Z4, Z13
+	VGF2P8AFFINEQB $0x00, Z6, Z14, Z14
+	VGF2P8AFFINEQB $0x00, Z7, Z13, Z13
+	VPXORD         Z14, Z13, Z13
+	VPMOVB2M       Z13, K7
+	VPADDB         Z13, Z13, Z14
+	VPMOVB2M       Z14, K6
+	VPERMB         Z8, Z13, Z14
+	VPERMB         Z10, Z13, Z15
+	VPERMB         Z9, Z13, K6, Z14
+	VPERMB         Z11, Z13, K6, Z15
+	VMOVDQU8       Z15, K7, Z14
+	VPXORD         Z12, Z14, Z14
+	VMOVDQU64      Z14, (SI)
+	VPERMB         (BX)(CX*1), Z1, Z13
+	VPMULTISHIFTQB Z13, Z3, Z14
+	VPMULTISHIFTQB Z13, Z5, Z13
+	VGF2P8AFFINEQB $0x00, Z6, Z14, Z14
+	VGF2P8AFFINEQB $0x00, Z7, Z13, Z13
+	VPXORD         Z14, Z13, Z13
+	VPMOVB2M       Z13, K7
+	VPADDB         Z13, Z13, Z14
+	VPMOVB2M       Z14, K6
+	VPERMB         Z8, Z13, Z14
+	VPERMB         Z10, Z13, Z15
+	VPERMB         Z9, Z13, K6, Z14
+	VPERMB         Z11, Z13, K6, Z15
+	VMOVDQU8       Z15, K7, Z14
+	VPXORD         Z12, Z14, Z14
+	VMOVDQU64      Z14, 64(SI)
+	VPERMB         (R8), Z0, Z13
+	VPMULTISHIFTQB Z13, Z2, Z14
+	VPMULTISHIFTQB Z13, Z4, Z13
+	VGF2P8AFFINEQB $0x00, Z6, Z14, Z14
+	VGF2P8AFFINEQB $0x00, Z7, Z13, Z13
+	VPXORD         Z14, Z13, Z13
+	VPMOVB2M       Z13, K7
+	VPADDB         Z13, Z13, Z14
+	VPMOVB2M       Z14, K6
+	VPERMB         Z8, Z13, Z14
+	VPERMB         Z10, Z13, Z15
+	VPERMB         Z9, Z13, K6, Z14
+	VPERMB         Z11, Z13, K6, Z15
+	VMOVDQU8       Z15, K7, Z14
+	VPXORD         Z12, Z14, Z14
+	VMOVDQU64      Z14, 128(SI)
+	VMOVDQU64      (R8)(CX*1), Z13
+	VMOVDQU8       (BX)(DX*1), K1, Z13
+	VPERMB         Z13, Z1, Z13
+	VPMULTISHIFTQB Z13, Z3, Z14
+	VPMULTISHIFTQB Z13, Z5, Z13
+	VGF2P8AFFINEQB $0x00, Z6, Z14, Z14
+	VGF2P8AFFINEQB $0x00, Z7, Z13, Z13
+	VPXORD         Z14, Z13, Z13
+	VPMOVB2M       Z13, K7
+	VPADDB         Z13, Z13, Z14
+	VPMOVB2M       Z14, K6
+	VPERMB         Z8, Z13, Z14
+	VPERMB         Z10, Z13, Z15
+	VPERMB         Z9, Z13, K6, Z14
+	VPERMB         Z11, Z13, K6, Z15
+	VMOVDQU8       Z15, K7, Z14
+	VPXORD         Z12, Z14, Z14
+	VMOVDQU64      Z14, 192(SI)
+	LEAQ           (BX)(AX*2), BX
+	ADDQ           $0x00000100, SI
+	DECQ           DI
+	JNZ            tile
+	VZEROUPPER
+	RET
+
 // func trellisHash7x512(sums *float32, tiles *byte, rate int, wrap uint64, blocks int, codes *int8, scales *float32, totals *int32, plan *byte, height *int)
 // Requires: AVX, AVX512BW, AVX512F, AVX512VBMI, AVX512VNNI, MMX+
 TEXT ·trellisHash7x512(SB), $0-80
@@ -524,25 +852,25 @@ TEXT ·trellisHash7x512(SB), $0-80
 	VMOVDQU64    704(AX), Z9
 	MOVQ         wrap+24(FP), AX
 	KMOVQ        AX, K1
-	MOVQ         height+72(FP), AX
-	MOVL         32(AX), CX
-	KMOVW        CX, K2
-	MOVL         36(AX), CX
-	KMOVW        CX, K3
+	MOVQ         rate+16(FP), AX
+	MOVQ         tiles+8(FP), BX
+	MOVQ         AX, CX
+	SHRQ         $0x01, CX
+	MOVQ         CX, DX
+	SUBQ         AX, DX
+	MOVQ         height+72(FP), SI
+	MOVL         32(SI), DI
+	KMOVW        DI, K2
+	MOVL         36(SI), DI
+	KMOVW        DI, K3
 	KNOTW        K2, K4
 	KNOTW        K3, K5
-	MOVQ         rate+16(FP), CX
-	MOVQ         CX, DX
-	SHRQ         $0x01, DX
-	MOVQ         DX, BX
-	SUBQ         CX, BX
-	MOVQ         tiles+8(FP), SI
 	MOVQ         codes+40(FP), DI
 	MOVQ         scales+48(FP), R8
 	MOVQ         totals+56(FP), R9
-	MOVQ         8(AX), R10
-	MOVQ         16(AX), R11
-	MOVQ         24(AX), R12
+	MOVQ         8(SI), R10
+	MOVQ         16(SI), R11
+	MOVQ         24(SI), R12
 	MOVQ         sums+0(FP), R13
 	VMOVUPS      (R13), Z10
 	VMOVUPS      64(R13), Z12
@@ -557,14 +885,14 @@ block:
 	VMOVDQA32.Z  Z11, K2, Z13
 	VMOVDQA32.Z  Z11, K3, Z15
 	VMOVDQA32.Z  Z11, K3, Z17
-	MOVQ         (AX), R13
+	MOVQ         (SI), R13
 
 tile:
-	LEAQ           (SI)(CX*1), R14
-	LEAQ           (DI)(R10*1), R15
-	PREFETCHT0     1024(SI)
-	PREFETCHT0     1088(SI)
-	VPERMB         (SI), Z0, Z18
+	LEAQ           (DI)(R10*1), R14
+	LEAQ           (BX)(AX*1), R15
+	PREFETCHT0     1024(BX)
+	PREFETCHT0     1088(BX)
+	VPERMB         (BX), Z0, Z18
 	VPMULTISHIFTQB Z18, Z2, Z19
 	VPMULTISHIFTQB Z18, Z4, Z18
 	VPADDW         Z6, Z19, Z20
@@ -576,7 +904,7 @@ tile:
 	VPSRLW         $0x01, Z19, Z19
 	VPERMI2B       Z9, Z8, Z19
 	VPDPBUSD.BCST  (DI), Z19, Z11
-	VPERMB         (SI)(DX*1), Z1, Z18
+	VPERMB         (BX)(CX*1), Z1, Z18
 	VPMULTISHIFTQB Z18, Z3, Z19
 	VPMULTISHIFTQB Z18, Z5, Z18
 	VPADDW         Z6, Z19, Z20
@@ -587,8 +915,8 @@ tile:
 	VPTERNLOGD     $0xf8, Z18, Z7, Z19
 	VPSRLW         $0x01, Z19, Z19
 	VPERMI2B       Z9, Z8, Z19
-	VPDPBUSD.BCST  (R15), Z19, Z13
-	VPERMB         (R14), Z0, Z18
+	VPDPBUSD.BCST  (R14), Z19, Z13
+	VPERMB         (R15), Z0, Z18
 	VPMULTISHIFTQB Z18, Z2, Z19
 	VPMULTISHIFTQB Z18, Z4, Z18
 	VPADDW         Z6, Z19, Z20
@@ -600,8 +928,8 @@ tile:
 	VPSRLW         $0x01, Z19, Z19
 	VPERMI2B       Z9, Z8, Z19
 	VPDPBUSD.BCST  (DI)(R11*1), Z19, Z15
-	VMOVDQU64      (R14)(DX*1), Z18
-	VMOVDQU8       (SI)(BX*1), K1, Z18
+	VMOVDQU64      (R15)(CX*1), Z18
+	VMOVDQU8       (BX)(DX*1), K1, Z18
 	VPERMB         Z18, Z1, Z18
 	VPMULTISHIFTQB Z18, Z3, Z19
 	VPMULTISHIFTQB Z18, Z5, Z18
@@ -613,8 +941,8 @@ tile:
 	VPTERNLOGD     $0xf8, Z18, Z7, Z19
 	VPSRLW         $0x01, Z19, Z19
 	VPERMI2B       Z9, Z8, Z19
-	VPDPBUSD.BCST  (R15)(R11*1), Z19, Z17
-	LEAQ           (SI)(CX*2), SI
+	VPDPBUSD.BCST  (R14)(R11*1), Z19, Z17
+	LEAQ           (BX)(AX*2), BX
 	ADDQ           R12, DI
 	DECQ           R13
 	JNZ            tile
@@ -642,6 +970,101 @@ tile:
 	VMOVUPS        Z12, 64(AX)
 	VMOVUPS        Z14, 128(AX)
 	VMOVUPS        Z16, 192(AX)
+	VZEROUPPER
+	RET
+
+// func trellisBytesHash7x512(dst *int8, tiles *byte, rate int, wrap uint64, n int, plan *byte)
+// Requires: AVX, AVX512BW, AVX512F, AVX512VBMI, MMX+
+TEXT ·trellisBytesHash7x512(SB), $0-48
+	MOVQ         plan+40(FP), AX
+	VMOVDQU64    (AX), Z0
+	VMOVDQU64    64(AX), Z1
+	VMOVDQU64    384(AX), Z2
+	VMOVDQU64    448(AX), Z3
+	VMOVDQU64    512(AX), Z4
+	VMOVDQU64    576(AX), Z5
+	MOVL         $0xff00ff00, CX
+	VMOVD        CX, X7
+	VPBROADCASTD X7, Z7
+	VPBROADCASTW 912(AX), Z6
+	VMOVDQU64    640(AX), Z8
+	VMOVDQU64    704(AX), Z9
+	MOVQ         wrap+24(FP), AX
+	KMOVQ        AX, K1
+	MOVQ         rate+16(FP), AX
+	MOVQ         tiles+8(FP), BX
+	MOVQ         AX, CX
+	SHRQ         $0x01, CX
+	MOVQ         CX, DX
+	SUBQ         AX, DX
+	MOVL         $0x80808080, SI
+	VMOVD        SI, X10
+	VPBROADCASTD X10, Z10
+	MOVQ         dst+0(FP), SI
+	MOVQ         n+32(FP), DI
+
+tile:
+	LEAQ           (BX)(AX*1), R8
+	PREFETCHT0     1024(BX)
+	PREFETCHT0     1088(BX)
+	VPERMB         (BX), Z0, Z11
+	VPMULTISHIFTQB Z11, Z2, Z12
+	VPMULTISHIFTQB Z11, Z4, Z11
+	VPADDW         Z6, Z12, Z13
+	VPMULLW        Z13, Z12, Z12
+	VPADDW         Z6, Z11, Z13
+	VPMULLW        Z13, Z11, Z11
+	VPSRLW         $0x08, Z12, Z12
+	VPTERNLOGD     $0xf8, Z11, Z7, Z12
+	VPSRLW         $0x01, Z12, Z12
+	VPERMI2B       Z9, Z8, Z12
+	VPXORD         Z10, Z12, Z12
+	VMOVDQU64      Z12, (SI)
+	VPERMB         (BX)(CX*1), Z1, Z11
+	VPMULTISHIFTQB Z11, Z3, Z12
+	VPMULTISHIFTQB Z11, Z5, Z11
+	VPADDW         Z6, Z12, Z13
+	VPMULLW        Z13, Z12, Z12
+	VPADDW         Z6, Z11, Z13
+	VPMULLW        Z13, Z11, Z11
+	VPSRLW         $0x08, Z12, Z12
+	VPTERNLOGD     $0xf8, Z11, Z7, Z12
+	VPSRLW         $0x01, Z12, Z12
+	VPERMI2B       Z9, Z8, Z12
+	VPXORD         Z10, Z12, Z12
+	VMOVDQU64      Z12, 64(SI)
+	VPERMB         (R8), Z0, Z11
+	VPMULTISHIFTQB Z11, Z2, Z12
+	VPMULTISHIFTQB Z11, Z4, Z11
+	VPADDW         Z6, Z12, Z13
+	VPMULLW        Z13, Z12, Z12
+	VPADDW         Z6, Z11, Z13
+	VPMULLW        Z13, Z11, Z11
+	VPSRLW         $0x08, Z12, Z12
+	VPTERNLOGD     $0xf8, Z11, Z7, Z12
+	VPSRLW         $0x01, Z12, Z12
+	VPERMI2B       Z9, Z8, Z12
+	VPXORD         Z10, Z12, Z12
+	VMOVDQU64      Z12, 128(SI)
+	VMOVDQU64      (R8)(CX*1), Z11
+	VMOVDQU8       (BX)(DX*1), K1, Z11
+	VPERMB         Z11, Z1, Z11
+	VPMULTISHIFTQB Z11, Z3, Z12
+	VPMULTISHIFTQB Z11, Z5, Z11
+	VPADDW         Z6, Z12, Z13
+	VPMULLW        Z13, Z12, Z12
+	VPADDW         Z6, Z11, Z13
+	VPMULLW        Z13, Z11, Z11
+	VPSRLW         $0x08, Z12, Z12
+	VPTERNLOGD     $0xf8, Z11, Z7, Z12
+	VPSRLW         $0x01, Z12, Z12
+	VPERMI2B       Z9, Z8, Z12
+	VPXORD         Z10, Z12, Z12
+	VMOVDQU64      Z12, 192(SI)
+	LEAQ           (BX)(AX*2), BX
+	ADDQ           $0x00000100, SI
+	DECQ           DI
+	JNZ            tile
 	VZEROUPPER
 	RET
 
@@ -665,25 +1088,25 @@ TEXT ·trellisHash8x512(SB), $0-80
 	VMOVDQU64    832(AX), Z11
 	MOVQ         wrap+24(FP), AX
 	KMOVQ        AX, K1
-	MOVQ         height+72(FP), AX
-	MOVL         32(AX), CX
-	KMOVW        CX, K2
-	MOVL         36(AX), CX
-	KMOVW        CX, K3
+	MOVQ         rate+16(FP), AX
+	MOVQ         tiles+8(FP), BX
+	MOVQ         AX, CX
+	SHRQ         $0x01, CX
+	MOVQ         CX, DX
+	SUBQ         AX, DX
+	MOVQ         height+72(FP), SI
+	MOVL         32(SI), DI
+	KMOVW        DI, K2
+	MOVL         36(SI), DI
+	KMOVW        DI, K3
 	KNOTW        K2, K4
 	KNOTW        K3, K5
-	MOVQ         rate+16(FP), CX
-	MOVQ         CX, DX
-	SHRQ         $0x01, DX
-	MOVQ         DX, BX
-	SUBQ         CX, BX
-	MOVQ         tiles+8(FP), SI
 	MOVQ         codes+40(FP), DI
 	MOVQ         scales+48(FP), R8
 	MOVQ         totals+56(FP), R9
-	MOVQ         8(AX), R10
-	MOVQ         16(AX), R11
-	MOVQ         24(AX), R12
+	MOVQ         8(SI), R10
+	MOVQ         16(SI), R11
+	MOVQ         24(SI), R12
 	MOVQ         sums+0(FP), R13
 	VMOVUPS      (R13), Z12
 	VMOVUPS      64(R13), Z14
@@ -698,14 +1121,14 @@ block:
 	VMOVDQA32.Z  Z13, K2, Z15
 	VMOVDQA32.Z  Z13, K3, Z17
 	VMOVDQA32.Z  Z13, K3, Z19
-	MOVQ         (AX), R13
+	MOVQ         (SI), R13
 
 tile:
-	LEAQ           (SI)(CX*1), R14
-	LEAQ           (DI)(R10*1), R15
-	PREFETCHT0     1024(SI)
-	PREFETCHT0     1088(SI)
-	VPERMB         (SI), Z0, Z20
+	LEAQ           (DI)(R10*1), R14
+	LEAQ           (BX)(AX*1), R15
+	PREFETCHT0     1024(BX)
+	PREFETCHT0     1088(BX)
+	VPERMB         (BX), Z0, Z20
 	VPMULTISHIFTQB Z20, Z2, Z21
 	VPMULTISHIFTQB Z20, Z4, Z20
 	VPADDW         Z6, Z21, Z22
@@ -723,7 +1146,7 @@ tile:
 	VPERMB         Z11, Z21, K6, Z22
 	VMOVDQU8       Z22, K7, Z20
 	VPDPBUSD.BCST  (DI), Z20, Z13
-	VPERMB         (SI)(DX*1), Z1, Z20
+	VPERMB         (BX)(CX*1), Z1, Z20
 	VPMULTISHIFTQB Z20, Z3, Z21
 	VPMULTISHIFTQB Z20, Z5, Z20
 	VPADDW         Z6, Z21, Z22
@@ -740,8 +1163,8 @@ tile:
 	VPERMB         Z9, Z21, K6, Z20
 	VPERMB         Z11, Z21, K6, Z22
 	VMOVDQU8       Z22, K7, Z20
-	VPDPBUSD.BCST  (R15), Z20, Z15
-	VPERMB         (R14), Z0, Z20
+	VPDPBUSD.BCST  (R14), Z20, Z15
+	VPERMB         (R15), Z0, Z20
 	VPMULTISHIFTQB Z20, Z2, Z21
 	VPMULTISHIFTQB Z20, Z4, Z20
 	VPADDW         Z6, Z21, Z22
@@ -759,8 +1182,8 @@ tile:
 	VPERMB         Z11, Z21, K6, Z22
 	VMOVDQU8       Z22, K7, Z20
 	VPDPBUSD.BCST  (DI)(R11*1), Z20, Z17
-	VMOVDQU64      (R14)(DX*1), Z20
-	VMOVDQU8       (SI)(BX*1), K1, Z20
+	VMOVDQU64      (R15)(CX*1), Z20
+	VMOVDQU8       (BX)(DX*1), K1, Z20
 	VPERMB         Z20, Z1, Z20
 	VPMULTISHIFTQB Z20, Z3, Z21
 	VPMULTISHIFTQB Z20, Z5, Z20
@@ -778,8 +1201,8 @@ tile:
 	VPERMB         Z9, Z21, K6, Z20
 	VPERMB         Z11, Z21, K6, Z22
 	VMOVDQU8       Z22, K7, Z20
-	VPDPBUSD.BCST  (R15)(R11*1), Z20, Z19
-	LEAQ           (SI)(CX*2), SI
+	VPDPBUSD.BCST  (R14)(R11*1), Z20, Z19
+	LEAQ           (BX)(AX*2), BX
 	ADDQ           R12, DI
 	DECQ           R13
 	JNZ            tile
@@ -807,5 +1230,802 @@ tile:
 	VMOVUPS        Z14, 64(AX)
 	VMOVUPS        Z16, 128(AX)
 	VMOVUPS        Z18, 192(AX)
+	VZEROUPPER
+	RET
+
+// func trellisBytesHash8x512(dst *int8, tiles *byte, rate int, wrap uint64, n int, plan *byte)
+// Requires: AVX, AVX512BW, AVX512F, AVX512VBMI, MMX+
+TEXT ·trellisBytesHash8x512(SB), $0-48
+	MOVQ         plan+40(FP), AX
+	VMOVDQU64    (AX), Z0
+	VMOVDQU64    64(AX), Z1
+	VMOVDQU64    384(AX), Z2
+	VMOVDQU64    448(AX), Z3
+	VMOVDQU64    512(AX), Z4
+	VMOVDQU64    576(AX), Z5
+	MOVL         $0xff00ff00, CX
+	VMOVD        CX, X7
+	VPBROADCASTD X7, Z7
+	VPBROADCASTW 912(AX), Z6
+	VMOVDQU64    640(AX), Z8
+	VMOVDQU64    704(AX), Z9
+	VMOVDQU64    768(AX), Z10
+	VMOVDQU64    832(AX), Z11
+	MOVQ         wrap+24(FP), AX
+	KMOVQ        AX, K1
+	MOVQ         rate+16(FP), AX
+	MOVQ         tiles+8(FP), BX
+	MOVQ         AX, CX
+	SHRQ         $0x01, CX
+	MOVQ         CX, DX
+	SUBQ         AX, DX
+	MOVL         $0x80808080, SI
+	VMOVD        SI, X12
+	VPBROADCASTD X12, Z12
+	MOVQ         dst+0(FP), SI
+	MOVQ         n+32(FP), DI
+
+tile:
+	LEAQ           (BX)(AX*1), R8
+	PREFETCHT0     1024(BX)
+	PREFETCHT0     1088(BX)
+	VPERMB         (BX), Z0, Z13
+	VPMULTISHIFTQB Z13, Z2, Z14
+	VPMULTISHIFTQB Z13, Z4, Z13
+	VPADDW         Z6, Z14, Z15
+	VPMULLW        Z15, Z14, Z14
+	VPADDW         Z6, Z13, Z15
+	VPMULLW        Z15, Z13, Z13
+	VPSRLW         $0x08, Z14, Z14
+	VPTERNLOGD     $0xf8, Z13, Z7, Z14
+	VPMOVB2M       Z14, K7
+	VPADDB         Z14, Z14, Z13
+	VPMOVB2M       Z13, K6
+	VPERMB         Z8, Z14, Z13
+	VPERMB         Z10, Z14, Z15
+	VPERMB         Z9, Z14, K6, Z13
+	VPERMB         Z11, Z14, K6, Z15
+	VMOVDQU8       Z15, K7, Z13
+	VPXORD         Z12, Z13, Z13
+	VMOVDQU64      Z13, (SI)
+	VPERMB         (BX)(CX*1), Z1, Z13
+	VPMULTISHIFTQB Z13, Z3, Z14
+	VPMULTISHIFTQB Z13, Z5, Z13
+	VPADDW         Z6, Z14, Z15
+	VPMULLW        Z15, Z14, Z14
+	VPADDW         Z6, Z13, Z15
+	VPMULLW        Z15, Z13, Z13
+	VPSRLW         $0x08, Z14, Z14
+	VPTERNLOGD     $0xf8, Z13, Z7, Z14
+	VPMOVB2M       Z14, K7
+	VPADDB         Z14, Z14, Z13
+	VPMOVB2M       Z13, K6
+	VPERMB         Z8, Z14, Z13
+	VPERMB         Z10, Z14, Z15
+	VPERMB         Z9, Z14, K6, Z13
+	VPERMB         Z11, Z14, K6, Z15
+	VMOVDQU8       Z15, K7, Z13
+	VPXORD         Z12, Z13, Z13
+	VMOVDQU64      Z13, 64(SI)
+	VPERMB         (R8), Z0, Z13
+	VPMULTISHIFTQB Z13, Z2, Z14
+	VPMULTISHIFTQB Z13, Z4, Z13
+	VPADDW         Z6, Z14, Z15
+	VPMULLW        Z15, Z14, Z14
+	VPADDW         Z6, Z13, Z15
+	VPMULLW        Z15, Z13, Z13
+	VPSRLW         $0x08, Z14, Z14
+	VPTERNLOGD     $0xf8, Z13, Z7, Z14
+	VPMOVB2M       Z14, K7
+	VPADDB         Z14, Z14, Z13
+	VPMOVB2M       Z13, K6
+	VPERMB         Z8, Z14, Z13
+	VPERMB         Z10, Z14, Z15
+	VPERMB         Z9, Z14, K6, Z13
+	VPERMB         Z11, Z14, K6, Z15
+	VMOVDQU8       Z15, K7, Z13
+	VPXORD         Z12, Z13, Z13
+	VMOVDQU64      Z13, 128(SI)
+	VMOVDQU64      (R8)(CX*1), Z13
+	VMOVDQU8       (BX)(DX*1), K1, Z13
+	VPERMB         Z13, Z1, Z13
+	VPMULTISHIFTQB Z13, Z3, Z14
+	VPMULTISHIFTQB Z13, Z5, Z13
+	VPADDW         Z6, Z14, Z15
+	VPMULLW        Z15, Z14, Z14
+	VPADDW         Z6, Z13, Z15
+	VPMULLW        Z15, Z13, Z13
+	VPSRLW         $0x08, Z14, Z14
+	VPTERNLOGD     $0xf8, Z13, Z7, Z14
+	VPMOVB2M       Z14, K7
+	VPADDB         Z14, Z14, Z13
+	VPMOVB2M       Z13, K6
+	VPERMB         Z8, Z14, Z13
+	VPERMB         Z10, Z14, Z15
+	VPERMB         Z9, Z14, K6, Z13
+	VPERMB         Z11, Z14, K6, Z15
+	VMOVDQU8       Z15, K7, Z13
+	VPXORD         Z12, Z13, Z13
+	VMOVDQU64      Z13, 192(SI)
+	LEAQ           (BX)(AX*2), BX
+	ADDQ           $0x00000100, SI
+	DECQ           DI
+	JNZ            tile
+	VZEROUPPER
+	RET
+
+// func trellisDecodex256(dst *int8, tiles *byte, rate int, n int, values *int8, mask int, plan *byte)
+// Requires: AVX, AVX2
+TEXT ·trellisDecodex256(SB), $240-56
+	MOVQ         dst+0(FP), AX
+	MOVQ         tiles+8(FP), CX
+	MOVQ         values+32(FP), DX
+	MOVQ         rate+16(FP), BX
+	MOVL         $0xff00ff00, SI
+	VMOVD        SI, X1
+	VPBROADCASTD X1, Y1
+	MOVQ         mask+40(FP), SI
+	VMOVD        SI, X0
+	VPBROADCASTW X0, Y0
+	MOVQ         BX, SI
+	SHRQ         $0x01, SI
+	MOVQ         BX, DI
+	SUBQ         SI, DI
+
+tile:
+	MOVQ    CX, 80(SP)
+	LEAQ    (CX)(SI*1), R8
+	MOVQ    R8, 88(SP)
+	LEAQ    (CX)(BX*1), R8
+	MOVQ    R8, 96(SP)
+	ADDQ    SI, R8
+	VMOVDQU (R8), Y2
+	VMOVDQU Y2, (SP)
+	VMOVDQU 32(R8), Y2
+	VMOVDQU Y2, 32(SP)
+	MOVQ    (CX), R9
+	LEAQ    (SP), R8
+	MOVQ    R8, 104(SP)
+	MOVQ    R9, (R8)(DI*1)
+	XORQ    R9, R9
+
+group:
+	MOVQ        R9, R10
+	ANDQ        $0x01, R10
+	SHLQ        $0x06, R10
+	MOVQ        R10, R11
+	ADDQ        R11, R11
+	ADDQ        plan+48(FP), R10
+	ADDQ        plan+48(FP), R11
+	MOVQ        80(SP)(R9*8), R8
+	MOVBQZX     (R10), R12
+	MOVBQZX     8(R10), R13
+	VMOVDQU     (R8)(R12*1), X3
+	VINSERTI128 $0x01, (R8)(R13*1), Y3, Y3
+	VPSHUFB     960(R11), Y3, Y3
+	VPMULLW     1216(R11), Y3, Y3
+	VMOVDQU     1(R8)(R12*1), X4
+	VINSERTI128 $0x01, 1(R8)(R13*1), Y4, Y4
+	VPSHUFB     960(R11), Y4, Y4
+	VPMULLW     1216(R11), Y4, Y4
+	VPSRLW      $0x08, Y3, Y3
+	VPAND       Y1, Y4, Y4
+	VPOR        Y4, Y3, Y3
+	VPAND       Y0, Y3, Y3
+	VMOVDQU     Y3, 112(SP)
+	MOVBQZX     16(R10), R12
+	MOVBQZX     24(R10), R13
+	VMOVDQU     (R8)(R12*1), X5
+	VINSERTI128 $0x01, (R8)(R13*1), Y5, Y5
+	VPSHUFB     992(R11), Y5, Y5
+	VPMULLW     1248(R11), Y5, Y5
+	VMOVDQU     1(R8)(R12*1), X6
+	VINSERTI128 $0x01, 1(R8)(R13*1), Y6, Y6
+	VPSHUFB     992(R11), Y6, Y6
+	VPMULLW     1248(R11), Y6, Y6
+	VPSRLW      $0x08, Y5, Y5
+	VPAND       Y1, Y6, Y6
+	VPOR        Y6, Y5, Y5
+	VPAND       Y0, Y5, Y5
+	VMOVDQU     Y5, 144(SP)
+	MOVBQZX     32(R10), R12
+	MOVBQZX     40(R10), R13
+	VMOVDQU     (R8)(R12*1), X7
+	VINSERTI128 $0x01, (R8)(R13*1), Y7, Y7
+	VPSHUFB     1024(R11), Y7, Y7
+	VPMULLW     1280(R11), Y7, Y7
+	VMOVDQU     1(R8)(R12*1), X8
+	VINSERTI128 $0x01, 1(R8)(R13*1), Y8, Y8
+	VPSHUFB     1024(R11), Y8, Y8
+	VPMULLW     1280(R11), Y8, Y8
+	VPSRLW      $0x08, Y7, Y7
+	VPAND       Y1, Y8, Y8
+	VPOR        Y8, Y7, Y7
+	VPAND       Y0, Y7, Y7
+	VMOVDQU     Y7, 176(SP)
+	MOVBQZX     48(R10), R12
+	MOVBQZX     56(R10), R10
+	VMOVDQU     (R8)(R12*1), X9
+	VINSERTI128 $0x01, (R8)(R10*1), Y9, Y9
+	VPSHUFB     1056(R11), Y9, Y9
+	VPMULLW     1312(R11), Y9, Y9
+	VMOVDQU     1(R8)(R12*1), X10
+	VINSERTI128 $0x01, 1(R8)(R10*1), Y10, Y10
+	VPSHUFB     1056(R11), Y10, Y10
+	VPMULLW     1312(R11), Y10, Y10
+	VPSRLW      $0x08, Y9, Y9
+	VPAND       Y1, Y10, Y10
+	VPOR        Y10, Y9, Y9
+	VPAND       Y0, Y9, Y9
+	VMOVDQU     Y9, 208(SP)
+	MOVWQZX     112(SP), R8
+	MOVBLZX     (DX)(R8*1), R8
+	MOVB        R8, (AX)
+	MOVWQZX     114(SP), R8
+	MOVBLZX     (DX)(R8*1), R8
+	MOVB        R8, 1(AX)
+	MOVWQZX     116(SP), R8
+	MOVBLZX     (DX)(R8*1), R8
+	MOVB        R8, 2(AX)
+	MOVWQZX     118(SP), R8
+	MOVBLZX     (DX)(R8*1), R8
+	MOVB        R8, 3(AX)
+	MOVWQZX     120(SP), R8
+	MOVBLZX     (DX)(R8*1), R8
+	MOVB        R8, 4(AX)
+	MOVWQZX     122(SP), R8
+	MOVBLZX     (DX)(R8*1), R8
+	MOVB        R8, 5(AX)
+	MOVWQZX     124(SP), R8
+	MOVBLZX     (DX)(R8*1), R8
+	MOVB        R8, 6(AX)
+	MOVWQZX     126(SP), R8
+	MOVBLZX     (DX)(R8*1), R8
+	MOVB        R8, 7(AX)
+	MOVWQZX     128(SP), R8
+	MOVBLZX     (DX)(R8*1), R8
+	MOVB        R8, 8(AX)
+	MOVWQZX     130(SP), R8
+	MOVBLZX     (DX)(R8*1), R8
+	MOVB        R8, 9(AX)
+	MOVWQZX     132(SP), R8
+	MOVBLZX     (DX)(R8*1), R8
+	MOVB        R8, 10(AX)
+	MOVWQZX     134(SP), R8
+	MOVBLZX     (DX)(R8*1), R8
+	MOVB        R8, 11(AX)
+	MOVWQZX     136(SP), R8
+	MOVBLZX     (DX)(R8*1), R8
+	MOVB        R8, 12(AX)
+	MOVWQZX     138(SP), R8
+	MOVBLZX     (DX)(R8*1), R8
+	MOVB        R8, 13(AX)
+	MOVWQZX     140(SP), R8
+	MOVBLZX     (DX)(R8*1), R8
+	MOVB        R8, 14(AX)
+	MOVWQZX     142(SP), R8
+	MOVBLZX     (DX)(R8*1), R8
+	MOVB        R8, 15(AX)
+	MOVWQZX     144(SP), R8
+	MOVBLZX     (DX)(R8*1), R8
+	MOVB        R8, 16(AX)
+	MOVWQZX     146(SP), R8
+	MOVBLZX     (DX)(R8*1), R8
+	MOVB        R8, 17(AX)
+	MOVWQZX     148(SP), R8
+	MOVBLZX     (DX)(R8*1), R8
+	MOVB        R8, 18(AX)
+	MOVWQZX     150(SP), R8
+	MOVBLZX     (DX)(R8*1), R8
+	MOVB        R8, 19(AX)
+	MOVWQZX     152(SP), R8
+	MOVBLZX     (DX)(R8*1), R8
+	MOVB        R8, 20(AX)
+	MOVWQZX     154(SP), R8
+	MOVBLZX     (DX)(R8*1), R8
+	MOVB        R8, 21(AX)
+	MOVWQZX     156(SP), R8
+	MOVBLZX     (DX)(R8*1), R8
+	MOVB        R8, 22(AX)
+	MOVWQZX     158(SP), R8
+	MOVBLZX     (DX)(R8*1), R8
+	MOVB        R8, 23(AX)
+	MOVWQZX     160(SP), R8
+	MOVBLZX     (DX)(R8*1), R8
+	MOVB        R8, 24(AX)
+	MOVWQZX     162(SP), R8
+	MOVBLZX     (DX)(R8*1), R8
+	MOVB        R8, 25(AX)
+	MOVWQZX     164(SP), R8
+	MOVBLZX     (DX)(R8*1), R8
+	MOVB        R8, 26(AX)
+	MOVWQZX     166(SP), R8
+	MOVBLZX     (DX)(R8*1), R8
+	MOVB        R8, 27(AX)
+	MOVWQZX     168(SP), R8
+	MOVBLZX     (DX)(R8*1), R8
+	MOVB        R8, 28(AX)
+	MOVWQZX     170(SP), R8
+	MOVBLZX     (DX)(R8*1), R8
+	MOVB        R8, 29(AX)
+	MOVWQZX     172(SP), R8
+	MOVBLZX     (DX)(R8*1), R8
+	MOVB        R8, 30(AX)
+	MOVWQZX     174(SP), R8
+	MOVBLZX     (DX)(R8*1), R8
+	MOVB        R8, 31(AX)
+	MOVWQZX     176(SP), R8
+	MOVBLZX     (DX)(R8*1), R8
+	MOVB        R8, 32(AX)
+	MOVWQZX     178(SP), R8
+	MOVBLZX     (DX)(R8*1), R8
+	MOVB        R8, 33(AX)
+	MOVWQZX     180(SP), R8
+	MOVBLZX     (DX)(R8*1), R8
+	MOVB        R8, 34(AX)
+	MOVWQZX     182(SP), R8
+	MOVBLZX     (DX)(R8*1), R8
+	MOVB        R8, 35(AX)
+	MOVWQZX     184(SP), R8
+	MOVBLZX     (DX)(R8*1), R8
+	MOVB        R8, 36(AX)
+	MOVWQZX     186(SP), R8
+	MOVBLZX     (DX)(R8*1), R8
+	MOVB        R8, 37(AX)
+	MOVWQZX     188(SP), R8
+	MOVBLZX     (DX)(R8*1), R8
+	MOVB        R8, 38(AX)
+	MOVWQZX     190(SP), R8
+	MOVBLZX     (DX)(R8*1), R8
+	MOVB        R8, 39(AX)
+	MOVWQZX     192(SP), R8
+	MOVBLZX     (DX)(R8*1), R8
+	MOVB        R8, 40(AX)
+	MOVWQZX     194(SP), R8
+	MOVBLZX     (DX)(R8*1), R8
+	MOVB        R8, 41(AX)
+	MOVWQZX     196(SP), R8
+	MOVBLZX     (DX)(R8*1), R8
+	MOVB        R8, 42(AX)
+	MOVWQZX     198(SP), R8
+	MOVBLZX     (DX)(R8*1), R8
+	MOVB        R8, 43(AX)
+	MOVWQZX     200(SP), R8
+	MOVBLZX     (DX)(R8*1), R8
+	MOVB        R8, 44(AX)
+	MOVWQZX     202(SP), R8
+	MOVBLZX     (DX)(R8*1), R8
+	MOVB        R8, 45(AX)
+	MOVWQZX     204(SP), R8
+	MOVBLZX     (DX)(R8*1), R8
+	MOVB        R8, 46(AX)
+	MOVWQZX     206(SP), R8
+	MOVBLZX     (DX)(R8*1), R8
+	MOVB        R8, 47(AX)
+	MOVWQZX     208(SP), R8
+	MOVBLZX     (DX)(R8*1), R8
+	MOVB        R8, 48(AX)
+	MOVWQZX     210(SP), R8
+	MOVBLZX     (DX)(R8*1), R8
+	MOVB        R8, 49(AX)
+	MOVWQZX     212(SP), R8
+	MOVBLZX     (DX)(R8*1), R8
+	MOVB        R8, 50(AX)
+	MOVWQZX     214(SP), R8
+	MOVBLZX     (DX)(R8*1), R8
+	MOVB        R8, 51(AX)
+	MOVWQZX     216(SP), R8
+	MOVBLZX     (DX)(R8*1), R8
+	MOVB        R8, 52(AX)
+	MOVWQZX     218(SP), R8
+	MOVBLZX     (DX)(R8*1), R8
+	MOVB        R8, 53(AX)
+	MOVWQZX     220(SP), R8
+	MOVBLZX     (DX)(R8*1), R8
+	MOVB        R8, 54(AX)
+	MOVWQZX     222(SP), R8
+	MOVBLZX     (DX)(R8*1), R8
+	MOVB        R8, 55(AX)
+	MOVWQZX     224(SP), R8
+	MOVBLZX     (DX)(R8*1), R8
+	MOVB        R8, 56(AX)
+	MOVWQZX     226(SP), R8
+	MOVBLZX     (DX)(R8*1), R8
+	MOVB        R8, 57(AX)
+	MOVWQZX     228(SP), R8
+	MOVBLZX     (DX)(R8*1), R8
+	MOVB        R8, 58(AX)
+	MOVWQZX     230(SP), R8
+	MOVBLZX     (DX)(R8*1), R8
+	MOVB        R8, 59(AX)
+	MOVWQZX     232(SP), R8
+	MOVBLZX     (DX)(R8*1), R8
+	MOVB        R8, 60(AX)
+	MOVWQZX     234(SP), R8
+	MOVBLZX     (DX)(R8*1), R8
+	MOVB        R8, 61(AX)
+	MOVWQZX     236(SP), R8
+	MOVBLZX     (DX)(R8*1), R8
+	MOVB        R8, 62(AX)
+	MOVWQZX     238(SP), R8
+	MOVBLZX     (DX)(R8*1), R8
+	MOVB        R8, 63(AX)
+	ADDQ        $0x40, AX
+	INCQ        R9
+	CMPQ        R9, $0x04
+	JNE         group
+	LEAQ        (CX)(BX*2), CX
+	DECQ        n+24(FP)
+	JNZ         tile
+	VZEROUPPER
+	RET
+
+// func trellisDotx256(sums *float32, weights *int8, codes *int8, scale float32, height *int)
+// Requires: AVX, AVX2
+TEXT ·trellisDotx256(SB), $0-40
+	MOVQ         sums+0(FP), AX
+	MOVQ         weights+8(FP), CX
+	MOVQ         codes+16(FP), DX
+	MOVQ         height+32(FP), BX
+	MOVQ         8(BX), SI
+	MOVQ         16(BX), DI
+	MOVQ         SI, R8
+	ADDQ         DI, R8
+	MOVQ         24(BX), R9
+	MOVQ         (BX), R10
+	MOVL         $0x00010001, R11
+	VMOVD        R11, X0
+	VPBROADCASTD X0, Y0
+	VPXOR        Y1, Y1, Y1
+	VPXOR        Y2, Y2, Y2
+	VPXOR        Y3, Y3, Y3
+	VPXOR        Y4, Y4, Y4
+	VPXOR        Y5, Y5, Y5
+	VPXOR        Y6, Y6, Y6
+	VPXOR        Y7, Y7, Y7
+	VPXOR        Y8, Y8, Y8
+
+tile:
+	VPBROADCASTD (DX), Y9
+	VMOVDQU      (CX), Y10
+	VPSIGNB      Y10, Y9, Y11
+	VPABSB       Y10, Y10
+	VPMADDUBSW   Y11, Y10, Y10
+	VPMADDWD     Y0, Y10, Y10
+	VPADDD       Y10, Y1, Y1
+	VMOVDQU      32(CX), Y10
+	VPSIGNB      Y10, Y9, Y9
+	VPABSB       Y10, Y10
+	VPMADDUBSW   Y9, Y10, Y10
+	VPMADDWD     Y0, Y10, Y10
+	VPADDD       Y10, Y2, Y2
+	VPBROADCASTD (DX)(SI*1), Y9
+	VMOVDQU      64(CX), Y10
+	VPSIGNB      Y10, Y9, Y11
+	VPABSB       Y10, Y10
+	VPMADDUBSW   Y11, Y10, Y10
+	VPMADDWD     Y0, Y10, Y10
+	VPADDD       Y10, Y3, Y3
+	VMOVDQU      96(CX), Y10
+	VPSIGNB      Y10, Y9, Y9
+	VPABSB       Y10, Y10
+	VPMADDUBSW   Y9, Y10, Y10
+	VPMADDWD     Y0, Y10, Y10
+	VPADDD       Y10, Y4, Y4
+	VPBROADCASTD (DX)(DI*1), Y9
+	VMOVDQU      128(CX), Y10
+	VPSIGNB      Y10, Y9, Y11
+	VPABSB       Y10, Y10
+	VPMADDUBSW   Y11, Y10, Y10
+	VPMADDWD     Y0, Y10, Y10
+	VPADDD       Y10, Y5, Y5
+	VMOVDQU      160(CX), Y10
+	VPSIGNB      Y10, Y9, Y9
+	VPABSB       Y10, Y10
+	VPMADDUBSW   Y9, Y10, Y10
+	VPMADDWD     Y0, Y10, Y10
+	VPADDD       Y10, Y6, Y6
+	VPBROADCASTD (DX)(R8*1), Y9
+	VMOVDQU      192(CX), Y10
+	VPSIGNB      Y10, Y9, Y11
+	VPABSB       Y10, Y10
+	VPMADDUBSW   Y11, Y10, Y10
+	VPMADDWD     Y0, Y10, Y10
+	VPADDD       Y10, Y7, Y7
+	VMOVDQU      224(CX), Y10
+	VPSIGNB      Y10, Y9, Y9
+	VPABSB       Y10, Y10
+	VPMADDUBSW   Y9, Y10, Y10
+	VPMADDWD     Y0, Y10, Y10
+	VPADDD       Y10, Y8, Y8
+	ADDQ         $0x00000100, CX
+	ADDQ         R9, DX
+	DECQ         R10
+	JNZ          tile
+	MOVL         36(BX), CX
+	TESTL        CX, CX
+	JNZ          upper
+	VPADDD       Y5, Y1, Y1
+	VPADDD       Y6, Y2, Y2
+	VPADDD       Y7, Y3, Y3
+	VPADDD       Y8, Y4, Y4
+
+upper:
+	MOVL   32(BX), CX
+	TESTL  CX, CX
+	JNZ    second
+	VPADDD Y3, Y1, Y1
+	VPADDD Y4, Y2, Y2
+
+second:
+	VBROADCASTSS scale+24(FP), Y0
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VADDPS       (AX), Y1, Y1
+	VMOVUPS      Y1, (AX)
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y0, Y2, Y2
+	VADDPS       32(AX), Y2, Y2
+	VMOVUPS      Y2, 32(AX)
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y0, Y3, Y3
+	VADDPS       64(AX), Y3, Y3
+	VMOVUPS      Y3, 64(AX)
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y0, Y4, Y4
+	VADDPS       96(AX), Y4, Y4
+	VMOVUPS      Y4, 96(AX)
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y0, Y5, Y5
+	VADDPS       128(AX), Y5, Y5
+	VMOVUPS      Y5, 128(AX)
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y0, Y6, Y6
+	VADDPS       160(AX), Y6, Y6
+	VMOVUPS      Y6, 160(AX)
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       Y0, Y7, Y7
+	VADDPS       192(AX), Y7, Y7
+	VMOVUPS      Y7, 192(AX)
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y0, Y8, Y8
+	VADDPS       224(AX), Y8, Y8
+	VMOVUPS      Y8, 224(AX)
+	VZEROUPPER
+	RET
+
+// func trellisRowsx256(dst *float32, stride int, rows int, weights *int8, step int, units int, scales *float32)
+// Requires: AVX, AVX2
+TEXT ·trellisRowsx256(SB), $512-56
+	MOVQ         dst+0(FP), AX
+	MOVQ         stride+8(FP), CX
+	MOVQ         weights+24(FP), DX
+	MOVQ         step+32(FP), BX
+	SHLQ         $0x02, CX
+	LEAQ         (DX)(BX*2), SI
+	VMOVDQU      (DX), Y0
+	VMOVDQU      (DX)(BX*1), Y1
+	VMOVDQU      (SI), Y2
+	VMOVDQU      (SI)(BX*1), Y3
+	VPUNPCKLDQ   Y1, Y0, Y4
+	VPUNPCKLDQ   Y3, Y2, Y5
+	VPUNPCKLQDQ  Y5, Y4, Y6
+	VMOVDQU      X6, (SP)
+	VEXTRACTI128 $0x01, Y6, 128(SP)
+	VPUNPCKHQDQ  Y5, Y4, Y4
+	VMOVDQU      X4, 32(SP)
+	VEXTRACTI128 $0x01, Y4, 160(SP)
+	VPUNPCKHDQ   Y1, Y0, Y0
+	VPUNPCKHDQ   Y3, Y2, Y1
+	VPUNPCKLQDQ  Y1, Y0, Y2
+	VMOVDQU      X2, 64(SP)
+	VEXTRACTI128 $0x01, Y2, 192(SP)
+	VPUNPCKHQDQ  Y1, Y0, Y0
+	VMOVDQU      X0, 96(SP)
+	VEXTRACTI128 $0x01, Y0, 224(SP)
+	VMOVDQU      32(DX), Y0
+	VMOVDQU      32(DX)(BX*1), Y1
+	VMOVDQU      32(SI), Y2
+	VMOVDQU      32(SI)(BX*1), Y3
+	VPUNPCKLDQ   Y1, Y0, Y4
+	VPUNPCKLDQ   Y3, Y2, Y5
+	VPUNPCKLQDQ  Y5, Y4, Y6
+	VMOVDQU      X6, 256(SP)
+	VEXTRACTI128 $0x01, Y6, 384(SP)
+	VPUNPCKHQDQ  Y5, Y4, Y4
+	VMOVDQU      X4, 288(SP)
+	VEXTRACTI128 $0x01, Y4, 416(SP)
+	VPUNPCKHDQ   Y1, Y0, Y0
+	VPUNPCKHDQ   Y3, Y2, Y1
+	VPUNPCKLQDQ  Y1, Y0, Y2
+	VMOVDQU      X2, 320(SP)
+	VEXTRACTI128 $0x01, Y2, 448(SP)
+	VPUNPCKHQDQ  Y1, Y0, Y0
+	VMOVDQU      X0, 352(SP)
+	VEXTRACTI128 $0x01, Y0, 480(SP)
+	LEAQ         (SI)(BX*2), DX
+	LEAQ         (DX)(BX*2), SI
+	VMOVDQU      (DX), Y0
+	VMOVDQU      (DX)(BX*1), Y1
+	VMOVDQU      (SI), Y2
+	VMOVDQU      (SI)(BX*1), Y3
+	VPUNPCKLDQ   Y1, Y0, Y4
+	VPUNPCKLDQ   Y3, Y2, Y5
+	VPUNPCKLQDQ  Y5, Y4, Y6
+	VMOVDQU      X6, 16(SP)
+	VEXTRACTI128 $0x01, Y6, 144(SP)
+	VPUNPCKHQDQ  Y5, Y4, Y4
+	VMOVDQU      X4, 48(SP)
+	VEXTRACTI128 $0x01, Y4, 176(SP)
+	VPUNPCKHDQ   Y1, Y0, Y0
+	VPUNPCKHDQ   Y3, Y2, Y1
+	VPUNPCKLQDQ  Y1, Y0, Y2
+	VMOVDQU      X2, 80(SP)
+	VEXTRACTI128 $0x01, Y2, 208(SP)
+	VPUNPCKHQDQ  Y1, Y0, Y0
+	VMOVDQU      X0, 112(SP)
+	VEXTRACTI128 $0x01, Y0, 240(SP)
+	VMOVDQU      32(DX), Y0
+	VMOVDQU      32(DX)(BX*1), Y1
+	VMOVDQU      32(SI), Y2
+	VMOVDQU      32(SI)(BX*1), Y3
+	VPUNPCKLDQ   Y1, Y0, Y4
+	VPUNPCKLDQ   Y3, Y2, Y5
+	VPUNPCKLQDQ  Y5, Y4, Y6
+	VMOVDQU      X6, 272(SP)
+	VEXTRACTI128 $0x01, Y6, 400(SP)
+	VPUNPCKHQDQ  Y5, Y4, Y4
+	VMOVDQU      X4, 304(SP)
+	VEXTRACTI128 $0x01, Y4, 432(SP)
+	VPUNPCKHDQ   Y1, Y0, Y0
+	VPUNPCKHDQ   Y3, Y2, Y1
+	VPUNPCKLQDQ  Y1, Y0, Y2
+	VMOVDQU      X2, 336(SP)
+	VEXTRACTI128 $0x01, Y2, 464(SP)
+	VPUNPCKHQDQ  Y1, Y0, Y0
+	VMOVDQU      X0, 368(SP)
+	VEXTRACTI128 $0x01, Y0, 496(SP)
+	LEAQ         (SI)(BX*2), DX
+	MOVQ         scales+48(FP), BX
+	LEAQ         (SP), DX
+
+row:
+	MOVQ         units+40(FP), R8
+	VBROADCASTSS (BX), Y0
+	MOVQ         AX, SI
+	MOVQ         DX, DI
+
+unit:
+	VPMOVSXBD (DI), Y1
+	VCVTDQ2PS Y1, Y1
+	VMULPS    Y0, Y1, Y1
+	VMOVUPS   Y1, (SI)
+	ADDQ      $0x00000008, DI
+	ADDQ      $0x00000020, SI
+	DECQ      R8
+	JNZ       unit
+	ADDQ      $0x20, DX
+	ADDQ      $0x04, BX
+	ADDQ      CX, AX
+	DECQ      rows+16(FP)
+	JNZ       row
+	VZEROUPPER
+	RET
+
+// func trellisRowsx512(dst *float32, stride int, rows int, weights *int8, step int, units int, scales *float32)
+// Requires: AVX, AVX2, AVX512F
+TEXT ·trellisRowsx512(SB), $512-56
+	MOVQ         dst+0(FP), AX
+	MOVQ         stride+8(FP), CX
+	MOVQ         weights+24(FP), DX
+	MOVQ         step+32(FP), BX
+	SHLQ         $0x02, CX
+	LEAQ         (DX)(BX*2), SI
+	VMOVDQU      (DX), Y0
+	VMOVDQU      (DX)(BX*1), Y1
+	VMOVDQU      (SI), Y2
+	VMOVDQU      (SI)(BX*1), Y3
+	VPUNPCKLDQ   Y1, Y0, Y4
+	VPUNPCKLDQ   Y3, Y2, Y5
+	VPUNPCKLQDQ  Y5, Y4, Y6
+	VMOVDQU      X6, (SP)
+	VEXTRACTI128 $0x01, Y6, 128(SP)
+	VPUNPCKHQDQ  Y5, Y4, Y4
+	VMOVDQU      X4, 32(SP)
+	VEXTRACTI128 $0x01, Y4, 160(SP)
+	VPUNPCKHDQ   Y1, Y0, Y0
+	VPUNPCKHDQ   Y3, Y2, Y1
+	VPUNPCKLQDQ  Y1, Y0, Y2
+	VMOVDQU      X2, 64(SP)
+	VEXTRACTI128 $0x01, Y2, 192(SP)
+	VPUNPCKHQDQ  Y1, Y0, Y0
+	VMOVDQU      X0, 96(SP)
+	VEXTRACTI128 $0x01, Y0, 224(SP)
+	VMOVDQU      32(DX), Y0
+	VMOVDQU      32(DX)(BX*1), Y1
+	VMOVDQU      32(SI), Y2
+	VMOVDQU      32(SI)(BX*1), Y3
+	VPUNPCKLDQ   Y1, Y0, Y4
+	VPUNPCKLDQ   Y3, Y2, Y5
+	VPUNPCKLQDQ  Y5, Y4, Y6
+	VMOVDQU      X6, 256(SP)
+	VEXTRACTI128 $0x01, Y6, 384(SP)
+	VPUNPCKHQDQ  Y5, Y4, Y4
+	VMOVDQU      X4, 288(SP)
+	VEXTRACTI128 $0x01, Y4, 416(SP)
+	VPUNPCKHDQ   Y1, Y0, Y0
+	VPUNPCKHDQ   Y3, Y2, Y1
+	VPUNPCKLQDQ  Y1, Y0, Y2
+	VMOVDQU      X2, 320(SP)
+	VEXTRACTI128 $0x01, Y2, 448(SP)
+	VPUNPCKHQDQ  Y1, Y0, Y0
+	VMOVDQU      X0, 352(SP)
+	VEXTRACTI128 $0x01, Y0, 480(SP)
+	LEAQ         (SI)(BX*2), DX
+	LEAQ         (DX)(BX*2), SI
+	VMOVDQU      (DX), Y0
+	VMOVDQU      (DX)(BX*1), Y1
+	VMOVDQU      (SI), Y2
+	VMOVDQU      (SI)(BX*1), Y3
+	VPUNPCKLDQ   Y1, Y0, Y4
+	VPUNPCKLDQ   Y3, Y2, Y5
+	VPUNPCKLQDQ  Y5, Y4, Y6
+	VMOVDQU      X6, 16(SP)
+	VEXTRACTI128 $0x01, Y6, 144(SP)
+	VPUNPCKHQDQ  Y5, Y4, Y4
+	VMOVDQU      X4, 48(SP)
+	VEXTRACTI128 $0x01, Y4, 176(SP)
+	VPUNPCKHDQ   Y1, Y0, Y0
+	VPUNPCKHDQ   Y3, Y2, Y1
+	VPUNPCKLQDQ  Y1, Y0, Y2
+	VMOVDQU      X2, 80(SP)
+	VEXTRACTI128 $0x01, Y2, 208(SP)
+	VPUNPCKHQDQ  Y1, Y0, Y0
+	VMOVDQU      X0, 112(SP)
+	VEXTRACTI128 $0x01, Y0, 240(SP)
+	VMOVDQU      32(DX), Y0
+	VMOVDQU      32(DX)(BX*1), Y1
+	VMOVDQU      32(SI), Y2
+	VMOVDQU      32(SI)(BX*1), Y3
+	VPUNPCKLDQ   Y1, Y0, Y4
+	VPUNPCKLDQ   Y3, Y2, Y5
+	VPUNPCKLQDQ  Y5, Y4, Y6
+	VMOVDQU      X6, 272(SP)
+	VEXTRACTI128 $0x01, Y6, 400(SP)
+	VPUNPCKHQDQ  Y5, Y4, Y4
+	VMOVDQU      X4, 304(SP)
+	VEXTRACTI128 $0x01, Y4, 432(SP)
+	VPUNPCKHDQ   Y1, Y0, Y0
+	VPUNPCKHDQ   Y3, Y2, Y1
+	VPUNPCKLQDQ  Y1, Y0, Y2
+	VMOVDQU      X2, 336(SP)
+	VEXTRACTI128 $0x01, Y2, 464(SP)
+	VPUNPCKHQDQ  Y1, Y0, Y0
+	VMOVDQU      X0, 368(SP)
+	VEXTRACTI128 $0x01, Y0, 496(SP)
+	LEAQ         (SI)(BX*2), DX
+	MOVQ         scales+48(FP), BX
+	LEAQ         (SP), DX
+
+row:
+	MOVQ         units+40(FP), R8
+	VBROADCASTSS (BX), Z0
+	MOVQ         AX, SI
+	MOVQ         DX, DI
+
+unit:
+	VPMOVSXBD (DI), Z1
+	VCVTDQ2PS Z1, Z1
+	VMULPS    Z0, Z1, Z1
+	VMOVUPS   Z1, (SI)
+	ADDQ      $0x00000010, DI
+	ADDQ      $0x00000040, SI
+	DECQ      R8
+	JNZ       unit
+	ADDQ      $0x20, DX
+	ADDQ      $0x04, BX
+	ADDQ      CX, AX
+	DECQ      rows+16(FP)
+	JNZ       row
 	VZEROUPPER
 	RET

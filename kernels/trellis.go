@@ -151,6 +151,10 @@ func (d *TrellisDecoder) decodeBand(l level, dst []float32, stride, rows int, sc
 	if c0 < 0 || c0 > c1 || c0%width != 0 || stride < c1-c0 || rows > 0 && len(dst) < (rows-1)*stride+c1-c0 {
 		panic("kernels: trellis decoding to a slice shorter than its shape")
 	}
+	if p := trellisPathOf(l, d); p != trellisPlain {
+		d.decodeBandBy(p, dst, stride, rows, scales, tiles, bandRows, c0, c1)
+		return
+	}
 	var values [trellisTile]int8
 	for c := c0; c < c1; c += width {
 		d.decodeTile(&values, tiles[c/width*d.TileBytes():])

@@ -13,6 +13,8 @@ type trellisPlan struct {
 	linear [2]uint64    // matrices of the lower and upper 8 bits: bit i of an index is the parity of the bits of byte 7-i
 	hash   uint16
 	_      [46]uint8
+	words  [2][64][2]uint8 // for AVX2, 16 bytes from where state 8j begins for 8 states: the two bytes of each from where it begins
+	factor [2][64]uint16   // and what moves its lower 8 bits to the upper byte of that word
 }
 
 // trellisLongest is the highest rate at which 8 states of 16 bits are within 8 bytes, wherever in a byte they begin.
@@ -27,11 +29,12 @@ func newTrellisPlan(rate int, lut []int8) *trellisPlan {
 			p.source[kind][i] = uint8(first + i&7)
 			at := uint8(start(i) - 8*first)
 			p.lower[kind][i], p.upper[kind][i] = at, at+8
-			words := &p.even
+			pair := &p.even
 			if i%2 == 1 {
-				words = &p.odd
+				pair = &p.odd
 			}
-			words[kind][i&^1], words[kind][i|1] = at, at+8
+			pair[kind][i&^1], pair[kind][i|1] = at, at+8
+			p.words[kind][i], p.factor[kind][i] = [2]uint8{at >> 3, at>>3 + 1}, 256>>(at&7)
 		}
 	}
 	for i, v := range lut[:min(len(lut), len(p.table))] {
@@ -49,6 +52,9 @@ type trellisHeight struct {
 	// second is not 0 if the second group's rows are not the first's; upper if those of the third and fourth are others again.
 	second, upper int32
 }
+
+// stack is how many groups lie one below the other.
+func (h *trellisHeight) stack() int { return h.tiles / 2 }
 
 func trellisHeightOf(bandRows int) *trellisHeight {
 	return &trellisHeights[bandRows/32]

@@ -4,7 +4,8 @@ package kernels
 type trellisPath uint8
 
 const (
-	trellisPlain trellisPath = iota
+	trellisPlain  trellisPath = iota
+	trellisNarrow             // decoding to bytes by AVX2, any code; the others are AVX-512 VBMI
 	trellisLUT7
 	trellisLUT8
 	trellisLinear7
@@ -29,8 +30,35 @@ func (d *TrellisDecoder) bandSumsBy(p trellisPath, sums *[64]float32, tiles []by
 		trellisBlocks(p, d, sums, tiles, direct, x.Codes, x.Scales, x.Sums, h)
 	}
 	for b := direct; b < blocks; b++ {
-		var padded [8*2*trellisLongest + trellisSlack]byte
+		var padded [8*2*TrellisMaxRate + trellisSlack]byte
 		copy(padded[:size], tiles[b*size:min(len(tiles), d.BandBytes(bandRows, cols))])
 		trellisBlocks(p, d, sums, padded[:], 1, x.Codes[b*Q8Block:], x.Scales[b:], x.Sums[b:], h)
+	}
+}
+
+// decodeBandBy is decodeBand by vector kernels, 32 columns at a time.
+func (d *TrellisDecoder) decodeBandBy(p trellisPath, dst []float32, stride, rows int, scales []float32, tiles []byte, bandRows, c0, c1 int) {
+	h, width, size := trellisHeightOf(bandRows), trellisTile/bandRows, d.TileBytes()
+	var weights [9 * trellisTile]int8 // a strip's 32 columns are read wherever in a tile it begins
+	var padded [8*2*TrellisMaxRate + trellisSlack]byte
+	for c := c0; c < c1; c += Q8Block {
+		cols := min(Q8Block, c1-c)
+		n := (cols + width - 1) / width
+		source := tiles[c/width*size:]
+		if len(source) < n*size+trellisSlack {
+			copy(padded[:], source[:n*size])
+			source = padded[:]
+		}
+		trellisBytes(p, d, &weights[0], source, n)
+		for r := 0; r < rows; r += 16 {
+			to := dst[r*stride+c-c0:]
+			strip, high, step := weights[r*4:], min(16, rows-r), h.stack()*trellisGroup
+			done := trellisRows(p, to, stride, high, strip, step, cols, scales[r:])
+			for i := range high {
+				for col := done; col < cols; col++ {
+					to[i*stride+col] = float32(strip[col/4*step+4*i+col%4]) * scales[r+i]
+				}
+			}
+		}
 	}
 }

@@ -167,6 +167,9 @@ func TestTrellisMatVecPropagatesNaN(t *testing.T) {
 
 // A processor with AVX-512 VBMI multiplies by vector kernels at every rate up to 4.5 bits and beyond.
 func TestTrellisTakesTheFastPath(t *testing.T) {
+	if best() >= avx2 && trellisPathOf(avx2, hashCase(rand.New(rand.NewPCG(4, 7)), 9, 128).decoder) != trellisNarrow {
+		t.Error("AVX2 is not used for every code")
+	}
 	if best() < avx512 || trellisPathOf(avx512, lutCase(rand.New(rand.NewPCG(4, 7)), 8, 32).decoder) == trellisPlain {
 		t.Skip("no AVX-512 VBMI here")
 	}
@@ -212,6 +215,23 @@ func BenchmarkTrellis(b *testing.B) {
 				}
 				run(b, best(), memory)
 			})
+		}
+	}
+}
+
+// BenchmarkTrellisDecode decodes a band of 64 rows × 2048 columns to float32, as products with prompts do.
+func BenchmarkTrellisDecode(b *testing.B) {
+	const cols = 2048
+	r := rand.New(rand.NewPCG(8, 7))
+	dst, scales := make([]float32, 64*cols), randoms(r, 64)
+	for _, rate := range []int{32, 48} {
+		for _, c := range []trellisCase{lutCase(r, 8, rate), linearCase(r, 16, 7, rate), hashCase(r, 7, rate), lutCase(r, 12, rate)} {
+			tiles := randomBytes(r, c.decoder.BandBytes(64, cols))
+			for _, l := range levels() {
+				b.Run(fmt.Sprintf("%s/%s", c.name, levelNames[l]), func(b *testing.B) {
+					bestOf(b, 64*cols, "Gweights/s", func() { c.decoder.decodeBand(l, dst, cols, 64, scales, tiles, 64, 0, cols) })
+				})
+			}
 		}
 	}
 }
