@@ -58,7 +58,7 @@ func Budget(ckpt *checkpoint.Checkpoint, o BudgetOptions) (Recipe, error) {
 			o.Code = "hash16"
 		}
 	}
-	b := budget{code: o.Code, bytes: int64(o.BitsPerWeight * float64(p.Totals.Weights) / 8)}
+	b := budget{code: o.Code, tied: tied(p), bytes: int64(o.BitsPerWeight * float64(p.Totals.Weights) / 8)}
 	for _, l := range p.Lines() {
 		if l.Keeps() {
 			b.kept += l.Bytes
@@ -72,9 +72,15 @@ func Budget(ckpt *checkpoint.Checkpoint, o BudgetOptions) (Recipe, error) {
 	return b.recipe(fmt.Sprintf("%s%s", recipePrefix, strconv.FormatFloat(o.BitsPerWeight, 'f', -1, 64)), o.Data), nil
 }
 
+// tied reports whether no weight of the plan is a head of its own.
+func tied(p *Plan) bool {
+	return !slices.ContainsFunc(p.Lines(), func(l Line) bool { return l.Role == "head" })
+}
+
 // budget distributes bytes over lines.
 type budget struct {
 	code  string
+	tied  bool  // the embedding is also the head
 	bytes int64 // allowed
 	kept  int64 // of weights that are stored as they are
 	lines []Line
@@ -179,7 +185,8 @@ func (b *budget) recipe(name string, data bool) Recipe {
 	at := map[string]int{}
 	for i, l := range b.lines {
 		method := defaultMethod
-		if data && l.Role != "embedding" && l.Role != "position" {
+		lookedUp := l.Role == "embedding" && !b.tied || l.Role == "position" // rows are read, not multiplied: no errors to feed back
+		if data && !lookedUp {
 			method = "ldlq"
 		}
 		key := method + " " + b.name(b.rates[i])
