@@ -63,7 +63,7 @@ viterbix256normal:
 	VMOVDQU      (DX)(BX*1), Y1
 	MOVQ         (AX), DX
 	ADDQ         $0x02, CX
-	CMPQ         DX, $0x07
+	CMPQ         DX, $0x09
 	JL           viterbix256one
 	VPBROADCASTW (CX), Y3
 	ADDQ         $0x02, CX
@@ -90,6 +90,14 @@ viterbix256one:
 	JEQ  viterbix256kind8
 	CMPQ DX, $0x09
 	JEQ  viterbix256kind9
+	CMPQ DX, $0x0a
+	JEQ  viterbix256kind10
+	CMPQ DX, $0x0b
+	JEQ  viterbix256kind11
+	CMPQ DX, $0x0c
+	JEQ  viterbix256kind12
+	CMPQ DX, $0x0d
+	JEQ  viterbix256kind13
 	UD2
 
 viterbix256kind0:
@@ -235,270 +243,144 @@ viterbix256kind1block:
 	JMP            viterbix256done
 
 viterbix256kind2:
-	MOVQ cost+40(FP), R10
-	MOVQ back+56(FP), R11
-	MOVQ 8(AX), BX
-	MOVQ BX, SI
-	SHRQ $0x01, SI
+	MOVQ 8(AX), DX
+	LEAQ (DX)(DX*2), BX
 	MOVQ 16(AX), CX
-	XORQ R9, R9
+	MOVQ DX, AX
+	SHRQ CL, AX
+	LEAQ (AX)(AX*2), SI
+	MOVQ $0x00000020, DI
+	SHRQ CL, DI
+	MOVQ table+8(FP), CX
+	MOVQ cost+40(FP), R8
+	MOVQ next+48(FP), R9
+	MOVQ back+56(FP), R10
+	LEAQ (R9)(DX*1), R11
 
 viterbix256kind2block:
-	VMOVDQA Y0, Y4
-	VMOVDQA Y0, Y5
-	MOVQ    24(AX), R8
-	MOVQ    table+8(FP), DX
-	ADDQ    R9, DX
-	MOVQ    R9, DI
-	SHRQ    $0x01, DI
-
-viterbix256kind2rows:
-	VPSUBSW        (DX), Y2, Y6
+	VPSUBSW        (CX), Y2, Y4
+	VPMULHRSW      Y4, Y4, Y4
+	VBROADCASTI128 (R8), Y5
+	VPSHUFB        Y1, Y5, Y5
+	VPADDUSW       Y5, Y4, Y4
+	VPSUBSW        (CX)(DX*1), Y2, Y5
+	VPMULHRSW      Y5, Y5, Y5
+	VBROADCASTI128 (R8)(AX*1), Y6
+	VPSHUFB        Y1, Y6, Y6
+	VPADDUSW       Y6, Y5, Y5
+	VPSUBSW        (CX)(DX*2), Y2, Y6
 	VPMULHRSW      Y6, Y6, Y6
-	MOVQ           DI, R12
-	SHRQ           CL, R12
-	VBROADCASTI128 (R10)(R12*2), Y7
+	VBROADCASTI128 (R8)(AX*2), Y7
 	VPSHUFB        Y1, Y7, Y7
 	VPADDUSW       Y7, Y6, Y6
-	VPSUBSW        32(DX), Y2, Y7
+	VPSUBSW        (CX)(BX*1), Y2, Y7
 	VPMULHRSW      Y7, Y7, Y7
-	LEAQ           16(DI), R12
-	SHRQ           CL, R12
-	VBROADCASTI128 (R10)(R12*2), Y8
+	VBROADCASTI128 (R8)(SI*1), Y8
 	VPSHUFB        Y1, Y8, Y8
 	VPADDUSW       Y8, Y7, Y7
-	VPMINUW        Y6, Y4, Y6
-	VPCMPEQW       Y6, Y4, Y4
-	VPMINUW        Y7, Y5, Y7
-	VPCMPEQW       Y7, Y5, Y5
-	VPACKSSWB      Y5, Y4, Y4
+	ADDQ           DI, R8
+	VPSUBSW        32(CX), Y2, Y8
+	VPMULHRSW      Y8, Y8, Y8
+	VBROADCASTI128 (R8), Y9
+	VPSHUFB        Y1, Y9, Y9
+	VPADDUSW       Y9, Y8, Y8
+	VPSUBSW        32(CX)(DX*1), Y2, Y9
+	VPMULHRSW      Y9, Y9, Y9
+	VBROADCASTI128 (R8)(AX*1), Y10
+	VPSHUFB        Y1, Y10, Y10
+	VPADDUSW       Y10, Y9, Y9
+	VPSUBSW        32(CX)(DX*2), Y2, Y10
+	VPMULHRSW      Y10, Y10, Y10
+	VBROADCASTI128 (R8)(AX*2), Y11
+	VPSHUFB        Y1, Y11, Y11
+	VPADDUSW       Y11, Y10, Y10
+	VPSUBSW        32(CX)(BX*1), Y2, Y11
+	VPMULHRSW      Y11, Y11, Y11
+	VBROADCASTI128 (R8)(SI*1), Y12
+	VPSHUFB        Y1, Y12, Y12
+	VPADDUSW       Y12, Y11, Y11
+	ADDQ           DI, R8
+	VPMINUW        Y5, Y4, Y5
+	VPCMPEQW       Y5, Y4, Y4
+	VPMINUW        Y9, Y8, Y9
+	VPCMPEQW       Y9, Y8, Y8
+	VPACKSSWB      Y8, Y4, Y4
 	VPMOVMSKB      Y4, R12
-	MOVL           R12, (R11)
-	VMOVDQA        Y6, Y4
-	VMOVDQA        Y7, Y5
-	ADDQ           BX, DX
-	ADDQ           SI, DI
-	VPSUBSW        (DX), Y2, Y6
-	VPMULHRSW      Y6, Y6, Y6
-	MOVQ           DI, R12
-	SHRQ           CL, R12
-	VBROADCASTI128 (R10)(R12*2), Y7
-	VPSHUFB        Y1, Y7, Y7
-	VPADDUSW       Y7, Y6, Y6
-	VPSUBSW        32(DX), Y2, Y7
-	VPMULHRSW      Y7, Y7, Y7
-	LEAQ           16(DI), R12
-	SHRQ           CL, R12
-	VBROADCASTI128 (R10)(R12*2), Y8
-	VPSHUFB        Y1, Y8, Y8
-	VPADDUSW       Y8, Y7, Y7
-	VPMINUW        Y6, Y4, Y6
-	VPCMPEQW       Y6, Y4, Y4
-	VPMINUW        Y7, Y5, Y7
-	VPCMPEQW       Y7, Y5, Y5
-	VPACKSSWB      Y5, Y4, Y4
-	VPMOVMSKB      Y4, R12
-	MOVL           R12, 4(R11)
-	VMOVDQA        Y6, Y4
-	VMOVDQA        Y7, Y5
-	ADDQ           BX, DX
-	ADDQ           SI, DI
-	VPSUBSW        (DX), Y2, Y6
-	VPMULHRSW      Y6, Y6, Y6
-	MOVQ           DI, R12
-	SHRQ           CL, R12
-	VBROADCASTI128 (R10)(R12*2), Y7
-	VPSHUFB        Y1, Y7, Y7
-	VPADDUSW       Y7, Y6, Y6
-	VPSUBSW        32(DX), Y2, Y7
-	VPMULHRSW      Y7, Y7, Y7
-	LEAQ           16(DI), R12
-	SHRQ           CL, R12
-	VBROADCASTI128 (R10)(R12*2), Y8
-	VPSHUFB        Y1, Y8, Y8
-	VPADDUSW       Y8, Y7, Y7
-	VPMINUW        Y6, Y4, Y6
-	VPCMPEQW       Y6, Y4, Y4
-	VPMINUW        Y7, Y5, Y7
-	VPCMPEQW       Y7, Y5, Y5
-	VPACKSSWB      Y5, Y4, Y4
-	VPMOVMSKB      Y4, R12
-	MOVL           R12, 8(R11)
-	VMOVDQA        Y6, Y4
-	VMOVDQA        Y7, Y5
-	ADDQ           BX, DX
-	ADDQ           SI, DI
-	VPSUBSW        (DX), Y2, Y6
-	VPMULHRSW      Y6, Y6, Y6
-	MOVQ           DI, R12
-	SHRQ           CL, R12
-	VBROADCASTI128 (R10)(R12*2), Y7
-	VPSHUFB        Y1, Y7, Y7
-	VPADDUSW       Y7, Y6, Y6
-	VPSUBSW        32(DX), Y2, Y7
-	VPMULHRSW      Y7, Y7, Y7
-	LEAQ           16(DI), R12
-	SHRQ           CL, R12
-	VBROADCASTI128 (R10)(R12*2), Y8
-	VPSHUFB        Y1, Y8, Y8
-	VPADDUSW       Y8, Y7, Y7
-	VPMINUW        Y6, Y4, Y6
-	VPCMPEQW       Y6, Y4, Y4
-	VPMINUW        Y7, Y5, Y7
-	VPCMPEQW       Y7, Y5, Y5
-	VPACKSSWB      Y5, Y4, Y4
-	VPMOVMSKB      Y4, R12
-	MOVL           R12, 12(R11)
-	VMOVDQA        Y6, Y4
-	VMOVDQA        Y7, Y5
-	ADDQ           BX, DX
-	ADDQ           SI, DI
-	ADDQ           $0x10, R11
-	DECQ           R8
-	JNZ            viterbix256kind2rows
-	MOVQ           next+48(FP), DX
-	VMOVDQU        Y4, (DX)(R9*1)
-	VMOVDQU        Y5, 32(DX)(R9*1)
+	MOVL           R12, (R10)
+	VPMINUW        Y6, Y5, Y6
+	VPCMPEQW       Y6, Y5, Y5
+	VPMINUW        Y10, Y9, Y10
+	VPCMPEQW       Y10, Y9, Y9
+	VPACKSSWB      Y9, Y5, Y5
+	VPMOVMSKB      Y5, R12
+	MOVL           R12, 4(R10)
+	VPMINUW        Y7, Y6, Y7
+	VPCMPEQW       Y7, Y6, Y6
+	VPMINUW        Y11, Y10, Y11
+	VPCMPEQW       Y11, Y10, Y10
+	VPACKSSWB      Y10, Y6, Y6
+	VPMOVMSKB      Y6, R12
+	MOVL           R12, 8(R10)
+	VMOVDQU        Y7, (R9)
+	VMOVDQU        Y11, 32(R9)
+	ADDQ           $0x40, CX
 	ADDQ           $0x40, R9
-	CMPQ           R9, BX
+	ADDQ           $0x10, R10
+	CMPQ           R9, R11
 	JNE            viterbix256kind2block
 	JMP            viterbix256done
 
 viterbix256kind3:
-	MOVQ cost+40(FP), R10
-	MOVQ back+56(FP), R11
-	MOVQ 8(AX), BX
-	MOVQ BX, SI
-	SHRQ $0x01, SI
+	MOVQ 8(AX), DX
+	LEAQ (DX)(DX*2), CX
 	MOVQ 16(AX), CX
-	XORQ R9, R9
+	MOVQ DX, AX
+	SHRQ CL, AX
+	LEAQ (AX)(AX*2), BX
+	MOVQ $0x00000020, BX
+	SHRQ CL, BX
+	MOVQ table+8(FP), CX
+	MOVQ cost+40(FP), SI
+	MOVQ next+48(FP), DI
+	MOVQ back+56(FP), R8
+	LEAQ (DI)(DX*1), R9
 
 viterbix256kind3block:
-	VMOVDQA Y0, Y4
-	VMOVDQA Y0, Y5
-	MOVQ    24(AX), R8
-	MOVQ    table+8(FP), DX
-	ADDQ    R9, DX
-	MOVQ    R9, DI
-	SHRQ    $0x01, DI
-
-viterbix256kind3rows:
-	VPSUBSW        (DX), Y2, Y6
-	VPADDSW        Y6, Y6, Y6
+	VPSUBSW        (CX), Y2, Y4
+	VPMULHRSW      Y4, Y4, Y4
+	VBROADCASTI128 (SI), Y5
+	VPSHUFB        Y1, Y5, Y5
+	VPADDUSW       Y5, Y4, Y4
+	VPSUBSW        (CX)(DX*1), Y2, Y5
+	VPMULHRSW      Y5, Y5, Y5
+	VBROADCASTI128 (SI)(AX*1), Y6
+	VPSHUFB        Y1, Y6, Y6
+	VPADDUSW       Y6, Y5, Y5
+	ADDQ           BX, SI
+	VPSUBSW        32(CX), Y2, Y6
 	VPMULHRSW      Y6, Y6, Y6
-	MOVQ           DI, R12
-	SHRQ           CL, R12
-	VBROADCASTI128 (R10)(R12*2), Y7
+	VBROADCASTI128 (SI), Y7
 	VPSHUFB        Y1, Y7, Y7
 	VPADDUSW       Y7, Y6, Y6
-	VPSUBSW        32(DX), Y2, Y7
-	VPADDSW        Y7, Y7, Y7
+	VPSUBSW        32(CX)(DX*1), Y2, Y7
 	VPMULHRSW      Y7, Y7, Y7
-	LEAQ           16(DI), R12
-	SHRQ           CL, R12
-	VBROADCASTI128 (R10)(R12*2), Y8
+	VBROADCASTI128 (SI)(AX*1), Y8
 	VPSHUFB        Y1, Y8, Y8
 	VPADDUSW       Y8, Y7, Y7
-	VPMINUW        Y6, Y4, Y6
-	VPCMPEQW       Y6, Y4, Y4
-	VPMINUW        Y7, Y5, Y7
-	VPCMPEQW       Y7, Y5, Y5
-	VPACKSSWB      Y5, Y4, Y4
-	VPMOVMSKB      Y4, R12
-	MOVL           R12, (R11)
-	VMOVDQA        Y6, Y4
-	VMOVDQA        Y7, Y5
-	ADDQ           BX, DX
-	ADDQ           SI, DI
-	VPSUBSW        (DX), Y2, Y6
-	VPADDSW        Y6, Y6, Y6
-	VPMULHRSW      Y6, Y6, Y6
-	MOVQ           DI, R12
-	SHRQ           CL, R12
-	VBROADCASTI128 (R10)(R12*2), Y7
-	VPSHUFB        Y1, Y7, Y7
-	VPADDUSW       Y7, Y6, Y6
-	VPSUBSW        32(DX), Y2, Y7
-	VPADDSW        Y7, Y7, Y7
-	VPMULHRSW      Y7, Y7, Y7
-	LEAQ           16(DI), R12
-	SHRQ           CL, R12
-	VBROADCASTI128 (R10)(R12*2), Y8
-	VPSHUFB        Y1, Y8, Y8
-	VPADDUSW       Y8, Y7, Y7
-	VPMINUW        Y6, Y4, Y6
-	VPCMPEQW       Y6, Y4, Y4
-	VPMINUW        Y7, Y5, Y7
-	VPCMPEQW       Y7, Y5, Y5
-	VPACKSSWB      Y5, Y4, Y4
-	VPMOVMSKB      Y4, R12
-	MOVL           R12, 4(R11)
-	VMOVDQA        Y6, Y4
-	VMOVDQA        Y7, Y5
-	ADDQ           BX, DX
-	ADDQ           SI, DI
-	VPSUBSW        (DX), Y2, Y6
-	VPADDSW        Y6, Y6, Y6
-	VPMULHRSW      Y6, Y6, Y6
-	MOVQ           DI, R12
-	SHRQ           CL, R12
-	VBROADCASTI128 (R10)(R12*2), Y7
-	VPSHUFB        Y1, Y7, Y7
-	VPADDUSW       Y7, Y6, Y6
-	VPSUBSW        32(DX), Y2, Y7
-	VPADDSW        Y7, Y7, Y7
-	VPMULHRSW      Y7, Y7, Y7
-	LEAQ           16(DI), R12
-	SHRQ           CL, R12
-	VBROADCASTI128 (R10)(R12*2), Y8
-	VPSHUFB        Y1, Y8, Y8
-	VPADDUSW       Y8, Y7, Y7
-	VPMINUW        Y6, Y4, Y6
-	VPCMPEQW       Y6, Y4, Y4
-	VPMINUW        Y7, Y5, Y7
-	VPCMPEQW       Y7, Y5, Y5
-	VPACKSSWB      Y5, Y4, Y4
-	VPMOVMSKB      Y4, R12
-	MOVL           R12, 8(R11)
-	VMOVDQA        Y6, Y4
-	VMOVDQA        Y7, Y5
-	ADDQ           BX, DX
-	ADDQ           SI, DI
-	VPSUBSW        (DX), Y2, Y6
-	VPADDSW        Y6, Y6, Y6
-	VPMULHRSW      Y6, Y6, Y6
-	MOVQ           DI, R12
-	SHRQ           CL, R12
-	VBROADCASTI128 (R10)(R12*2), Y7
-	VPSHUFB        Y1, Y7, Y7
-	VPADDUSW       Y7, Y6, Y6
-	VPSUBSW        32(DX), Y2, Y7
-	VPADDSW        Y7, Y7, Y7
-	VPMULHRSW      Y7, Y7, Y7
-	LEAQ           16(DI), R12
-	SHRQ           CL, R12
-	VBROADCASTI128 (R10)(R12*2), Y8
-	VPSHUFB        Y1, Y8, Y8
-	VPADDUSW       Y8, Y7, Y7
-	VPMINUW        Y6, Y4, Y6
-	VPCMPEQW       Y6, Y4, Y4
-	VPMINUW        Y7, Y5, Y7
-	VPCMPEQW       Y7, Y5, Y5
-	VPACKSSWB      Y5, Y4, Y4
-	VPMOVMSKB      Y4, R12
-	MOVL           R12, 12(R11)
-	VMOVDQA        Y6, Y4
-	VMOVDQA        Y7, Y5
-	ADDQ           BX, DX
-	ADDQ           SI, DI
-	ADDQ           $0x10, R11
-	DECQ           R8
-	JNZ            viterbix256kind3rows
-	MOVQ           next+48(FP), DX
-	VMOVDQU        Y4, (DX)(R9*1)
-	VMOVDQU        Y5, 32(DX)(R9*1)
-	ADDQ           $0x40, R9
-	CMPQ           R9, BX
+	ADDQ           BX, SI
+	VPMINUW        Y5, Y4, Y5
+	VPCMPEQW       Y5, Y4, Y4
+	VPMINUW        Y7, Y6, Y7
+	VPCMPEQW       Y7, Y6, Y6
+	VPACKSSWB      Y6, Y4, Y4
+	VPMOVMSKB      Y4, R10
+	MOVL           R10, (R8)
+	VMOVDQU        Y5, (DI)
+	VMOVDQU        Y7, 32(DI)
+	ADDQ           $0x40, CX
+	ADDQ           $0x40, DI
+	ADDQ           $0x08, R8
+	CMPQ           DI, R9
 	JNE            viterbix256kind3block
 	JMP            viterbix256done
 
@@ -522,8 +404,6 @@ viterbix256kind4block:
 
 viterbix256kind4rows:
 	VPSUBSW        (DX), Y2, Y6
-	VPADDSW        Y6, Y6, Y6
-	VPADDSW        Y6, Y6, Y6
 	VPMULHRSW      Y6, Y6, Y6
 	MOVQ           DI, R12
 	SHRQ           CL, R12
@@ -531,8 +411,6 @@ viterbix256kind4rows:
 	VPSHUFB        Y1, Y7, Y7
 	VPADDUSW       Y7, Y6, Y6
 	VPSUBSW        32(DX), Y2, Y7
-	VPADDSW        Y7, Y7, Y7
-	VPADDSW        Y7, Y7, Y7
 	VPMULHRSW      Y7, Y7, Y7
 	LEAQ           16(DI), R12
 	SHRQ           CL, R12
@@ -551,8 +429,6 @@ viterbix256kind4rows:
 	ADDQ           BX, DX
 	ADDQ           SI, DI
 	VPSUBSW        (DX), Y2, Y6
-	VPADDSW        Y6, Y6, Y6
-	VPADDSW        Y6, Y6, Y6
 	VPMULHRSW      Y6, Y6, Y6
 	MOVQ           DI, R12
 	SHRQ           CL, R12
@@ -560,8 +436,6 @@ viterbix256kind4rows:
 	VPSHUFB        Y1, Y7, Y7
 	VPADDUSW       Y7, Y6, Y6
 	VPSUBSW        32(DX), Y2, Y7
-	VPADDSW        Y7, Y7, Y7
-	VPADDSW        Y7, Y7, Y7
 	VPMULHRSW      Y7, Y7, Y7
 	LEAQ           16(DI), R12
 	SHRQ           CL, R12
@@ -580,8 +454,6 @@ viterbix256kind4rows:
 	ADDQ           BX, DX
 	ADDQ           SI, DI
 	VPSUBSW        (DX), Y2, Y6
-	VPADDSW        Y6, Y6, Y6
-	VPADDSW        Y6, Y6, Y6
 	VPMULHRSW      Y6, Y6, Y6
 	MOVQ           DI, R12
 	SHRQ           CL, R12
@@ -589,8 +461,6 @@ viterbix256kind4rows:
 	VPSHUFB        Y1, Y7, Y7
 	VPADDUSW       Y7, Y6, Y6
 	VPSUBSW        32(DX), Y2, Y7
-	VPADDSW        Y7, Y7, Y7
-	VPADDSW        Y7, Y7, Y7
 	VPMULHRSW      Y7, Y7, Y7
 	LEAQ           16(DI), R12
 	SHRQ           CL, R12
@@ -609,8 +479,6 @@ viterbix256kind4rows:
 	ADDQ           BX, DX
 	ADDQ           SI, DI
 	VPSUBSW        (DX), Y2, Y6
-	VPADDSW        Y6, Y6, Y6
-	VPADDSW        Y6, Y6, Y6
 	VPMULHRSW      Y6, Y6, Y6
 	MOVQ           DI, R12
 	SHRQ           CL, R12
@@ -618,8 +486,6 @@ viterbix256kind4rows:
 	VPSHUFB        Y1, Y7, Y7
 	VPADDUSW       Y7, Y6, Y6
 	VPSUBSW        32(DX), Y2, Y7
-	VPADDSW        Y7, Y7, Y7
-	VPADDSW        Y7, Y7, Y7
 	VPMULHRSW      Y7, Y7, Y7
 	LEAQ           16(DI), R12
 	SHRQ           CL, R12
@@ -669,8 +535,6 @@ viterbix256kind5block:
 viterbix256kind5rows:
 	VPSUBSW        (DX), Y2, Y6
 	VPADDSW        Y6, Y6, Y6
-	VPADDSW        Y6, Y6, Y6
-	VPADDSW        Y6, Y6, Y6
 	VPMULHRSW      Y6, Y6, Y6
 	MOVQ           DI, R12
 	SHRQ           CL, R12
@@ -678,8 +542,6 @@ viterbix256kind5rows:
 	VPSHUFB        Y1, Y7, Y7
 	VPADDUSW       Y7, Y6, Y6
 	VPSUBSW        32(DX), Y2, Y7
-	VPADDSW        Y7, Y7, Y7
-	VPADDSW        Y7, Y7, Y7
 	VPADDSW        Y7, Y7, Y7
 	VPMULHRSW      Y7, Y7, Y7
 	LEAQ           16(DI), R12
@@ -700,8 +562,6 @@ viterbix256kind5rows:
 	ADDQ           SI, DI
 	VPSUBSW        (DX), Y2, Y6
 	VPADDSW        Y6, Y6, Y6
-	VPADDSW        Y6, Y6, Y6
-	VPADDSW        Y6, Y6, Y6
 	VPMULHRSW      Y6, Y6, Y6
 	MOVQ           DI, R12
 	SHRQ           CL, R12
@@ -709,8 +569,6 @@ viterbix256kind5rows:
 	VPSHUFB        Y1, Y7, Y7
 	VPADDUSW       Y7, Y6, Y6
 	VPSUBSW        32(DX), Y2, Y7
-	VPADDSW        Y7, Y7, Y7
-	VPADDSW        Y7, Y7, Y7
 	VPADDSW        Y7, Y7, Y7
 	VPMULHRSW      Y7, Y7, Y7
 	LEAQ           16(DI), R12
@@ -731,8 +589,6 @@ viterbix256kind5rows:
 	ADDQ           SI, DI
 	VPSUBSW        (DX), Y2, Y6
 	VPADDSW        Y6, Y6, Y6
-	VPADDSW        Y6, Y6, Y6
-	VPADDSW        Y6, Y6, Y6
 	VPMULHRSW      Y6, Y6, Y6
 	MOVQ           DI, R12
 	SHRQ           CL, R12
@@ -740,8 +596,6 @@ viterbix256kind5rows:
 	VPSHUFB        Y1, Y7, Y7
 	VPADDUSW       Y7, Y6, Y6
 	VPSUBSW        32(DX), Y2, Y7
-	VPADDSW        Y7, Y7, Y7
-	VPADDSW        Y7, Y7, Y7
 	VPADDSW        Y7, Y7, Y7
 	VPMULHRSW      Y7, Y7, Y7
 	LEAQ           16(DI), R12
@@ -762,8 +616,6 @@ viterbix256kind5rows:
 	ADDQ           SI, DI
 	VPSUBSW        (DX), Y2, Y6
 	VPADDSW        Y6, Y6, Y6
-	VPADDSW        Y6, Y6, Y6
-	VPADDSW        Y6, Y6, Y6
 	VPMULHRSW      Y6, Y6, Y6
 	MOVQ           DI, R12
 	SHRQ           CL, R12
@@ -771,8 +623,6 @@ viterbix256kind5rows:
 	VPSHUFB        Y1, Y7, Y7
 	VPADDUSW       Y7, Y6, Y6
 	VPSUBSW        32(DX), Y2, Y7
-	VPADDSW        Y7, Y7, Y7
-	VPADDSW        Y7, Y7, Y7
 	VPADDSW        Y7, Y7, Y7
 	VPMULHRSW      Y7, Y7, Y7
 	LEAQ           16(DI), R12
@@ -824,6 +674,306 @@ viterbix256kind6rows:
 	VPSUBSW        (DX), Y2, Y6
 	VPADDSW        Y6, Y6, Y6
 	VPADDSW        Y6, Y6, Y6
+	VPMULHRSW      Y6, Y6, Y6
+	MOVQ           DI, R12
+	SHRQ           CL, R12
+	VBROADCASTI128 (R10)(R12*2), Y7
+	VPSHUFB        Y1, Y7, Y7
+	VPADDUSW       Y7, Y6, Y6
+	VPSUBSW        32(DX), Y2, Y7
+	VPADDSW        Y7, Y7, Y7
+	VPADDSW        Y7, Y7, Y7
+	VPMULHRSW      Y7, Y7, Y7
+	LEAQ           16(DI), R12
+	SHRQ           CL, R12
+	VBROADCASTI128 (R10)(R12*2), Y8
+	VPSHUFB        Y1, Y8, Y8
+	VPADDUSW       Y8, Y7, Y7
+	VPMINUW        Y6, Y4, Y6
+	VPCMPEQW       Y6, Y4, Y4
+	VPMINUW        Y7, Y5, Y7
+	VPCMPEQW       Y7, Y5, Y5
+	VPACKSSWB      Y5, Y4, Y4
+	VPMOVMSKB      Y4, R12
+	MOVL           R12, (R11)
+	VMOVDQA        Y6, Y4
+	VMOVDQA        Y7, Y5
+	ADDQ           BX, DX
+	ADDQ           SI, DI
+	VPSUBSW        (DX), Y2, Y6
+	VPADDSW        Y6, Y6, Y6
+	VPADDSW        Y6, Y6, Y6
+	VPMULHRSW      Y6, Y6, Y6
+	MOVQ           DI, R12
+	SHRQ           CL, R12
+	VBROADCASTI128 (R10)(R12*2), Y7
+	VPSHUFB        Y1, Y7, Y7
+	VPADDUSW       Y7, Y6, Y6
+	VPSUBSW        32(DX), Y2, Y7
+	VPADDSW        Y7, Y7, Y7
+	VPADDSW        Y7, Y7, Y7
+	VPMULHRSW      Y7, Y7, Y7
+	LEAQ           16(DI), R12
+	SHRQ           CL, R12
+	VBROADCASTI128 (R10)(R12*2), Y8
+	VPSHUFB        Y1, Y8, Y8
+	VPADDUSW       Y8, Y7, Y7
+	VPMINUW        Y6, Y4, Y6
+	VPCMPEQW       Y6, Y4, Y4
+	VPMINUW        Y7, Y5, Y7
+	VPCMPEQW       Y7, Y5, Y5
+	VPACKSSWB      Y5, Y4, Y4
+	VPMOVMSKB      Y4, R12
+	MOVL           R12, 4(R11)
+	VMOVDQA        Y6, Y4
+	VMOVDQA        Y7, Y5
+	ADDQ           BX, DX
+	ADDQ           SI, DI
+	VPSUBSW        (DX), Y2, Y6
+	VPADDSW        Y6, Y6, Y6
+	VPADDSW        Y6, Y6, Y6
+	VPMULHRSW      Y6, Y6, Y6
+	MOVQ           DI, R12
+	SHRQ           CL, R12
+	VBROADCASTI128 (R10)(R12*2), Y7
+	VPSHUFB        Y1, Y7, Y7
+	VPADDUSW       Y7, Y6, Y6
+	VPSUBSW        32(DX), Y2, Y7
+	VPADDSW        Y7, Y7, Y7
+	VPADDSW        Y7, Y7, Y7
+	VPMULHRSW      Y7, Y7, Y7
+	LEAQ           16(DI), R12
+	SHRQ           CL, R12
+	VBROADCASTI128 (R10)(R12*2), Y8
+	VPSHUFB        Y1, Y8, Y8
+	VPADDUSW       Y8, Y7, Y7
+	VPMINUW        Y6, Y4, Y6
+	VPCMPEQW       Y6, Y4, Y4
+	VPMINUW        Y7, Y5, Y7
+	VPCMPEQW       Y7, Y5, Y5
+	VPACKSSWB      Y5, Y4, Y4
+	VPMOVMSKB      Y4, R12
+	MOVL           R12, 8(R11)
+	VMOVDQA        Y6, Y4
+	VMOVDQA        Y7, Y5
+	ADDQ           BX, DX
+	ADDQ           SI, DI
+	VPSUBSW        (DX), Y2, Y6
+	VPADDSW        Y6, Y6, Y6
+	VPADDSW        Y6, Y6, Y6
+	VPMULHRSW      Y6, Y6, Y6
+	MOVQ           DI, R12
+	SHRQ           CL, R12
+	VBROADCASTI128 (R10)(R12*2), Y7
+	VPSHUFB        Y1, Y7, Y7
+	VPADDUSW       Y7, Y6, Y6
+	VPSUBSW        32(DX), Y2, Y7
+	VPADDSW        Y7, Y7, Y7
+	VPADDSW        Y7, Y7, Y7
+	VPMULHRSW      Y7, Y7, Y7
+	LEAQ           16(DI), R12
+	SHRQ           CL, R12
+	VBROADCASTI128 (R10)(R12*2), Y8
+	VPSHUFB        Y1, Y8, Y8
+	VPADDUSW       Y8, Y7, Y7
+	VPMINUW        Y6, Y4, Y6
+	VPCMPEQW       Y6, Y4, Y4
+	VPMINUW        Y7, Y5, Y7
+	VPCMPEQW       Y7, Y5, Y5
+	VPACKSSWB      Y5, Y4, Y4
+	VPMOVMSKB      Y4, R12
+	MOVL           R12, 12(R11)
+	VMOVDQA        Y6, Y4
+	VMOVDQA        Y7, Y5
+	ADDQ           BX, DX
+	ADDQ           SI, DI
+	ADDQ           $0x10, R11
+	DECQ           R8
+	JNZ            viterbix256kind6rows
+	MOVQ           next+48(FP), DX
+	VMOVDQU        Y4, (DX)(R9*1)
+	VMOVDQU        Y5, 32(DX)(R9*1)
+	ADDQ           $0x40, R9
+	CMPQ           R9, BX
+	JNE            viterbix256kind6block
+	JMP            viterbix256done
+
+viterbix256kind7:
+	MOVQ cost+40(FP), R10
+	MOVQ back+56(FP), R11
+	MOVQ 8(AX), BX
+	MOVQ BX, SI
+	SHRQ $0x01, SI
+	MOVQ 16(AX), CX
+	XORQ R9, R9
+
+viterbix256kind7block:
+	VMOVDQA Y0, Y4
+	VMOVDQA Y0, Y5
+	MOVQ    24(AX), R8
+	MOVQ    table+8(FP), DX
+	ADDQ    R9, DX
+	MOVQ    R9, DI
+	SHRQ    $0x01, DI
+
+viterbix256kind7rows:
+	VPSUBSW        (DX), Y2, Y6
+	VPADDSW        Y6, Y6, Y6
+	VPADDSW        Y6, Y6, Y6
+	VPADDSW        Y6, Y6, Y6
+	VPMULHRSW      Y6, Y6, Y6
+	MOVQ           DI, R12
+	SHRQ           CL, R12
+	VBROADCASTI128 (R10)(R12*2), Y7
+	VPSHUFB        Y1, Y7, Y7
+	VPADDUSW       Y7, Y6, Y6
+	VPSUBSW        32(DX), Y2, Y7
+	VPADDSW        Y7, Y7, Y7
+	VPADDSW        Y7, Y7, Y7
+	VPADDSW        Y7, Y7, Y7
+	VPMULHRSW      Y7, Y7, Y7
+	LEAQ           16(DI), R12
+	SHRQ           CL, R12
+	VBROADCASTI128 (R10)(R12*2), Y8
+	VPSHUFB        Y1, Y8, Y8
+	VPADDUSW       Y8, Y7, Y7
+	VPMINUW        Y6, Y4, Y6
+	VPCMPEQW       Y6, Y4, Y4
+	VPMINUW        Y7, Y5, Y7
+	VPCMPEQW       Y7, Y5, Y5
+	VPACKSSWB      Y5, Y4, Y4
+	VPMOVMSKB      Y4, R12
+	MOVL           R12, (R11)
+	VMOVDQA        Y6, Y4
+	VMOVDQA        Y7, Y5
+	ADDQ           BX, DX
+	ADDQ           SI, DI
+	VPSUBSW        (DX), Y2, Y6
+	VPADDSW        Y6, Y6, Y6
+	VPADDSW        Y6, Y6, Y6
+	VPADDSW        Y6, Y6, Y6
+	VPMULHRSW      Y6, Y6, Y6
+	MOVQ           DI, R12
+	SHRQ           CL, R12
+	VBROADCASTI128 (R10)(R12*2), Y7
+	VPSHUFB        Y1, Y7, Y7
+	VPADDUSW       Y7, Y6, Y6
+	VPSUBSW        32(DX), Y2, Y7
+	VPADDSW        Y7, Y7, Y7
+	VPADDSW        Y7, Y7, Y7
+	VPADDSW        Y7, Y7, Y7
+	VPMULHRSW      Y7, Y7, Y7
+	LEAQ           16(DI), R12
+	SHRQ           CL, R12
+	VBROADCASTI128 (R10)(R12*2), Y8
+	VPSHUFB        Y1, Y8, Y8
+	VPADDUSW       Y8, Y7, Y7
+	VPMINUW        Y6, Y4, Y6
+	VPCMPEQW       Y6, Y4, Y4
+	VPMINUW        Y7, Y5, Y7
+	VPCMPEQW       Y7, Y5, Y5
+	VPACKSSWB      Y5, Y4, Y4
+	VPMOVMSKB      Y4, R12
+	MOVL           R12, 4(R11)
+	VMOVDQA        Y6, Y4
+	VMOVDQA        Y7, Y5
+	ADDQ           BX, DX
+	ADDQ           SI, DI
+	VPSUBSW        (DX), Y2, Y6
+	VPADDSW        Y6, Y6, Y6
+	VPADDSW        Y6, Y6, Y6
+	VPADDSW        Y6, Y6, Y6
+	VPMULHRSW      Y6, Y6, Y6
+	MOVQ           DI, R12
+	SHRQ           CL, R12
+	VBROADCASTI128 (R10)(R12*2), Y7
+	VPSHUFB        Y1, Y7, Y7
+	VPADDUSW       Y7, Y6, Y6
+	VPSUBSW        32(DX), Y2, Y7
+	VPADDSW        Y7, Y7, Y7
+	VPADDSW        Y7, Y7, Y7
+	VPADDSW        Y7, Y7, Y7
+	VPMULHRSW      Y7, Y7, Y7
+	LEAQ           16(DI), R12
+	SHRQ           CL, R12
+	VBROADCASTI128 (R10)(R12*2), Y8
+	VPSHUFB        Y1, Y8, Y8
+	VPADDUSW       Y8, Y7, Y7
+	VPMINUW        Y6, Y4, Y6
+	VPCMPEQW       Y6, Y4, Y4
+	VPMINUW        Y7, Y5, Y7
+	VPCMPEQW       Y7, Y5, Y5
+	VPACKSSWB      Y5, Y4, Y4
+	VPMOVMSKB      Y4, R12
+	MOVL           R12, 8(R11)
+	VMOVDQA        Y6, Y4
+	VMOVDQA        Y7, Y5
+	ADDQ           BX, DX
+	ADDQ           SI, DI
+	VPSUBSW        (DX), Y2, Y6
+	VPADDSW        Y6, Y6, Y6
+	VPADDSW        Y6, Y6, Y6
+	VPADDSW        Y6, Y6, Y6
+	VPMULHRSW      Y6, Y6, Y6
+	MOVQ           DI, R12
+	SHRQ           CL, R12
+	VBROADCASTI128 (R10)(R12*2), Y7
+	VPSHUFB        Y1, Y7, Y7
+	VPADDUSW       Y7, Y6, Y6
+	VPSUBSW        32(DX), Y2, Y7
+	VPADDSW        Y7, Y7, Y7
+	VPADDSW        Y7, Y7, Y7
+	VPADDSW        Y7, Y7, Y7
+	VPMULHRSW      Y7, Y7, Y7
+	LEAQ           16(DI), R12
+	SHRQ           CL, R12
+	VBROADCASTI128 (R10)(R12*2), Y8
+	VPSHUFB        Y1, Y8, Y8
+	VPADDUSW       Y8, Y7, Y7
+	VPMINUW        Y6, Y4, Y6
+	VPCMPEQW       Y6, Y4, Y4
+	VPMINUW        Y7, Y5, Y7
+	VPCMPEQW       Y7, Y5, Y5
+	VPACKSSWB      Y5, Y4, Y4
+	VPMOVMSKB      Y4, R12
+	MOVL           R12, 12(R11)
+	VMOVDQA        Y6, Y4
+	VMOVDQA        Y7, Y5
+	ADDQ           BX, DX
+	ADDQ           SI, DI
+	ADDQ           $0x10, R11
+	DECQ           R8
+	JNZ            viterbix256kind7rows
+	MOVQ           next+48(FP), DX
+	VMOVDQU        Y4, (DX)(R9*1)
+	VMOVDQU        Y5, 32(DX)(R9*1)
+	ADDQ           $0x40, R9
+	CMPQ           R9, BX
+	JNE            viterbix256kind7block
+	JMP            viterbix256done
+
+viterbix256kind8:
+	MOVQ cost+40(FP), R10
+	MOVQ back+56(FP), R11
+	MOVQ 8(AX), BX
+	MOVQ BX, SI
+	SHRQ $0x01, SI
+	MOVQ 16(AX), CX
+	XORQ R9, R9
+
+viterbix256kind8block:
+	VMOVDQA Y0, Y4
+	VMOVDQA Y0, Y5
+	MOVQ    24(AX), R8
+	MOVQ    table+8(FP), DX
+	ADDQ    R9, DX
+	MOVQ    R9, DI
+	SHRQ    $0x01, DI
+
+viterbix256kind8rows:
+	VPSUBSW        (DX), Y2, Y6
+	VPADDSW        Y6, Y6, Y6
+	VPADDSW        Y6, Y6, Y6
 	VPADDSW        Y6, Y6, Y6
 	VPADDSW        Y6, Y6, Y6
 	VPMULHRSW      Y6, Y6, Y6
@@ -955,16 +1105,16 @@ viterbix256kind6rows:
 	ADDQ           SI, DI
 	ADDQ           $0x10, R11
 	DECQ           R8
-	JNZ            viterbix256kind6rows
+	JNZ            viterbix256kind8rows
 	MOVQ           next+48(FP), DX
 	VMOVDQU        Y4, (DX)(R9*1)
 	VMOVDQU        Y5, 32(DX)(R9*1)
 	ADDQ           $0x40, R9
 	CMPQ           R9, BX
-	JNE            viterbix256kind6block
+	JNE            viterbix256kind8block
 	JMP            viterbix256done
 
-viterbix256kind7:
+viterbix256kind9:
 	MOVQ 8(AX), DX
 	LEAQ (DX)(DX*2), BX
 	MOVQ 16(AX), CX
@@ -981,7 +1131,7 @@ viterbix256kind7:
 	MOVQ plane+16(FP), R12
 	ADDQ CX, R12
 
-viterbix256kind7block:
+viterbix256kind9block:
 	VPSUBSW        (CX), Y2, Y4
 	VPMULHRSW      Y4, Y4, Y4
 	VPSUBSW        (R12), Y3, Y5
@@ -1076,10 +1226,10 @@ viterbix256kind7block:
 	ADDQ           $0x40, R9
 	ADDQ           $0x10, R10
 	CMPQ           R9, R11
-	JNE            viterbix256kind7block
+	JNE            viterbix256kind9block
 	JMP            viterbix256done
 
-viterbix256kind8:
+viterbix256kind10:
 	MOVQ 8(AX), DX
 	LEAQ (DX)(DX*2), CX
 	MOVQ 16(AX), CX
@@ -1096,7 +1246,7 @@ viterbix256kind8:
 	MOVQ plane+16(FP), R10
 	ADDQ CX, R10
 
-viterbix256kind8block:
+viterbix256kind10block:
 	VPSUBSW        (CX), Y2, Y4
 	VPMULHRSW      Y4, Y4, Y4
 	VPSUBSW        (R10), Y3, Y5
@@ -1145,10 +1295,194 @@ viterbix256kind8block:
 	ADDQ           $0x40, DI
 	ADDQ           $0x08, R8
 	CMPQ           DI, R9
-	JNE            viterbix256kind8block
+	JNE            viterbix256kind10block
 	JMP            viterbix256done
 
-viterbix256kind9:
+viterbix256kind11:
+	MOVQ 8(AX), DX
+	LEAQ (DX)(DX*2), BX
+	MOVQ 16(AX), CX
+	MOVQ DX, AX
+	SHRQ CL, AX
+	LEAQ (AX)(AX*2), SI
+	MOVQ $0x00000020, DI
+	SHRQ CL, DI
+	MOVQ table+8(FP), CX
+	MOVQ cost+40(FP), R8
+	MOVQ next+48(FP), R9
+	MOVQ back+56(FP), R10
+	LEAQ (R9)(DX*1), R11
+	MOVQ plane+16(FP), R12
+	ADDQ CX, R12
+
+viterbix256kind11block:
+	VPSUBSW        (CX), Y2, Y4
+	VPMULHRSW      Y4, Y4, Y4
+	VPSUBSW        (R12), Y3, Y5
+	VPMULHRSW      Y5, Y5, Y5
+	VPADDUSW       Y5, Y4, Y4
+	VBROADCASTI128 (R8), Y5
+	VPSHUFB        Y1, Y5, Y5
+	VPADDUSW       Y5, Y4, Y4
+	VPSUBSW        (CX)(DX*1), Y2, Y5
+	VPMULHRSW      Y5, Y5, Y5
+	VPSUBSW        (R12)(DX*1), Y3, Y6
+	VPMULHRSW      Y6, Y6, Y6
+	VPADDUSW       Y6, Y5, Y5
+	VBROADCASTI128 (R8)(AX*1), Y6
+	VPSHUFB        Y1, Y6, Y6
+	VPADDUSW       Y6, Y5, Y5
+	VPSUBSW        (CX)(DX*2), Y2, Y6
+	VPMULHRSW      Y6, Y6, Y6
+	VPSUBSW        (R12)(DX*2), Y3, Y7
+	VPMULHRSW      Y7, Y7, Y7
+	VPADDUSW       Y7, Y6, Y6
+	VBROADCASTI128 (R8)(AX*2), Y7
+	VPSHUFB        Y1, Y7, Y7
+	VPADDUSW       Y7, Y6, Y6
+	VPSUBSW        (CX)(BX*1), Y2, Y7
+	VPMULHRSW      Y7, Y7, Y7
+	VPSUBSW        (R12)(BX*1), Y3, Y8
+	VPMULHRSW      Y8, Y8, Y8
+	VPADDUSW       Y8, Y7, Y7
+	VBROADCASTI128 (R8)(SI*1), Y8
+	VPSHUFB        Y1, Y8, Y8
+	VPADDUSW       Y8, Y7, Y7
+	ADDQ           DI, R8
+	VPSUBSW        32(CX), Y2, Y8
+	VPMULHRSW      Y8, Y8, Y8
+	VPSUBSW        32(R12), Y3, Y9
+	VPMULHRSW      Y9, Y9, Y9
+	VPADDUSW       Y9, Y8, Y8
+	VBROADCASTI128 (R8), Y9
+	VPSHUFB        Y1, Y9, Y9
+	VPADDUSW       Y9, Y8, Y8
+	VPSUBSW        32(CX)(DX*1), Y2, Y9
+	VPMULHRSW      Y9, Y9, Y9
+	VPSUBSW        32(R12)(DX*1), Y3, Y10
+	VPMULHRSW      Y10, Y10, Y10
+	VPADDUSW       Y10, Y9, Y9
+	VBROADCASTI128 (R8)(AX*1), Y10
+	VPSHUFB        Y1, Y10, Y10
+	VPADDUSW       Y10, Y9, Y9
+	VPSUBSW        32(CX)(DX*2), Y2, Y10
+	VPMULHRSW      Y10, Y10, Y10
+	VPSUBSW        32(R12)(DX*2), Y3, Y11
+	VPMULHRSW      Y11, Y11, Y11
+	VPADDUSW       Y11, Y10, Y10
+	VBROADCASTI128 (R8)(AX*2), Y11
+	VPSHUFB        Y1, Y11, Y11
+	VPADDUSW       Y11, Y10, Y10
+	VPSUBSW        32(CX)(BX*1), Y2, Y11
+	VPMULHRSW      Y11, Y11, Y11
+	VPSUBSW        32(R12)(BX*1), Y3, Y12
+	VPMULHRSW      Y12, Y12, Y12
+	VPADDUSW       Y12, Y11, Y11
+	VBROADCASTI128 (R8)(SI*1), Y12
+	VPSHUFB        Y1, Y12, Y12
+	VPADDUSW       Y12, Y11, Y11
+	ADDQ           DI, R8
+	VPMINUW        Y5, Y4, Y5
+	VPCMPEQW       Y5, Y4, Y4
+	VPMINUW        Y9, Y8, Y9
+	VPCMPEQW       Y9, Y8, Y8
+	VPACKSSWB      Y8, Y4, Y4
+	VPMOVMSKB      Y4, R13
+	MOVL           R13, (R10)
+	VPMINUW        Y6, Y5, Y6
+	VPCMPEQW       Y6, Y5, Y5
+	VPMINUW        Y10, Y9, Y10
+	VPCMPEQW       Y10, Y9, Y9
+	VPACKSSWB      Y9, Y5, Y5
+	VPMOVMSKB      Y5, R13
+	MOVL           R13, 4(R10)
+	VPMINUW        Y7, Y6, Y7
+	VPCMPEQW       Y7, Y6, Y6
+	VPMINUW        Y11, Y10, Y11
+	VPCMPEQW       Y11, Y10, Y10
+	VPACKSSWB      Y10, Y6, Y6
+	VPMOVMSKB      Y6, R13
+	MOVL           R13, 8(R10)
+	VMOVDQU        Y7, (R9)
+	VMOVDQU        Y11, 32(R9)
+	ADDQ           $0x40, CX
+	ADDQ           $0x40, R12
+	ADDQ           $0x40, R9
+	ADDQ           $0x10, R10
+	CMPQ           R9, R11
+	JNE            viterbix256kind11block
+	JMP            viterbix256done
+
+viterbix256kind12:
+	MOVQ 8(AX), DX
+	LEAQ (DX)(DX*2), CX
+	MOVQ 16(AX), CX
+	MOVQ DX, AX
+	SHRQ CL, AX
+	LEAQ (AX)(AX*2), BX
+	MOVQ $0x00000020, BX
+	SHRQ CL, BX
+	MOVQ table+8(FP), CX
+	MOVQ cost+40(FP), SI
+	MOVQ next+48(FP), DI
+	MOVQ back+56(FP), R8
+	LEAQ (DI)(DX*1), R9
+	MOVQ plane+16(FP), R10
+	ADDQ CX, R10
+
+viterbix256kind12block:
+	VPSUBSW        (CX), Y2, Y4
+	VPMULHRSW      Y4, Y4, Y4
+	VPSUBSW        (R10), Y3, Y5
+	VPMULHRSW      Y5, Y5, Y5
+	VPADDUSW       Y5, Y4, Y4
+	VBROADCASTI128 (SI), Y5
+	VPSHUFB        Y1, Y5, Y5
+	VPADDUSW       Y5, Y4, Y4
+	VPSUBSW        (CX)(DX*1), Y2, Y5
+	VPMULHRSW      Y5, Y5, Y5
+	VPSUBSW        (R10)(DX*1), Y3, Y6
+	VPMULHRSW      Y6, Y6, Y6
+	VPADDUSW       Y6, Y5, Y5
+	VBROADCASTI128 (SI)(AX*1), Y6
+	VPSHUFB        Y1, Y6, Y6
+	VPADDUSW       Y6, Y5, Y5
+	ADDQ           BX, SI
+	VPSUBSW        32(CX), Y2, Y6
+	VPMULHRSW      Y6, Y6, Y6
+	VPSUBSW        32(R10), Y3, Y7
+	VPMULHRSW      Y7, Y7, Y7
+	VPADDUSW       Y7, Y6, Y6
+	VBROADCASTI128 (SI), Y7
+	VPSHUFB        Y1, Y7, Y7
+	VPADDUSW       Y7, Y6, Y6
+	VPSUBSW        32(CX)(DX*1), Y2, Y7
+	VPMULHRSW      Y7, Y7, Y7
+	VPSUBSW        32(R10)(DX*1), Y3, Y8
+	VPMULHRSW      Y8, Y8, Y8
+	VPADDUSW       Y8, Y7, Y7
+	VBROADCASTI128 (SI)(AX*1), Y8
+	VPSHUFB        Y1, Y8, Y8
+	VPADDUSW       Y8, Y7, Y7
+	ADDQ           BX, SI
+	VPMINUW        Y5, Y4, Y5
+	VPCMPEQW       Y5, Y4, Y4
+	VPMINUW        Y7, Y6, Y7
+	VPCMPEQW       Y7, Y6, Y6
+	VPACKSSWB      Y6, Y4, Y4
+	VPMOVMSKB      Y4, R11
+	MOVL           R11, (R8)
+	VMOVDQU        Y5, (DI)
+	VMOVDQU        Y7, 32(DI)
+	ADDQ           $0x40, CX
+	ADDQ           $0x40, R10
+	ADDQ           $0x40, DI
+	ADDQ           $0x08, R8
+	CMPQ           DI, R9
+	JNE            viterbix256kind12block
+	JMP            viterbix256done
+
+viterbix256kind13:
 	MOVQ cost+40(FP), R11
 	MOVQ back+56(FP), R12
 	MOVQ 8(AX), BX
@@ -1157,7 +1491,7 @@ viterbix256kind9:
 	MOVQ 16(AX), CX
 	XORQ R10, R10
 
-viterbix256kind9block:
+viterbix256kind13block:
 	VMOVDQA Y0, Y4
 	VMOVDQA Y0, Y5
 	MOVQ    24(AX), R9
@@ -1168,7 +1502,7 @@ viterbix256kind9block:
 	MOVQ    R10, R8
 	SHRQ    $0x01, R8
 
-viterbix256kind9rows:
+viterbix256kind13rows:
 	VPSUBSW        (DX), Y2, Y6
 	VPMULHRSW      Y6, Y6, Y6
 	VPSUBSW        (DI), Y3, Y7
@@ -1299,13 +1633,13 @@ viterbix256kind9rows:
 	ADDQ           SI, R8
 	ADDQ           $0x10, R12
 	DECQ           R9
-	JNZ            viterbix256kind9rows
+	JNZ            viterbix256kind13rows
 	MOVQ           next+48(FP), DX
 	VMOVDQU        Y4, (DX)(R10*1)
 	VMOVDQU        Y5, 32(DX)(R10*1)
 	ADDQ           $0x40, R10
 	CMPQ           R10, BX
-	JNE            viterbix256kind9block
+	JNE            viterbix256kind13block
 
 viterbix256done:
 	MOVQ cost+40(FP), AX
@@ -1523,7 +1857,7 @@ viterbix512normal:
 	VMOVDQU16    (DX)(BX*1), Z1
 	MOVQ         (AX), DX
 	ADDQ         $0x02, CX
-	CMPQ         DX, $0x07
+	CMPQ         DX, $0x09
 	JL           viterbix512one
 	VPBROADCASTW (CX), Z3
 	ADDQ         $0x02, CX
@@ -1550,6 +1884,14 @@ viterbix512one:
 	JEQ  viterbix512kind8
 	CMPQ DX, $0x09
 	JEQ  viterbix512kind9
+	CMPQ DX, $0x0a
+	JEQ  viterbix512kind10
+	CMPQ DX, $0x0b
+	JEQ  viterbix512kind11
+	CMPQ DX, $0x0c
+	JEQ  viterbix512kind12
+	CMPQ DX, $0x0d
+	JEQ  viterbix512kind13
 	UD2
 
 viterbix512kind0:
@@ -1570,23 +1912,23 @@ viterbix512kind0:
 viterbix512kind0block:
 	VPSUBSW         (CX), Z2, Z4
 	VPMULHRSW       Z4, Z4, Z4
-	VBROADCASTI64X4 (R8), Z5
-	VPERMW          Z5, Z1, Z5
+	VBROADCASTI32X4 (R8), Z5
+	VPSHUFB         Z1, Z5, Z5
 	VPADDUSW        Z5, Z4, Z4
 	VPSUBSW         (CX)(DX*1), Z2, Z5
 	VPMULHRSW       Z5, Z5, Z5
-	VBROADCASTI64X4 (R8)(AX*1), Z6
-	VPERMW          Z6, Z1, Z6
+	VBROADCASTI32X4 (R8)(AX*1), Z6
+	VPSHUFB         Z1, Z6, Z6
 	VPADDUSW        Z6, Z5, Z5
 	VPSUBSW         (CX)(DX*2), Z2, Z6
 	VPMULHRSW       Z6, Z6, Z6
-	VBROADCASTI64X4 (R8)(AX*2), Z7
-	VPERMW          Z7, Z1, Z7
+	VBROADCASTI32X4 (R8)(AX*2), Z7
+	VPSHUFB         Z1, Z7, Z7
 	VPADDUSW        Z7, Z6, Z6
 	VPSUBSW         (CX)(BX*1), Z2, Z7
 	VPMULHRSW       Z7, Z7, Z7
-	VBROADCASTI64X4 (R8)(SI*1), Z8
-	VPERMW          Z8, Z1, Z8
+	VBROADCASTI32X4 (R8)(SI*1), Z8
+	VPSHUFB         Z1, Z8, Z8
 	VPADDUSW        Z8, Z7, Z7
 	ADDQ            DI, R8
 	VPCMPUW         $0x01, Z4, Z5, K1
@@ -1624,6 +1966,98 @@ viterbix512kind1:
 viterbix512kind1block:
 	VPSUBSW         (CX), Z2, Z4
 	VPMULHRSW       Z4, Z4, Z4
+	VBROADCASTI32X4 (SI), Z5
+	VPSHUFB         Z1, Z5, Z5
+	VPADDUSW        Z5, Z4, Z4
+	VPSUBSW         (CX)(DX*1), Z2, Z5
+	VPMULHRSW       Z5, Z5, Z5
+	VBROADCASTI32X4 (SI)(AX*1), Z6
+	VPSHUFB         Z1, Z6, Z6
+	VPADDUSW        Z6, Z5, Z5
+	ADDQ            BX, SI
+	VPCMPUW         $0x01, Z4, Z5, K1
+	VPMINUW         Z5, Z4, Z4
+	KMOVD           K1, (R8)
+	VMOVDQU16       Z4, (DI)
+	ADDQ            $0x40, CX
+	ADDQ            $0x40, DI
+	ADDQ            $0x08, R8
+	CMPQ            DI, R9
+	JNE             viterbix512kind1block
+	JMP             viterbix512done
+
+viterbix512kind2:
+	MOVQ 8(AX), DX
+	LEAQ (DX)(DX*2), BX
+	MOVQ 16(AX), CX
+	MOVQ DX, AX
+	SHRQ CL, AX
+	LEAQ (AX)(AX*2), SI
+	MOVQ $0x00000040, DI
+	SHRQ CL, DI
+	MOVQ table+8(FP), CX
+	MOVQ cost+40(FP), R8
+	MOVQ next+48(FP), R9
+	MOVQ back+56(FP), R10
+	LEAQ (R9)(DX*1), R11
+
+viterbix512kind2block:
+	VPSUBSW         (CX), Z2, Z4
+	VPMULHRSW       Z4, Z4, Z4
+	VBROADCASTI64X4 (R8), Z5
+	VPERMW          Z5, Z1, Z5
+	VPADDUSW        Z5, Z4, Z4
+	VPSUBSW         (CX)(DX*1), Z2, Z5
+	VPMULHRSW       Z5, Z5, Z5
+	VBROADCASTI64X4 (R8)(AX*1), Z6
+	VPERMW          Z6, Z1, Z6
+	VPADDUSW        Z6, Z5, Z5
+	VPSUBSW         (CX)(DX*2), Z2, Z6
+	VPMULHRSW       Z6, Z6, Z6
+	VBROADCASTI64X4 (R8)(AX*2), Z7
+	VPERMW          Z7, Z1, Z7
+	VPADDUSW        Z7, Z6, Z6
+	VPSUBSW         (CX)(BX*1), Z2, Z7
+	VPMULHRSW       Z7, Z7, Z7
+	VBROADCASTI64X4 (R8)(SI*1), Z8
+	VPERMW          Z8, Z1, Z8
+	VPADDUSW        Z8, Z7, Z7
+	ADDQ            DI, R8
+	VPCMPUW         $0x01, Z4, Z5, K1
+	VPMINUW         Z5, Z4, Z4
+	KMOVD           K1, (R10)
+	VPCMPUW         $0x01, Z4, Z6, K1
+	VPMINUW         Z6, Z4, Z4
+	KMOVD           K1, 4(R10)
+	VPCMPUW         $0x01, Z4, Z7, K1
+	VPMINUW         Z7, Z4, Z4
+	KMOVD           K1, 8(R10)
+	VMOVDQU16       Z4, (R9)
+	ADDQ            $0x40, CX
+	ADDQ            $0x40, R9
+	ADDQ            $0x10, R10
+	CMPQ            R9, R11
+	JNE             viterbix512kind2block
+	JMP             viterbix512done
+
+viterbix512kind3:
+	MOVQ 8(AX), DX
+	LEAQ (DX)(DX*2), CX
+	MOVQ 16(AX), CX
+	MOVQ DX, AX
+	SHRQ CL, AX
+	LEAQ (AX)(AX*2), BX
+	MOVQ $0x00000040, BX
+	SHRQ CL, BX
+	MOVQ table+8(FP), CX
+	MOVQ cost+40(FP), SI
+	MOVQ next+48(FP), DI
+	MOVQ back+56(FP), R8
+	LEAQ (DI)(DX*1), R9
+
+viterbix512kind3block:
+	VPSUBSW         (CX), Z2, Z4
+	VPMULHRSW       Z4, Z4, Z4
 	VBROADCASTI64X4 (SI), Z5
 	VPERMW          Z5, Z1, Z5
 	VPADDUSW        Z5, Z4, Z4
@@ -1641,162 +2075,6 @@ viterbix512kind1block:
 	ADDQ            $0x40, DI
 	ADDQ            $0x08, R8
 	CMPQ            DI, R9
-	JNE             viterbix512kind1block
-	JMP             viterbix512done
-
-viterbix512kind2:
-	MOVQ cost+40(FP), R10
-	MOVQ back+56(FP), R11
-	MOVQ 8(AX), BX
-	MOVQ BX, SI
-	SHRQ $0x01, SI
-	MOVQ 16(AX), CX
-	XORQ R9, R9
-
-viterbix512kind2block:
-	VMOVDQA64 Z0, Z4
-	MOVQ      24(AX), R8
-	MOVQ      table+8(FP), DX
-	ADDQ      R9, DX
-	MOVQ      R9, DI
-	SHRQ      $0x01, DI
-
-viterbix512kind2rows:
-	VPSUBSW         (DX), Z2, Z5
-	VPMULHRSW       Z5, Z5, Z5
-	MOVQ            DI, R12
-	SHRQ            CL, R12
-	VBROADCASTI64X4 (R10)(R12*2), Z6
-	VPERMW          Z6, Z1, Z6
-	VPADDUSW        Z6, Z5, Z5
-	VPCMPUW         $0x01, Z4, Z5, K1
-	VPMINUW         Z5, Z4, Z4
-	KMOVD           K1, (R11)
-	ADDQ            BX, DX
-	ADDQ            SI, DI
-	VPSUBSW         (DX), Z2, Z5
-	VPMULHRSW       Z5, Z5, Z5
-	MOVQ            DI, R12
-	SHRQ            CL, R12
-	VBROADCASTI64X4 (R10)(R12*2), Z6
-	VPERMW          Z6, Z1, Z6
-	VPADDUSW        Z6, Z5, Z5
-	VPCMPUW         $0x01, Z4, Z5, K1
-	VPMINUW         Z5, Z4, Z4
-	KMOVD           K1, 4(R11)
-	ADDQ            BX, DX
-	ADDQ            SI, DI
-	VPSUBSW         (DX), Z2, Z5
-	VPMULHRSW       Z5, Z5, Z5
-	MOVQ            DI, R12
-	SHRQ            CL, R12
-	VBROADCASTI64X4 (R10)(R12*2), Z6
-	VPERMW          Z6, Z1, Z6
-	VPADDUSW        Z6, Z5, Z5
-	VPCMPUW         $0x01, Z4, Z5, K1
-	VPMINUW         Z5, Z4, Z4
-	KMOVD           K1, 8(R11)
-	ADDQ            BX, DX
-	ADDQ            SI, DI
-	VPSUBSW         (DX), Z2, Z5
-	VPMULHRSW       Z5, Z5, Z5
-	MOVQ            DI, R12
-	SHRQ            CL, R12
-	VBROADCASTI64X4 (R10)(R12*2), Z6
-	VPERMW          Z6, Z1, Z6
-	VPADDUSW        Z6, Z5, Z5
-	VPCMPUW         $0x01, Z4, Z5, K1
-	VPMINUW         Z5, Z4, Z4
-	KMOVD           K1, 12(R11)
-	ADDQ            BX, DX
-	ADDQ            SI, DI
-	ADDQ            $0x10, R11
-	DECQ            R8
-	JNZ             viterbix512kind2rows
-	MOVQ            next+48(FP), DX
-	VMOVDQU16       Z4, (DX)(R9*1)
-	ADDQ            $0x40, R9
-	CMPQ            R9, BX
-	JNE             viterbix512kind2block
-	JMP             viterbix512done
-
-viterbix512kind3:
-	MOVQ cost+40(FP), R10
-	MOVQ back+56(FP), R11
-	MOVQ 8(AX), BX
-	MOVQ BX, SI
-	SHRQ $0x01, SI
-	MOVQ 16(AX), CX
-	XORQ R9, R9
-
-viterbix512kind3block:
-	VMOVDQA64 Z0, Z4
-	MOVQ      24(AX), R8
-	MOVQ      table+8(FP), DX
-	ADDQ      R9, DX
-	MOVQ      R9, DI
-	SHRQ      $0x01, DI
-
-viterbix512kind3rows:
-	VPSUBSW         (DX), Z2, Z5
-	VPADDSW         Z5, Z5, Z5
-	VPMULHRSW       Z5, Z5, Z5
-	MOVQ            DI, R12
-	SHRQ            CL, R12
-	VBROADCASTI64X4 (R10)(R12*2), Z6
-	VPERMW          Z6, Z1, Z6
-	VPADDUSW        Z6, Z5, Z5
-	VPCMPUW         $0x01, Z4, Z5, K1
-	VPMINUW         Z5, Z4, Z4
-	KMOVD           K1, (R11)
-	ADDQ            BX, DX
-	ADDQ            SI, DI
-	VPSUBSW         (DX), Z2, Z5
-	VPADDSW         Z5, Z5, Z5
-	VPMULHRSW       Z5, Z5, Z5
-	MOVQ            DI, R12
-	SHRQ            CL, R12
-	VBROADCASTI64X4 (R10)(R12*2), Z6
-	VPERMW          Z6, Z1, Z6
-	VPADDUSW        Z6, Z5, Z5
-	VPCMPUW         $0x01, Z4, Z5, K1
-	VPMINUW         Z5, Z4, Z4
-	KMOVD           K1, 4(R11)
-	ADDQ            BX, DX
-	ADDQ            SI, DI
-	VPSUBSW         (DX), Z2, Z5
-	VPADDSW         Z5, Z5, Z5
-	VPMULHRSW       Z5, Z5, Z5
-	MOVQ            DI, R12
-	SHRQ            CL, R12
-	VBROADCASTI64X4 (R10)(R12*2), Z6
-	VPERMW          Z6, Z1, Z6
-	VPADDUSW        Z6, Z5, Z5
-	VPCMPUW         $0x01, Z4, Z5, K1
-	VPMINUW         Z5, Z4, Z4
-	KMOVD           K1, 8(R11)
-	ADDQ            BX, DX
-	ADDQ            SI, DI
-	VPSUBSW         (DX), Z2, Z5
-	VPADDSW         Z5, Z5, Z5
-	VPMULHRSW       Z5, Z5, Z5
-	MOVQ            DI, R12
-	SHRQ            CL, R12
-	VBROADCASTI64X4 (R10)(R12*2), Z6
-	VPERMW          Z6, Z1, Z6
-	VPADDUSW        Z6, Z5, Z5
-	VPCMPUW         $0x01, Z4, Z5, K1
-	VPMINUW         Z5, Z4, Z4
-	KMOVD           K1, 12(R11)
-	ADDQ            BX, DX
-	ADDQ            SI, DI
-	ADDQ            $0x10, R11
-	DECQ            R8
-	JNZ             viterbix512kind3rows
-	MOVQ            next+48(FP), DX
-	VMOVDQU16       Z4, (DX)(R9*1)
-	ADDQ            $0x40, R9
-	CMPQ            R9, BX
 	JNE             viterbix512kind3block
 	JMP             viterbix512done
 
@@ -1819,13 +2097,11 @@ viterbix512kind4block:
 
 viterbix512kind4rows:
 	VPSUBSW         (DX), Z2, Z5
-	VPADDSW         Z5, Z5, Z5
-	VPADDSW         Z5, Z5, Z5
 	VPMULHRSW       Z5, Z5, Z5
 	MOVQ            DI, R12
 	SHRQ            CL, R12
-	VBROADCASTI64X4 (R10)(R12*2), Z6
-	VPERMW          Z6, Z1, Z6
+	VBROADCASTI32X4 (R10)(R12*2), Z6
+	VPSHUFB         Z1, Z6, Z6
 	VPADDUSW        Z6, Z5, Z5
 	VPCMPUW         $0x01, Z4, Z5, K1
 	VPMINUW         Z5, Z4, Z4
@@ -1833,13 +2109,11 @@ viterbix512kind4rows:
 	ADDQ            BX, DX
 	ADDQ            SI, DI
 	VPSUBSW         (DX), Z2, Z5
-	VPADDSW         Z5, Z5, Z5
-	VPADDSW         Z5, Z5, Z5
 	VPMULHRSW       Z5, Z5, Z5
 	MOVQ            DI, R12
 	SHRQ            CL, R12
-	VBROADCASTI64X4 (R10)(R12*2), Z6
-	VPERMW          Z6, Z1, Z6
+	VBROADCASTI32X4 (R10)(R12*2), Z6
+	VPSHUFB         Z1, Z6, Z6
 	VPADDUSW        Z6, Z5, Z5
 	VPCMPUW         $0x01, Z4, Z5, K1
 	VPMINUW         Z5, Z4, Z4
@@ -1847,13 +2121,11 @@ viterbix512kind4rows:
 	ADDQ            BX, DX
 	ADDQ            SI, DI
 	VPSUBSW         (DX), Z2, Z5
-	VPADDSW         Z5, Z5, Z5
-	VPADDSW         Z5, Z5, Z5
 	VPMULHRSW       Z5, Z5, Z5
 	MOVQ            DI, R12
 	SHRQ            CL, R12
-	VBROADCASTI64X4 (R10)(R12*2), Z6
-	VPERMW          Z6, Z1, Z6
+	VBROADCASTI32X4 (R10)(R12*2), Z6
+	VPSHUFB         Z1, Z6, Z6
 	VPADDUSW        Z6, Z5, Z5
 	VPCMPUW         $0x01, Z4, Z5, K1
 	VPMINUW         Z5, Z4, Z4
@@ -1861,13 +2133,11 @@ viterbix512kind4rows:
 	ADDQ            BX, DX
 	ADDQ            SI, DI
 	VPSUBSW         (DX), Z2, Z5
-	VPADDSW         Z5, Z5, Z5
-	VPADDSW         Z5, Z5, Z5
 	VPMULHRSW       Z5, Z5, Z5
 	MOVQ            DI, R12
 	SHRQ            CL, R12
-	VBROADCASTI64X4 (R10)(R12*2), Z6
-	VPERMW          Z6, Z1, Z6
+	VBROADCASTI32X4 (R10)(R12*2), Z6
+	VPSHUFB         Z1, Z6, Z6
 	VPADDUSW        Z6, Z5, Z5
 	VPCMPUW         $0x01, Z4, Z5, K1
 	VPMINUW         Z5, Z4, Z4
@@ -1904,13 +2174,11 @@ viterbix512kind5block:
 viterbix512kind5rows:
 	VPSUBSW         (DX), Z2, Z5
 	VPADDSW         Z5, Z5, Z5
-	VPADDSW         Z5, Z5, Z5
-	VPADDSW         Z5, Z5, Z5
 	VPMULHRSW       Z5, Z5, Z5
 	MOVQ            DI, R12
 	SHRQ            CL, R12
-	VBROADCASTI64X4 (R10)(R12*2), Z6
-	VPERMW          Z6, Z1, Z6
+	VBROADCASTI32X4 (R10)(R12*2), Z6
+	VPSHUFB         Z1, Z6, Z6
 	VPADDUSW        Z6, Z5, Z5
 	VPCMPUW         $0x01, Z4, Z5, K1
 	VPMINUW         Z5, Z4, Z4
@@ -1919,13 +2187,11 @@ viterbix512kind5rows:
 	ADDQ            SI, DI
 	VPSUBSW         (DX), Z2, Z5
 	VPADDSW         Z5, Z5, Z5
-	VPADDSW         Z5, Z5, Z5
-	VPADDSW         Z5, Z5, Z5
 	VPMULHRSW       Z5, Z5, Z5
 	MOVQ            DI, R12
 	SHRQ            CL, R12
-	VBROADCASTI64X4 (R10)(R12*2), Z6
-	VPERMW          Z6, Z1, Z6
+	VBROADCASTI32X4 (R10)(R12*2), Z6
+	VPSHUFB         Z1, Z6, Z6
 	VPADDUSW        Z6, Z5, Z5
 	VPCMPUW         $0x01, Z4, Z5, K1
 	VPMINUW         Z5, Z4, Z4
@@ -1934,13 +2200,11 @@ viterbix512kind5rows:
 	ADDQ            SI, DI
 	VPSUBSW         (DX), Z2, Z5
 	VPADDSW         Z5, Z5, Z5
-	VPADDSW         Z5, Z5, Z5
-	VPADDSW         Z5, Z5, Z5
 	VPMULHRSW       Z5, Z5, Z5
 	MOVQ            DI, R12
 	SHRQ            CL, R12
-	VBROADCASTI64X4 (R10)(R12*2), Z6
-	VPERMW          Z6, Z1, Z6
+	VBROADCASTI32X4 (R10)(R12*2), Z6
+	VPSHUFB         Z1, Z6, Z6
 	VPADDUSW        Z6, Z5, Z5
 	VPCMPUW         $0x01, Z4, Z5, K1
 	VPMINUW         Z5, Z4, Z4
@@ -1949,13 +2213,11 @@ viterbix512kind5rows:
 	ADDQ            SI, DI
 	VPSUBSW         (DX), Z2, Z5
 	VPADDSW         Z5, Z5, Z5
-	VPADDSW         Z5, Z5, Z5
-	VPADDSW         Z5, Z5, Z5
 	VPMULHRSW       Z5, Z5, Z5
 	MOVQ            DI, R12
 	SHRQ            CL, R12
-	VBROADCASTI64X4 (R10)(R12*2), Z6
-	VPERMW          Z6, Z1, Z6
+	VBROADCASTI32X4 (R10)(R12*2), Z6
+	VPSHUFB         Z1, Z6, Z6
 	VPADDUSW        Z6, Z5, Z5
 	VPCMPUW         $0x01, Z4, Z5, K1
 	VPMINUW         Z5, Z4, Z4
@@ -1993,13 +2255,11 @@ viterbix512kind6rows:
 	VPSUBSW         (DX), Z2, Z5
 	VPADDSW         Z5, Z5, Z5
 	VPADDSW         Z5, Z5, Z5
-	VPADDSW         Z5, Z5, Z5
-	VPADDSW         Z5, Z5, Z5
 	VPMULHRSW       Z5, Z5, Z5
 	MOVQ            DI, R12
 	SHRQ            CL, R12
-	VBROADCASTI64X4 (R10)(R12*2), Z6
-	VPERMW          Z6, Z1, Z6
+	VBROADCASTI32X4 (R10)(R12*2), Z6
+	VPSHUFB         Z1, Z6, Z6
 	VPADDUSW        Z6, Z5, Z5
 	VPCMPUW         $0x01, Z4, Z5, K1
 	VPMINUW         Z5, Z4, Z4
@@ -2009,13 +2269,11 @@ viterbix512kind6rows:
 	VPSUBSW         (DX), Z2, Z5
 	VPADDSW         Z5, Z5, Z5
 	VPADDSW         Z5, Z5, Z5
-	VPADDSW         Z5, Z5, Z5
-	VPADDSW         Z5, Z5, Z5
 	VPMULHRSW       Z5, Z5, Z5
 	MOVQ            DI, R12
 	SHRQ            CL, R12
-	VBROADCASTI64X4 (R10)(R12*2), Z6
-	VPERMW          Z6, Z1, Z6
+	VBROADCASTI32X4 (R10)(R12*2), Z6
+	VPSHUFB         Z1, Z6, Z6
 	VPADDUSW        Z6, Z5, Z5
 	VPCMPUW         $0x01, Z4, Z5, K1
 	VPMINUW         Z5, Z4, Z4
@@ -2025,13 +2283,11 @@ viterbix512kind6rows:
 	VPSUBSW         (DX), Z2, Z5
 	VPADDSW         Z5, Z5, Z5
 	VPADDSW         Z5, Z5, Z5
-	VPADDSW         Z5, Z5, Z5
-	VPADDSW         Z5, Z5, Z5
 	VPMULHRSW       Z5, Z5, Z5
 	MOVQ            DI, R12
 	SHRQ            CL, R12
-	VBROADCASTI64X4 (R10)(R12*2), Z6
-	VPERMW          Z6, Z1, Z6
+	VBROADCASTI32X4 (R10)(R12*2), Z6
+	VPSHUFB         Z1, Z6, Z6
 	VPADDUSW        Z6, Z5, Z5
 	VPCMPUW         $0x01, Z4, Z5, K1
 	VPMINUW         Z5, Z4, Z4
@@ -2041,13 +2297,11 @@ viterbix512kind6rows:
 	VPSUBSW         (DX), Z2, Z5
 	VPADDSW         Z5, Z5, Z5
 	VPADDSW         Z5, Z5, Z5
-	VPADDSW         Z5, Z5, Z5
-	VPADDSW         Z5, Z5, Z5
 	VPMULHRSW       Z5, Z5, Z5
 	MOVQ            DI, R12
 	SHRQ            CL, R12
-	VBROADCASTI64X4 (R10)(R12*2), Z6
-	VPERMW          Z6, Z1, Z6
+	VBROADCASTI32X4 (R10)(R12*2), Z6
+	VPSHUFB         Z1, Z6, Z6
 	VPADDUSW        Z6, Z5, Z5
 	VPCMPUW         $0x01, Z4, Z5, K1
 	VPMINUW         Z5, Z4, Z4
@@ -2065,6 +2319,186 @@ viterbix512kind6rows:
 	JMP             viterbix512done
 
 viterbix512kind7:
+	MOVQ cost+40(FP), R10
+	MOVQ back+56(FP), R11
+	MOVQ 8(AX), BX
+	MOVQ BX, SI
+	SHRQ $0x01, SI
+	MOVQ 16(AX), CX
+	XORQ R9, R9
+
+viterbix512kind7block:
+	VMOVDQA64 Z0, Z4
+	MOVQ      24(AX), R8
+	MOVQ      table+8(FP), DX
+	ADDQ      R9, DX
+	MOVQ      R9, DI
+	SHRQ      $0x01, DI
+
+viterbix512kind7rows:
+	VPSUBSW         (DX), Z2, Z5
+	VPADDSW         Z5, Z5, Z5
+	VPADDSW         Z5, Z5, Z5
+	VPADDSW         Z5, Z5, Z5
+	VPMULHRSW       Z5, Z5, Z5
+	MOVQ            DI, R12
+	SHRQ            CL, R12
+	VBROADCASTI32X4 (R10)(R12*2), Z6
+	VPSHUFB         Z1, Z6, Z6
+	VPADDUSW        Z6, Z5, Z5
+	VPCMPUW         $0x01, Z4, Z5, K1
+	VPMINUW         Z5, Z4, Z4
+	KMOVD           K1, (R11)
+	ADDQ            BX, DX
+	ADDQ            SI, DI
+	VPSUBSW         (DX), Z2, Z5
+	VPADDSW         Z5, Z5, Z5
+	VPADDSW         Z5, Z5, Z5
+	VPADDSW         Z5, Z5, Z5
+	VPMULHRSW       Z5, Z5, Z5
+	MOVQ            DI, R12
+	SHRQ            CL, R12
+	VBROADCASTI32X4 (R10)(R12*2), Z6
+	VPSHUFB         Z1, Z6, Z6
+	VPADDUSW        Z6, Z5, Z5
+	VPCMPUW         $0x01, Z4, Z5, K1
+	VPMINUW         Z5, Z4, Z4
+	KMOVD           K1, 4(R11)
+	ADDQ            BX, DX
+	ADDQ            SI, DI
+	VPSUBSW         (DX), Z2, Z5
+	VPADDSW         Z5, Z5, Z5
+	VPADDSW         Z5, Z5, Z5
+	VPADDSW         Z5, Z5, Z5
+	VPMULHRSW       Z5, Z5, Z5
+	MOVQ            DI, R12
+	SHRQ            CL, R12
+	VBROADCASTI32X4 (R10)(R12*2), Z6
+	VPSHUFB         Z1, Z6, Z6
+	VPADDUSW        Z6, Z5, Z5
+	VPCMPUW         $0x01, Z4, Z5, K1
+	VPMINUW         Z5, Z4, Z4
+	KMOVD           K1, 8(R11)
+	ADDQ            BX, DX
+	ADDQ            SI, DI
+	VPSUBSW         (DX), Z2, Z5
+	VPADDSW         Z5, Z5, Z5
+	VPADDSW         Z5, Z5, Z5
+	VPADDSW         Z5, Z5, Z5
+	VPMULHRSW       Z5, Z5, Z5
+	MOVQ            DI, R12
+	SHRQ            CL, R12
+	VBROADCASTI32X4 (R10)(R12*2), Z6
+	VPSHUFB         Z1, Z6, Z6
+	VPADDUSW        Z6, Z5, Z5
+	VPCMPUW         $0x01, Z4, Z5, K1
+	VPMINUW         Z5, Z4, Z4
+	KMOVD           K1, 12(R11)
+	ADDQ            BX, DX
+	ADDQ            SI, DI
+	ADDQ            $0x10, R11
+	DECQ            R8
+	JNZ             viterbix512kind7rows
+	MOVQ            next+48(FP), DX
+	VMOVDQU16       Z4, (DX)(R9*1)
+	ADDQ            $0x40, R9
+	CMPQ            R9, BX
+	JNE             viterbix512kind7block
+	JMP             viterbix512done
+
+viterbix512kind8:
+	MOVQ cost+40(FP), R10
+	MOVQ back+56(FP), R11
+	MOVQ 8(AX), BX
+	MOVQ BX, SI
+	SHRQ $0x01, SI
+	MOVQ 16(AX), CX
+	XORQ R9, R9
+
+viterbix512kind8block:
+	VMOVDQA64 Z0, Z4
+	MOVQ      24(AX), R8
+	MOVQ      table+8(FP), DX
+	ADDQ      R9, DX
+	MOVQ      R9, DI
+	SHRQ      $0x01, DI
+
+viterbix512kind8rows:
+	VPSUBSW         (DX), Z2, Z5
+	VPADDSW         Z5, Z5, Z5
+	VPADDSW         Z5, Z5, Z5
+	VPADDSW         Z5, Z5, Z5
+	VPADDSW         Z5, Z5, Z5
+	VPMULHRSW       Z5, Z5, Z5
+	MOVQ            DI, R12
+	SHRQ            CL, R12
+	VBROADCASTI32X4 (R10)(R12*2), Z6
+	VPSHUFB         Z1, Z6, Z6
+	VPADDUSW        Z6, Z5, Z5
+	VPCMPUW         $0x01, Z4, Z5, K1
+	VPMINUW         Z5, Z4, Z4
+	KMOVD           K1, (R11)
+	ADDQ            BX, DX
+	ADDQ            SI, DI
+	VPSUBSW         (DX), Z2, Z5
+	VPADDSW         Z5, Z5, Z5
+	VPADDSW         Z5, Z5, Z5
+	VPADDSW         Z5, Z5, Z5
+	VPADDSW         Z5, Z5, Z5
+	VPMULHRSW       Z5, Z5, Z5
+	MOVQ            DI, R12
+	SHRQ            CL, R12
+	VBROADCASTI32X4 (R10)(R12*2), Z6
+	VPSHUFB         Z1, Z6, Z6
+	VPADDUSW        Z6, Z5, Z5
+	VPCMPUW         $0x01, Z4, Z5, K1
+	VPMINUW         Z5, Z4, Z4
+	KMOVD           K1, 4(R11)
+	ADDQ            BX, DX
+	ADDQ            SI, DI
+	VPSUBSW         (DX), Z2, Z5
+	VPADDSW         Z5, Z5, Z5
+	VPADDSW         Z5, Z5, Z5
+	VPADDSW         Z5, Z5, Z5
+	VPADDSW         Z5, Z5, Z5
+	VPMULHRSW       Z5, Z5, Z5
+	MOVQ            DI, R12
+	SHRQ            CL, R12
+	VBROADCASTI32X4 (R10)(R12*2), Z6
+	VPSHUFB         Z1, Z6, Z6
+	VPADDUSW        Z6, Z5, Z5
+	VPCMPUW         $0x01, Z4, Z5, K1
+	VPMINUW         Z5, Z4, Z4
+	KMOVD           K1, 8(R11)
+	ADDQ            BX, DX
+	ADDQ            SI, DI
+	VPSUBSW         (DX), Z2, Z5
+	VPADDSW         Z5, Z5, Z5
+	VPADDSW         Z5, Z5, Z5
+	VPADDSW         Z5, Z5, Z5
+	VPADDSW         Z5, Z5, Z5
+	VPMULHRSW       Z5, Z5, Z5
+	MOVQ            DI, R12
+	SHRQ            CL, R12
+	VBROADCASTI32X4 (R10)(R12*2), Z6
+	VPSHUFB         Z1, Z6, Z6
+	VPADDUSW        Z6, Z5, Z5
+	VPCMPUW         $0x01, Z4, Z5, K1
+	VPMINUW         Z5, Z4, Z4
+	KMOVD           K1, 12(R11)
+	ADDQ            BX, DX
+	ADDQ            SI, DI
+	ADDQ            $0x10, R11
+	DECQ            R8
+	JNZ             viterbix512kind8rows
+	MOVQ            next+48(FP), DX
+	VMOVDQU16       Z4, (DX)(R9*1)
+	ADDQ            $0x40, R9
+	CMPQ            R9, BX
+	JNE             viterbix512kind8block
+	JMP             viterbix512done
+
+viterbix512kind9:
 	MOVQ 8(AX), DX
 	LEAQ (DX)(DX*2), BX
 	MOVQ 16(AX), CX
@@ -2081,7 +2515,123 @@ viterbix512kind7:
 	MOVQ plane+16(FP), R12
 	ADDQ CX, R12
 
-viterbix512kind7block:
+viterbix512kind9block:
+	VPSUBSW         (CX), Z2, Z4
+	VPMULHRSW       Z4, Z4, Z4
+	VPSUBSW         (R12), Z3, Z5
+	VPMULHRSW       Z5, Z5, Z5
+	VPADDUSW        Z5, Z4, Z4
+	VBROADCASTI32X4 (R8), Z5
+	VPSHUFB         Z1, Z5, Z5
+	VPADDUSW        Z5, Z4, Z4
+	VPSUBSW         (CX)(DX*1), Z2, Z5
+	VPMULHRSW       Z5, Z5, Z5
+	VPSUBSW         (R12)(DX*1), Z3, Z6
+	VPMULHRSW       Z6, Z6, Z6
+	VPADDUSW        Z6, Z5, Z5
+	VBROADCASTI32X4 (R8)(AX*1), Z6
+	VPSHUFB         Z1, Z6, Z6
+	VPADDUSW        Z6, Z5, Z5
+	VPSUBSW         (CX)(DX*2), Z2, Z6
+	VPMULHRSW       Z6, Z6, Z6
+	VPSUBSW         (R12)(DX*2), Z3, Z7
+	VPMULHRSW       Z7, Z7, Z7
+	VPADDUSW        Z7, Z6, Z6
+	VBROADCASTI32X4 (R8)(AX*2), Z7
+	VPSHUFB         Z1, Z7, Z7
+	VPADDUSW        Z7, Z6, Z6
+	VPSUBSW         (CX)(BX*1), Z2, Z7
+	VPMULHRSW       Z7, Z7, Z7
+	VPSUBSW         (R12)(BX*1), Z3, Z8
+	VPMULHRSW       Z8, Z8, Z8
+	VPADDUSW        Z8, Z7, Z7
+	VBROADCASTI32X4 (R8)(SI*1), Z8
+	VPSHUFB         Z1, Z8, Z8
+	VPADDUSW        Z8, Z7, Z7
+	ADDQ            DI, R8
+	VPCMPUW         $0x01, Z4, Z5, K1
+	VPMINUW         Z5, Z4, Z4
+	KMOVD           K1, (R10)
+	VPCMPUW         $0x01, Z4, Z6, K1
+	VPMINUW         Z6, Z4, Z4
+	KMOVD           K1, 4(R10)
+	VPCMPUW         $0x01, Z4, Z7, K1
+	VPMINUW         Z7, Z4, Z4
+	KMOVD           K1, 8(R10)
+	VMOVDQU16       Z4, (R9)
+	ADDQ            $0x40, CX
+	ADDQ            $0x40, R12
+	ADDQ            $0x40, R9
+	ADDQ            $0x10, R10
+	CMPQ            R9, R11
+	JNE             viterbix512kind9block
+	JMP             viterbix512done
+
+viterbix512kind10:
+	MOVQ 8(AX), DX
+	LEAQ (DX)(DX*2), CX
+	MOVQ 16(AX), CX
+	MOVQ DX, AX
+	SHRQ CL, AX
+	LEAQ (AX)(AX*2), BX
+	MOVQ $0x00000040, BX
+	SHRQ CL, BX
+	MOVQ table+8(FP), CX
+	MOVQ cost+40(FP), SI
+	MOVQ next+48(FP), DI
+	MOVQ back+56(FP), R8
+	LEAQ (DI)(DX*1), R9
+	MOVQ plane+16(FP), R10
+	ADDQ CX, R10
+
+viterbix512kind10block:
+	VPSUBSW         (CX), Z2, Z4
+	VPMULHRSW       Z4, Z4, Z4
+	VPSUBSW         (R10), Z3, Z5
+	VPMULHRSW       Z5, Z5, Z5
+	VPADDUSW        Z5, Z4, Z4
+	VBROADCASTI32X4 (SI), Z5
+	VPSHUFB         Z1, Z5, Z5
+	VPADDUSW        Z5, Z4, Z4
+	VPSUBSW         (CX)(DX*1), Z2, Z5
+	VPMULHRSW       Z5, Z5, Z5
+	VPSUBSW         (R10)(DX*1), Z3, Z6
+	VPMULHRSW       Z6, Z6, Z6
+	VPADDUSW        Z6, Z5, Z5
+	VBROADCASTI32X4 (SI)(AX*1), Z6
+	VPSHUFB         Z1, Z6, Z6
+	VPADDUSW        Z6, Z5, Z5
+	ADDQ            BX, SI
+	VPCMPUW         $0x01, Z4, Z5, K1
+	VPMINUW         Z5, Z4, Z4
+	KMOVD           K1, (R8)
+	VMOVDQU16       Z4, (DI)
+	ADDQ            $0x40, CX
+	ADDQ            $0x40, R10
+	ADDQ            $0x40, DI
+	ADDQ            $0x08, R8
+	CMPQ            DI, R9
+	JNE             viterbix512kind10block
+	JMP             viterbix512done
+
+viterbix512kind11:
+	MOVQ 8(AX), DX
+	LEAQ (DX)(DX*2), BX
+	MOVQ 16(AX), CX
+	MOVQ DX, AX
+	SHRQ CL, AX
+	LEAQ (AX)(AX*2), SI
+	MOVQ $0x00000040, DI
+	SHRQ CL, DI
+	MOVQ table+8(FP), CX
+	MOVQ cost+40(FP), R8
+	MOVQ next+48(FP), R9
+	MOVQ back+56(FP), R10
+	LEAQ (R9)(DX*1), R11
+	MOVQ plane+16(FP), R12
+	ADDQ CX, R12
+
+viterbix512kind11block:
 	VPSUBSW         (CX), Z2, Z4
 	VPMULHRSW       Z4, Z4, Z4
 	VPSUBSW         (R12), Z3, Z5
@@ -2130,10 +2680,10 @@ viterbix512kind7block:
 	ADDQ            $0x40, R9
 	ADDQ            $0x10, R10
 	CMPQ            R9, R11
-	JNE             viterbix512kind7block
+	JNE             viterbix512kind11block
 	JMP             viterbix512done
 
-viterbix512kind8:
+viterbix512kind12:
 	MOVQ 8(AX), DX
 	LEAQ (DX)(DX*2), CX
 	MOVQ 16(AX), CX
@@ -2150,7 +2700,7 @@ viterbix512kind8:
 	MOVQ plane+16(FP), R10
 	ADDQ CX, R10
 
-viterbix512kind8block:
+viterbix512kind12block:
 	VPSUBSW         (CX), Z2, Z4
 	VPMULHRSW       Z4, Z4, Z4
 	VPSUBSW         (R10), Z3, Z5
@@ -2177,10 +2727,10 @@ viterbix512kind8block:
 	ADDQ            $0x40, DI
 	ADDQ            $0x08, R8
 	CMPQ            DI, R9
-	JNE             viterbix512kind8block
+	JNE             viterbix512kind12block
 	JMP             viterbix512done
 
-viterbix512kind9:
+viterbix512kind13:
 	MOVQ cost+40(FP), R11
 	MOVQ back+56(FP), R12
 	MOVQ 8(AX), BX
@@ -2189,7 +2739,7 @@ viterbix512kind9:
 	MOVQ 16(AX), CX
 	XORQ R10, R10
 
-viterbix512kind9block:
+viterbix512kind13block:
 	VMOVDQA64 Z0, Z4
 	MOVQ      24(AX), R9
 	MOVQ      table+8(FP), DX
@@ -2199,7 +2749,7 @@ viterbix512kind9block:
 	MOVQ      R10, R8
 	SHRQ      $0x01, R8
 
-viterbix512kind9rows:
+viterbix512kind13rows:
 	VPSUBSW         (DX), Z2, Z5
 	VPMULHRSW       Z5, Z5, Z5
 	VPSUBSW         (DI), Z3, Z6
@@ -2207,8 +2757,8 @@ viterbix512kind9rows:
 	VPADDUSW        Z6, Z5, Z5
 	MOVQ            R8, R13
 	SHRQ            CL, R13
-	VBROADCASTI64X4 (R11)(R13*2), Z6
-	VPERMW          Z6, Z1, Z6
+	VBROADCASTI32X4 (R11)(R13*2), Z6
+	VPSHUFB         Z1, Z6, Z6
 	VPADDUSW        Z6, Z5, Z5
 	VPCMPUW         $0x01, Z4, Z5, K1
 	VPMINUW         Z5, Z4, Z4
@@ -2223,8 +2773,8 @@ viterbix512kind9rows:
 	VPADDUSW        Z6, Z5, Z5
 	MOVQ            R8, R13
 	SHRQ            CL, R13
-	VBROADCASTI64X4 (R11)(R13*2), Z6
-	VPERMW          Z6, Z1, Z6
+	VBROADCASTI32X4 (R11)(R13*2), Z6
+	VPSHUFB         Z1, Z6, Z6
 	VPADDUSW        Z6, Z5, Z5
 	VPCMPUW         $0x01, Z4, Z5, K1
 	VPMINUW         Z5, Z4, Z4
@@ -2239,8 +2789,8 @@ viterbix512kind9rows:
 	VPADDUSW        Z6, Z5, Z5
 	MOVQ            R8, R13
 	SHRQ            CL, R13
-	VBROADCASTI64X4 (R11)(R13*2), Z6
-	VPERMW          Z6, Z1, Z6
+	VBROADCASTI32X4 (R11)(R13*2), Z6
+	VPSHUFB         Z1, Z6, Z6
 	VPADDUSW        Z6, Z5, Z5
 	VPCMPUW         $0x01, Z4, Z5, K1
 	VPMINUW         Z5, Z4, Z4
@@ -2255,8 +2805,8 @@ viterbix512kind9rows:
 	VPADDUSW        Z6, Z5, Z5
 	MOVQ            R8, R13
 	SHRQ            CL, R13
-	VBROADCASTI64X4 (R11)(R13*2), Z6
-	VPERMW          Z6, Z1, Z6
+	VBROADCASTI32X4 (R11)(R13*2), Z6
+	VPSHUFB         Z1, Z6, Z6
 	VPADDUSW        Z6, Z5, Z5
 	VPCMPUW         $0x01, Z4, Z5, K1
 	VPMINUW         Z5, Z4, Z4
@@ -2266,12 +2816,12 @@ viterbix512kind9rows:
 	ADDQ            SI, R8
 	ADDQ            $0x10, R12
 	DECQ            R9
-	JNZ             viterbix512kind9rows
+	JNZ             viterbix512kind13rows
 	MOVQ            next+48(FP), DX
 	VMOVDQU16       Z4, (DX)(R10*1)
 	ADDQ            $0x40, R10
 	CMPQ            R10, BX
-	JNE             viterbix512kind9block
+	JNE             viterbix512kind13block
 
 viterbix512done:
 	MOVQ cost+40(FP), AX
@@ -2321,116 +2871,116 @@ DATA viterbix512Orders<>+112(SB)/4, $0x000c000c
 DATA viterbix512Orders<>+116(SB)/4, $0x000d000d
 DATA viterbix512Orders<>+120(SB)/4, $0x000e000e
 DATA viterbix512Orders<>+124(SB)/4, $0x000f000f
-DATA viterbix512Orders<>+128(SB)/4, $0x00000000
-DATA viterbix512Orders<>+132(SB)/4, $0x00000000
-DATA viterbix512Orders<>+136(SB)/4, $0x00010001
-DATA viterbix512Orders<>+140(SB)/4, $0x00010001
-DATA viterbix512Orders<>+144(SB)/4, $0x00020002
-DATA viterbix512Orders<>+148(SB)/4, $0x00020002
-DATA viterbix512Orders<>+152(SB)/4, $0x00030003
-DATA viterbix512Orders<>+156(SB)/4, $0x00030003
-DATA viterbix512Orders<>+160(SB)/4, $0x00040004
-DATA viterbix512Orders<>+164(SB)/4, $0x00040004
-DATA viterbix512Orders<>+168(SB)/4, $0x00050005
-DATA viterbix512Orders<>+172(SB)/4, $0x00050005
-DATA viterbix512Orders<>+176(SB)/4, $0x00060006
-DATA viterbix512Orders<>+180(SB)/4, $0x00060006
-DATA viterbix512Orders<>+184(SB)/4, $0x00070007
-DATA viterbix512Orders<>+188(SB)/4, $0x00070007
-DATA viterbix512Orders<>+192(SB)/4, $0x00000000
-DATA viterbix512Orders<>+196(SB)/4, $0x00000000
-DATA viterbix512Orders<>+200(SB)/4, $0x00000000
-DATA viterbix512Orders<>+204(SB)/4, $0x00000000
-DATA viterbix512Orders<>+208(SB)/4, $0x00010001
-DATA viterbix512Orders<>+212(SB)/4, $0x00010001
-DATA viterbix512Orders<>+216(SB)/4, $0x00010001
-DATA viterbix512Orders<>+220(SB)/4, $0x00010001
-DATA viterbix512Orders<>+224(SB)/4, $0x00020002
-DATA viterbix512Orders<>+228(SB)/4, $0x00020002
-DATA viterbix512Orders<>+232(SB)/4, $0x00020002
-DATA viterbix512Orders<>+236(SB)/4, $0x00020002
-DATA viterbix512Orders<>+240(SB)/4, $0x00030003
-DATA viterbix512Orders<>+244(SB)/4, $0x00030003
-DATA viterbix512Orders<>+248(SB)/4, $0x00030003
-DATA viterbix512Orders<>+252(SB)/4, $0x00030003
-DATA viterbix512Orders<>+256(SB)/4, $0x00000000
-DATA viterbix512Orders<>+260(SB)/4, $0x00000000
-DATA viterbix512Orders<>+264(SB)/4, $0x00000000
-DATA viterbix512Orders<>+268(SB)/4, $0x00000000
-DATA viterbix512Orders<>+272(SB)/4, $0x00000000
-DATA viterbix512Orders<>+276(SB)/4, $0x00000000
-DATA viterbix512Orders<>+280(SB)/4, $0x00000000
-DATA viterbix512Orders<>+284(SB)/4, $0x00000000
-DATA viterbix512Orders<>+288(SB)/4, $0x00010001
-DATA viterbix512Orders<>+292(SB)/4, $0x00010001
-DATA viterbix512Orders<>+296(SB)/4, $0x00010001
-DATA viterbix512Orders<>+300(SB)/4, $0x00010001
-DATA viterbix512Orders<>+304(SB)/4, $0x00010001
-DATA viterbix512Orders<>+308(SB)/4, $0x00010001
-DATA viterbix512Orders<>+312(SB)/4, $0x00010001
-DATA viterbix512Orders<>+316(SB)/4, $0x00010001
-DATA viterbix512Orders<>+320(SB)/4, $0x00000000
-DATA viterbix512Orders<>+324(SB)/4, $0x00000000
-DATA viterbix512Orders<>+328(SB)/4, $0x00000000
-DATA viterbix512Orders<>+332(SB)/4, $0x00000000
-DATA viterbix512Orders<>+336(SB)/4, $0x00000000
-DATA viterbix512Orders<>+340(SB)/4, $0x00000000
-DATA viterbix512Orders<>+344(SB)/4, $0x00000000
-DATA viterbix512Orders<>+348(SB)/4, $0x00000000
-DATA viterbix512Orders<>+352(SB)/4, $0x00000000
-DATA viterbix512Orders<>+356(SB)/4, $0x00000000
-DATA viterbix512Orders<>+360(SB)/4, $0x00000000
-DATA viterbix512Orders<>+364(SB)/4, $0x00000000
-DATA viterbix512Orders<>+368(SB)/4, $0x00000000
-DATA viterbix512Orders<>+372(SB)/4, $0x00000000
-DATA viterbix512Orders<>+376(SB)/4, $0x00000000
-DATA viterbix512Orders<>+380(SB)/4, $0x00000000
-DATA viterbix512Orders<>+384(SB)/4, $0x00000000
-DATA viterbix512Orders<>+388(SB)/4, $0x00000000
-DATA viterbix512Orders<>+392(SB)/4, $0x00000000
-DATA viterbix512Orders<>+396(SB)/4, $0x00000000
-DATA viterbix512Orders<>+400(SB)/4, $0x00000000
-DATA viterbix512Orders<>+404(SB)/4, $0x00000000
-DATA viterbix512Orders<>+408(SB)/4, $0x00000000
-DATA viterbix512Orders<>+412(SB)/4, $0x00000000
-DATA viterbix512Orders<>+416(SB)/4, $0x00000000
-DATA viterbix512Orders<>+420(SB)/4, $0x00000000
-DATA viterbix512Orders<>+424(SB)/4, $0x00000000
-DATA viterbix512Orders<>+428(SB)/4, $0x00000000
-DATA viterbix512Orders<>+432(SB)/4, $0x00000000
-DATA viterbix512Orders<>+436(SB)/4, $0x00000000
-DATA viterbix512Orders<>+440(SB)/4, $0x00000000
-DATA viterbix512Orders<>+444(SB)/4, $0x00000000
-DATA viterbix512Orders<>+448(SB)/4, $0x00000000
-DATA viterbix512Orders<>+452(SB)/4, $0x00000000
-DATA viterbix512Orders<>+456(SB)/4, $0x00000000
-DATA viterbix512Orders<>+460(SB)/4, $0x00000000
-DATA viterbix512Orders<>+464(SB)/4, $0x00000000
-DATA viterbix512Orders<>+468(SB)/4, $0x00000000
-DATA viterbix512Orders<>+472(SB)/4, $0x00000000
-DATA viterbix512Orders<>+476(SB)/4, $0x00000000
-DATA viterbix512Orders<>+480(SB)/4, $0x00000000
-DATA viterbix512Orders<>+484(SB)/4, $0x00000000
-DATA viterbix512Orders<>+488(SB)/4, $0x00000000
-DATA viterbix512Orders<>+492(SB)/4, $0x00000000
-DATA viterbix512Orders<>+496(SB)/4, $0x00000000
-DATA viterbix512Orders<>+500(SB)/4, $0x00000000
-DATA viterbix512Orders<>+504(SB)/4, $0x00000000
-DATA viterbix512Orders<>+508(SB)/4, $0x00000000
-DATA viterbix512Orders<>+512(SB)/4, $0x00000000
-DATA viterbix512Orders<>+516(SB)/4, $0x00000000
-DATA viterbix512Orders<>+520(SB)/4, $0x00000000
-DATA viterbix512Orders<>+524(SB)/4, $0x00000000
-DATA viterbix512Orders<>+528(SB)/4, $0x00000000
-DATA viterbix512Orders<>+532(SB)/4, $0x00000000
-DATA viterbix512Orders<>+536(SB)/4, $0x00000000
-DATA viterbix512Orders<>+540(SB)/4, $0x00000000
-DATA viterbix512Orders<>+544(SB)/4, $0x00000000
-DATA viterbix512Orders<>+548(SB)/4, $0x00000000
-DATA viterbix512Orders<>+552(SB)/4, $0x00000000
-DATA viterbix512Orders<>+556(SB)/4, $0x00000000
-DATA viterbix512Orders<>+560(SB)/4, $0x00000000
-DATA viterbix512Orders<>+564(SB)/4, $0x00000000
-DATA viterbix512Orders<>+568(SB)/4, $0x00000000
-DATA viterbix512Orders<>+572(SB)/4, $0x00000000
+DATA viterbix512Orders<>+128(SB)/4, $0x01000100
+DATA viterbix512Orders<>+132(SB)/4, $0x01000100
+DATA viterbix512Orders<>+136(SB)/4, $0x03020302
+DATA viterbix512Orders<>+140(SB)/4, $0x03020302
+DATA viterbix512Orders<>+144(SB)/4, $0x05040504
+DATA viterbix512Orders<>+148(SB)/4, $0x05040504
+DATA viterbix512Orders<>+152(SB)/4, $0x07060706
+DATA viterbix512Orders<>+156(SB)/4, $0x07060706
+DATA viterbix512Orders<>+160(SB)/4, $0x09080908
+DATA viterbix512Orders<>+164(SB)/4, $0x09080908
+DATA viterbix512Orders<>+168(SB)/4, $0x0b0a0b0a
+DATA viterbix512Orders<>+172(SB)/4, $0x0b0a0b0a
+DATA viterbix512Orders<>+176(SB)/4, $0x0d0c0d0c
+DATA viterbix512Orders<>+180(SB)/4, $0x0d0c0d0c
+DATA viterbix512Orders<>+184(SB)/4, $0x0f0e0f0e
+DATA viterbix512Orders<>+188(SB)/4, $0x0f0e0f0e
+DATA viterbix512Orders<>+192(SB)/4, $0x01000100
+DATA viterbix512Orders<>+196(SB)/4, $0x01000100
+DATA viterbix512Orders<>+200(SB)/4, $0x01000100
+DATA viterbix512Orders<>+204(SB)/4, $0x01000100
+DATA viterbix512Orders<>+208(SB)/4, $0x03020302
+DATA viterbix512Orders<>+212(SB)/4, $0x03020302
+DATA viterbix512Orders<>+216(SB)/4, $0x03020302
+DATA viterbix512Orders<>+220(SB)/4, $0x03020302
+DATA viterbix512Orders<>+224(SB)/4, $0x05040504
+DATA viterbix512Orders<>+228(SB)/4, $0x05040504
+DATA viterbix512Orders<>+232(SB)/4, $0x05040504
+DATA viterbix512Orders<>+236(SB)/4, $0x05040504
+DATA viterbix512Orders<>+240(SB)/4, $0x07060706
+DATA viterbix512Orders<>+244(SB)/4, $0x07060706
+DATA viterbix512Orders<>+248(SB)/4, $0x07060706
+DATA viterbix512Orders<>+252(SB)/4, $0x07060706
+DATA viterbix512Orders<>+256(SB)/4, $0x01000100
+DATA viterbix512Orders<>+260(SB)/4, $0x01000100
+DATA viterbix512Orders<>+264(SB)/4, $0x01000100
+DATA viterbix512Orders<>+268(SB)/4, $0x01000100
+DATA viterbix512Orders<>+272(SB)/4, $0x01000100
+DATA viterbix512Orders<>+276(SB)/4, $0x01000100
+DATA viterbix512Orders<>+280(SB)/4, $0x01000100
+DATA viterbix512Orders<>+284(SB)/4, $0x01000100
+DATA viterbix512Orders<>+288(SB)/4, $0x03020302
+DATA viterbix512Orders<>+292(SB)/4, $0x03020302
+DATA viterbix512Orders<>+296(SB)/4, $0x03020302
+DATA viterbix512Orders<>+300(SB)/4, $0x03020302
+DATA viterbix512Orders<>+304(SB)/4, $0x03020302
+DATA viterbix512Orders<>+308(SB)/4, $0x03020302
+DATA viterbix512Orders<>+312(SB)/4, $0x03020302
+DATA viterbix512Orders<>+316(SB)/4, $0x03020302
+DATA viterbix512Orders<>+320(SB)/4, $0x01000100
+DATA viterbix512Orders<>+324(SB)/4, $0x01000100
+DATA viterbix512Orders<>+328(SB)/4, $0x01000100
+DATA viterbix512Orders<>+332(SB)/4, $0x01000100
+DATA viterbix512Orders<>+336(SB)/4, $0x01000100
+DATA viterbix512Orders<>+340(SB)/4, $0x01000100
+DATA viterbix512Orders<>+344(SB)/4, $0x01000100
+DATA viterbix512Orders<>+348(SB)/4, $0x01000100
+DATA viterbix512Orders<>+352(SB)/4, $0x01000100
+DATA viterbix512Orders<>+356(SB)/4, $0x01000100
+DATA viterbix512Orders<>+360(SB)/4, $0x01000100
+DATA viterbix512Orders<>+364(SB)/4, $0x01000100
+DATA viterbix512Orders<>+368(SB)/4, $0x01000100
+DATA viterbix512Orders<>+372(SB)/4, $0x01000100
+DATA viterbix512Orders<>+376(SB)/4, $0x01000100
+DATA viterbix512Orders<>+380(SB)/4, $0x01000100
+DATA viterbix512Orders<>+384(SB)/4, $0x01000100
+DATA viterbix512Orders<>+388(SB)/4, $0x01000100
+DATA viterbix512Orders<>+392(SB)/4, $0x01000100
+DATA viterbix512Orders<>+396(SB)/4, $0x01000100
+DATA viterbix512Orders<>+400(SB)/4, $0x01000100
+DATA viterbix512Orders<>+404(SB)/4, $0x01000100
+DATA viterbix512Orders<>+408(SB)/4, $0x01000100
+DATA viterbix512Orders<>+412(SB)/4, $0x01000100
+DATA viterbix512Orders<>+416(SB)/4, $0x01000100
+DATA viterbix512Orders<>+420(SB)/4, $0x01000100
+DATA viterbix512Orders<>+424(SB)/4, $0x01000100
+DATA viterbix512Orders<>+428(SB)/4, $0x01000100
+DATA viterbix512Orders<>+432(SB)/4, $0x01000100
+DATA viterbix512Orders<>+436(SB)/4, $0x01000100
+DATA viterbix512Orders<>+440(SB)/4, $0x01000100
+DATA viterbix512Orders<>+444(SB)/4, $0x01000100
+DATA viterbix512Orders<>+448(SB)/4, $0x01000100
+DATA viterbix512Orders<>+452(SB)/4, $0x01000100
+DATA viterbix512Orders<>+456(SB)/4, $0x01000100
+DATA viterbix512Orders<>+460(SB)/4, $0x01000100
+DATA viterbix512Orders<>+464(SB)/4, $0x01000100
+DATA viterbix512Orders<>+468(SB)/4, $0x01000100
+DATA viterbix512Orders<>+472(SB)/4, $0x01000100
+DATA viterbix512Orders<>+476(SB)/4, $0x01000100
+DATA viterbix512Orders<>+480(SB)/4, $0x01000100
+DATA viterbix512Orders<>+484(SB)/4, $0x01000100
+DATA viterbix512Orders<>+488(SB)/4, $0x01000100
+DATA viterbix512Orders<>+492(SB)/4, $0x01000100
+DATA viterbix512Orders<>+496(SB)/4, $0x01000100
+DATA viterbix512Orders<>+500(SB)/4, $0x01000100
+DATA viterbix512Orders<>+504(SB)/4, $0x01000100
+DATA viterbix512Orders<>+508(SB)/4, $0x01000100
+DATA viterbix512Orders<>+512(SB)/4, $0x01000100
+DATA viterbix512Orders<>+516(SB)/4, $0x01000100
+DATA viterbix512Orders<>+520(SB)/4, $0x01000100
+DATA viterbix512Orders<>+524(SB)/4, $0x01000100
+DATA viterbix512Orders<>+528(SB)/4, $0x01000100
+DATA viterbix512Orders<>+532(SB)/4, $0x01000100
+DATA viterbix512Orders<>+536(SB)/4, $0x01000100
+DATA viterbix512Orders<>+540(SB)/4, $0x01000100
+DATA viterbix512Orders<>+544(SB)/4, $0x01000100
+DATA viterbix512Orders<>+548(SB)/4, $0x01000100
+DATA viterbix512Orders<>+552(SB)/4, $0x01000100
+DATA viterbix512Orders<>+556(SB)/4, $0x01000100
+DATA viterbix512Orders<>+560(SB)/4, $0x01000100
+DATA viterbix512Orders<>+564(SB)/4, $0x01000100
+DATA viterbix512Orders<>+568(SB)/4, $0x01000100
+DATA viterbix512Orders<>+572(SB)/4, $0x01000100
 GLOBL viterbix512Orders<>(SB), RODATA|NOPTR, $576

@@ -26,15 +26,14 @@ type viterbiStep struct {
 	blocksIn int // blocks of 32 nodes before the step
 }
 
-// Kinds of steps: of two and four rows, of any number of rows with so many doublings; then the first three with two values a step.
+// Kinds of steps: of four rows, of two, each after a step of one bit, of any number of rows with so many doublings; then the first
+// five with two values a step.
 const (
 	kindFour = iota
 	kindTwo
-	kindRows
-	kindDoubled    // … to kindDoubled+3
-	kindFourPlanes = iota + 3
-	kindTwoPlanes
-	kindRowsPlanes
+	kindAfterOne
+	kindRows   = 4 // … to kindRows+4
+	kindPlanes = 9
 )
 
 // newViterbiPass returns nil if there are no kernels for such a trellis.
@@ -47,7 +46,7 @@ func newViterbiPass(v *Viterbi, l level) *viterbiPass {
 		kin := int(v.Steps[(t+len(v.Steps)-1)%len(v.Steps)])
 		nodes := v.L - int(k)
 		kind := v.kind(int(k), kin)
-		if 1<<nodes < viterbiLanes || k == 1 && kind != kindTwo && kind != kindTwoPlanes {
+		if 1<<nodes < viterbiLanes || kind < 0 {
 			return nil
 		}
 		p.kinds[t] = viterbiStep{kind, 2 << nodes, kin, 1 << k / 4, 1 << (v.L - kin) / viterbiLanes}
@@ -57,7 +56,7 @@ func newViterbiPass(v *Viterbi, l level) *viterbiPass {
 	return p
 }
 
-// kind returns the code for a step of k bits after one of kin.
+// kind returns the code for a step of k bits after one of kin, -1 if there is none.
 func (v *Viterbi) kind(k, kin int) int {
 	few := v.Doublings == 0 && kin <= 5 && v.L-k >= kin // whole numbers of bytes of nodes before a block and a row
 	kind := kindRows + v.Doublings
@@ -66,9 +65,14 @@ func (v *Viterbi) kind(k, kin int) int {
 		kind = kindTwo
 	case few && k == 2:
 		kind = kindFour
+	case k == 1 || kin == 1:
+		return -1
+	}
+	if kin == 1 {
+		kind += kindAfterOne
 	}
 	if v.V == 2 {
-		kind += kindFourPlanes
+		kind += kindPlanes
 	}
 	return kind
 }
@@ -116,10 +120,10 @@ func (p *viterbiPass) decision(t, e int) int {
 	lane, flip := viterbiLane(p.l, e%viterbiLanes)
 	k := p.v.Steps[t]
 	m := p.masks[t*p.stride+e/viterbiLanes<<k:]
-	switch p.kinds[t].kind {
-	case kindTwo, kindTwoPlanes:
+	switch p.kinds[t].kind % kindPlanes {
+	case kindTwo, kindTwo + kindAfterOne:
 		return int((m[0] ^ flip) >> lane & 1)
-	case kindFour, kindFourPlanes:
+	case kindFour, kindFour + kindAfterOne:
 		_ = m[2]
 		return bits.Len32((m[0]^flip)>>lane&1 | (m[1]^flip)>>lane&1<<1 | (m[2]^flip)>>lane&1<<2)
 	}

@@ -198,11 +198,16 @@ func (p *trellisPass) dispatch() {
 	p.load(operand.Mem{Base: orders, Index: kin, Scale: 1}, p.order)
 	kinds := []struct {
 		rows, values, doublings int
-	}{{4, 1, 0}, {2, 1, 0}, {0, 1, 0}, {0, 1, 1}, {0, 1, 2}, {0, 1, 3}, {0, 1, 4}, {4, 2, 0}, {2, 2, 0}, {0, 2, 0}}
+		afterOne                bool
+	}{
+		{4, 1, 0, false}, {2, 1, 0, false}, {4, 1, 0, true}, {2, 1, 0, true},
+		{0, 1, 0, false}, {0, 1, 1, false}, {0, 1, 2, false}, {0, 1, 3, false}, {0, 1, 4, false},
+		{4, 2, 0, false}, {2, 2, 0, false}, {4, 2, 0, true}, {2, 2, 0, true}, {0, 2, 0, false},
+	}
 	kind := p.GP64()
 	p.MOVQ(p.field(stepKind), kind)
 	p.ADDQ(operand.Imm(2), x)
-	p.CMPQ(kind, operand.Imm(7))
+	p.CMPQ(kind, operand.Imm(9))
 	p.JL(p.ref("one"))
 	p.VPBROADCASTW(operand.Mem{Base: x}, p.x[1])
 	p.ADDQ(operand.Imm(2), x)
@@ -214,7 +219,7 @@ func (p *trellisPass) dispatch() {
 	}
 	p.UD2()
 	for i, k := range kinds {
-		b := trellisBlocks{trellisPass: p, values: k.values, doublings: k.doublings, prefix: fmt.Sprintf("kind%d", i)}
+		b := trellisBlocks{trellisPass: p, values: k.values, doublings: k.doublings, afterOne: k.afterOne, prefix: fmt.Sprintf("kind%d", i)}
 		p.Label(p.label(b.prefix))
 		if k.rows > 0 {
 			b.unrolled(k.rows)
@@ -226,18 +231,15 @@ func (p *trellisPass) dispatch() {
 }
 
 // orders is, for every number of bits of the step before, the order in which costs become those of lanes: lane i has the cost
-// i>>bits after the first.
+// i>>bits after the first. It is of words after one bit with 512 bits, else of bytes in groups of eight lanes.
 func (p *trellisPass) orders() operand.Mem {
 	data := p.StaticGlobal(p.name + "Orders")
 	p.DataAttributes(rodata)
 	for bits := range 9 {
-		for i := range 16 {
-			a, b := 2*i, 2*i+1
-			if !p.wide {
-				a, b = a%16, b%16
-			}
-			a, b = a>>bits, b>>bits
-			if !p.wide { // of bytes
+		for i := 0; i < 32; i += 2 {
+			lane := i % (32 / p.halves)
+			a, b := lane>>bits, (lane+1)>>bits
+			if !p.wide || bits > 1 {
 				a, b = 2*a|(2*a+1)<<8, 2*b|(2*b+1)<<8
 			}
 			p.AppendDatum(operand.U32(uint32(a | b<<16)))

@@ -10,6 +10,7 @@ import (
 type trellisBlocks struct {
 	*trellisPass
 	values, doublings int
+	afterOne          bool // the step before is of one bit, so that a block follows 16 nodes, not 8 at most
 	prefix            string
 }
 
@@ -35,11 +36,15 @@ func (b *trellisBlocks) metric(tables [2]operand.Mem) reg.VecVirtual {
 // arrive adds to metric the costs of the nodes before, which begin at from.
 func (b *trellisBlocks) arrive(from operand.Mem, metric reg.VecVirtual) {
 	in := b.vec()
-	if b.wide {
+	switch {
+	case !b.wide:
+		b.VBROADCASTI128(from, in)
+		b.VPSHUFB(b.order, in, in)
+	case b.afterOne:
 		b.VBROADCASTI64X4(from, in)
 		b.VPERMW(in, b.order, in)
-	} else {
-		b.VBROADCASTI128(from, in)
+	default:
+		b.VBROADCASTI32X4(from, in)
 		b.VPSHUFB(b.order, in, in)
 	}
 	b.VPADDUSW(in, metric, metric)
