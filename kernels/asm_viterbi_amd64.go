@@ -15,3 +15,8 @@ func viterbix256(x *int16, table *int16, plane int, step *int, n int, cost *uint
 //
 //go:noescape
 func viterbix512(x *int16, table *int16, plane int, step *int, n int, cost *uint16, next *uint16, back *uint32, stride int) (total uint32)
+
+// viterbiTracex256 follows the decisions of n steps, of which the last is given, back from node e; path as viterbiSearch.trace has it.
+//
+//go:noescape
+func viterbiTracex256(d *uint8, path *uint32, last *int, masks *uint32, stride int, lanes *uint8, n int, e int) (start int)

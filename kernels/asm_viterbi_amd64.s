@@ -5,7 +5,7 @@
 #include "textflag.h"
 
 // func viterbix256(x *int16, table *int16, plane int, step *int, n int, cost *uint16, next *uint16, back *uint32, stride int) (total uint32)
-// Requires: AVX, AVX2
+// Requires: AVX, AVX2, MMX+
 TEXT ·viterbix256(SB), $8-76
 	MOVQ     $0x00000000, (SP)
 	MOVL     $0x00000000, total+72(FP)
@@ -116,6 +116,8 @@ viterbix256kind0:
 	LEAQ (R9)(DX*1), R11
 
 viterbix256kind0block:
+	PREFETCHT0     1024(R9)
+	PREFETCHT0     512(R10)
 	VPSUBSW        (CX), Y2, Y4
 	VPMULHRSW      Y4, Y4, Y4
 	VBROADCASTI128 (R8), Y5
@@ -164,21 +166,24 @@ viterbix256kind0block:
 	VPCMPEQW       Y9, Y8, Y8
 	VPACKSSWB      Y8, Y4, Y4
 	VPMOVMSKB      Y4, R12
-	MOVL           R12, (R10)
+	NOTL           R12
+	MOVL           R12, 4(R10)
 	VPMINUW        Y6, Y5, Y6
 	VPCMPEQW       Y6, Y5, Y5
 	VPMINUW        Y10, Y9, Y10
 	VPCMPEQW       Y10, Y9, Y9
 	VPACKSSWB      Y9, Y5, Y5
 	VPMOVMSKB      Y5, R12
-	MOVL           R12, 4(R10)
+	NOTL           R12
+	MOVL           R12, 8(R10)
 	VPMINUW        Y7, Y6, Y7
 	VPCMPEQW       Y7, Y6, Y6
 	VPMINUW        Y11, Y10, Y11
 	VPCMPEQW       Y11, Y10, Y10
 	VPACKSSWB      Y10, Y6, Y6
 	VPMOVMSKB      Y6, R12
-	MOVL           R12, 8(R10)
+	NOTL           R12
+	MOVL           R12, 12(R10)
 	VMOVDQU        Y7, (R9)
 	VMOVDQU        Y11, 32(R9)
 	ADDQ           $0x40, CX
@@ -204,6 +209,8 @@ viterbix256kind1:
 	LEAQ (DI)(DX*1), R9
 
 viterbix256kind1block:
+	PREFETCHT0     1024(DI)
+	PREFETCHT0     512(R8)
 	VPSUBSW        (CX), Y2, Y4
 	VPMULHRSW      Y4, Y4, Y4
 	VBROADCASTI128 (SI), Y5
@@ -232,7 +239,8 @@ viterbix256kind1block:
 	VPCMPEQW       Y7, Y6, Y6
 	VPACKSSWB      Y6, Y4, Y4
 	VPMOVMSKB      Y4, R10
-	MOVL           R10, (R8)
+	NOTL           R10
+	MOVL           R10, 4(R8)
 	VMOVDQU        Y5, (DI)
 	VMOVDQU        Y7, 32(DI)
 	ADDQ           $0x40, CX
@@ -258,6 +266,8 @@ viterbix256kind2:
 	LEAQ (R9)(DX*1), R11
 
 viterbix256kind2block:
+	PREFETCHT0     1024(R9)
+	PREFETCHT0     512(R10)
 	VPSUBSW        (CX), Y2, Y4
 	VPMULHRSW      Y4, Y4, Y4
 	VBROADCASTI128 (R8), Y5
@@ -306,21 +316,24 @@ viterbix256kind2block:
 	VPCMPEQW       Y9, Y8, Y8
 	VPACKSSWB      Y8, Y4, Y4
 	VPMOVMSKB      Y4, R12
-	MOVL           R12, (R10)
+	NOTL           R12
+	MOVL           R12, 4(R10)
 	VPMINUW        Y6, Y5, Y6
 	VPCMPEQW       Y6, Y5, Y5
 	VPMINUW        Y10, Y9, Y10
 	VPCMPEQW       Y10, Y9, Y9
 	VPACKSSWB      Y9, Y5, Y5
 	VPMOVMSKB      Y5, R12
-	MOVL           R12, 4(R10)
+	NOTL           R12
+	MOVL           R12, 8(R10)
 	VPMINUW        Y7, Y6, Y7
 	VPCMPEQW       Y7, Y6, Y6
 	VPMINUW        Y11, Y10, Y11
 	VPCMPEQW       Y11, Y10, Y10
 	VPACKSSWB      Y10, Y6, Y6
 	VPMOVMSKB      Y6, R12
-	MOVL           R12, 8(R10)
+	NOTL           R12
+	MOVL           R12, 12(R10)
 	VMOVDQU        Y7, (R9)
 	VMOVDQU        Y11, 32(R9)
 	ADDQ           $0x40, CX
@@ -346,6 +359,8 @@ viterbix256kind3:
 	LEAQ (DI)(DX*1), R9
 
 viterbix256kind3block:
+	PREFETCHT0     1024(DI)
+	PREFETCHT0     512(R8)
 	VPSUBSW        (CX), Y2, Y4
 	VPMULHRSW      Y4, Y4, Y4
 	VBROADCASTI128 (SI), Y5
@@ -374,7 +389,8 @@ viterbix256kind3block:
 	VPCMPEQW       Y7, Y6, Y6
 	VPACKSSWB      Y6, Y4, Y4
 	VPMOVMSKB      Y4, R10
-	MOVL           R10, (R8)
+	NOTL           R10
+	MOVL           R10, 4(R8)
 	VMOVDQU        Y5, (DI)
 	VMOVDQU        Y7, 32(DI)
 	ADDQ           $0x40, CX
@@ -394,13 +410,16 @@ viterbix256kind4:
 	XORQ R9, R9
 
 viterbix256kind4block:
-	VMOVDQA Y0, Y4
-	VMOVDQA Y0, Y5
-	MOVQ    24(AX), R8
-	MOVQ    table+8(FP), DX
-	ADDQ    R9, DX
-	MOVQ    R9, DI
-	SHRQ    $0x01, DI
+	VMOVDQA    Y0, Y4
+	VMOVDQA    Y0, Y5
+	MOVQ       24(AX), R8
+	MOVQ       table+8(FP), DX
+	ADDQ       R9, DX
+	MOVQ       next+48(FP), DI
+	PREFETCHT0 256(DI)(R9*1)
+	PREFETCHT0 256(R11)
+	MOVQ       R9, DI
+	SHRQ       $0x01, DI
 
 viterbix256kind4rows:
 	VPSUBSW        (DX), Y2, Y6
@@ -423,6 +442,7 @@ viterbix256kind4rows:
 	VPCMPEQW       Y7, Y5, Y5
 	VPACKSSWB      Y5, Y4, Y4
 	VPMOVMSKB      Y4, R12
+	NOTL           R12
 	MOVL           R12, (R11)
 	VMOVDQA        Y6, Y4
 	VMOVDQA        Y7, Y5
@@ -448,6 +468,7 @@ viterbix256kind4rows:
 	VPCMPEQW       Y7, Y5, Y5
 	VPACKSSWB      Y5, Y4, Y4
 	VPMOVMSKB      Y4, R12
+	NOTL           R12
 	MOVL           R12, 4(R11)
 	VMOVDQA        Y6, Y4
 	VMOVDQA        Y7, Y5
@@ -473,6 +494,7 @@ viterbix256kind4rows:
 	VPCMPEQW       Y7, Y5, Y5
 	VPACKSSWB      Y5, Y4, Y4
 	VPMOVMSKB      Y4, R12
+	NOTL           R12
 	MOVL           R12, 8(R11)
 	VMOVDQA        Y6, Y4
 	VMOVDQA        Y7, Y5
@@ -498,6 +520,7 @@ viterbix256kind4rows:
 	VPCMPEQW       Y7, Y5, Y5
 	VPACKSSWB      Y5, Y4, Y4
 	VPMOVMSKB      Y4, R12
+	NOTL           R12
 	MOVL           R12, 12(R11)
 	VMOVDQA        Y6, Y4
 	VMOVDQA        Y7, Y5
@@ -506,9 +529,9 @@ viterbix256kind4rows:
 	ADDQ           $0x10, R11
 	DECQ           R8
 	JNZ            viterbix256kind4rows
-	MOVQ           next+48(FP), DX
-	VMOVDQU        Y4, (DX)(R9*1)
-	VMOVDQU        Y5, 32(DX)(R9*1)
+	MOVQ           next+48(FP), DI
+	VMOVDQU        Y4, (DI)(R9*1)
+	VMOVDQU        Y5, 32(DI)(R9*1)
 	ADDQ           $0x40, R9
 	CMPQ           R9, BX
 	JNE            viterbix256kind4block
@@ -524,13 +547,16 @@ viterbix256kind5:
 	XORQ R9, R9
 
 viterbix256kind5block:
-	VMOVDQA Y0, Y4
-	VMOVDQA Y0, Y5
-	MOVQ    24(AX), R8
-	MOVQ    table+8(FP), DX
-	ADDQ    R9, DX
-	MOVQ    R9, DI
-	SHRQ    $0x01, DI
+	VMOVDQA    Y0, Y4
+	VMOVDQA    Y0, Y5
+	MOVQ       24(AX), R8
+	MOVQ       table+8(FP), DX
+	ADDQ       R9, DX
+	MOVQ       next+48(FP), DI
+	PREFETCHT0 256(DI)(R9*1)
+	PREFETCHT0 256(R11)
+	MOVQ       R9, DI
+	SHRQ       $0x01, DI
 
 viterbix256kind5rows:
 	VPSUBSW        (DX), Y2, Y6
@@ -555,6 +581,7 @@ viterbix256kind5rows:
 	VPCMPEQW       Y7, Y5, Y5
 	VPACKSSWB      Y5, Y4, Y4
 	VPMOVMSKB      Y4, R12
+	NOTL           R12
 	MOVL           R12, (R11)
 	VMOVDQA        Y6, Y4
 	VMOVDQA        Y7, Y5
@@ -582,6 +609,7 @@ viterbix256kind5rows:
 	VPCMPEQW       Y7, Y5, Y5
 	VPACKSSWB      Y5, Y4, Y4
 	VPMOVMSKB      Y4, R12
+	NOTL           R12
 	MOVL           R12, 4(R11)
 	VMOVDQA        Y6, Y4
 	VMOVDQA        Y7, Y5
@@ -609,6 +637,7 @@ viterbix256kind5rows:
 	VPCMPEQW       Y7, Y5, Y5
 	VPACKSSWB      Y5, Y4, Y4
 	VPMOVMSKB      Y4, R12
+	NOTL           R12
 	MOVL           R12, 8(R11)
 	VMOVDQA        Y6, Y4
 	VMOVDQA        Y7, Y5
@@ -636,6 +665,7 @@ viterbix256kind5rows:
 	VPCMPEQW       Y7, Y5, Y5
 	VPACKSSWB      Y5, Y4, Y4
 	VPMOVMSKB      Y4, R12
+	NOTL           R12
 	MOVL           R12, 12(R11)
 	VMOVDQA        Y6, Y4
 	VMOVDQA        Y7, Y5
@@ -644,9 +674,9 @@ viterbix256kind5rows:
 	ADDQ           $0x10, R11
 	DECQ           R8
 	JNZ            viterbix256kind5rows
-	MOVQ           next+48(FP), DX
-	VMOVDQU        Y4, (DX)(R9*1)
-	VMOVDQU        Y5, 32(DX)(R9*1)
+	MOVQ           next+48(FP), DI
+	VMOVDQU        Y4, (DI)(R9*1)
+	VMOVDQU        Y5, 32(DI)(R9*1)
 	ADDQ           $0x40, R9
 	CMPQ           R9, BX
 	JNE            viterbix256kind5block
@@ -662,13 +692,16 @@ viterbix256kind6:
 	XORQ R9, R9
 
 viterbix256kind6block:
-	VMOVDQA Y0, Y4
-	VMOVDQA Y0, Y5
-	MOVQ    24(AX), R8
-	MOVQ    table+8(FP), DX
-	ADDQ    R9, DX
-	MOVQ    R9, DI
-	SHRQ    $0x01, DI
+	VMOVDQA    Y0, Y4
+	VMOVDQA    Y0, Y5
+	MOVQ       24(AX), R8
+	MOVQ       table+8(FP), DX
+	ADDQ       R9, DX
+	MOVQ       next+48(FP), DI
+	PREFETCHT0 256(DI)(R9*1)
+	PREFETCHT0 256(R11)
+	MOVQ       R9, DI
+	SHRQ       $0x01, DI
 
 viterbix256kind6rows:
 	VPSUBSW        (DX), Y2, Y6
@@ -695,6 +728,7 @@ viterbix256kind6rows:
 	VPCMPEQW       Y7, Y5, Y5
 	VPACKSSWB      Y5, Y4, Y4
 	VPMOVMSKB      Y4, R12
+	NOTL           R12
 	MOVL           R12, (R11)
 	VMOVDQA        Y6, Y4
 	VMOVDQA        Y7, Y5
@@ -724,6 +758,7 @@ viterbix256kind6rows:
 	VPCMPEQW       Y7, Y5, Y5
 	VPACKSSWB      Y5, Y4, Y4
 	VPMOVMSKB      Y4, R12
+	NOTL           R12
 	MOVL           R12, 4(R11)
 	VMOVDQA        Y6, Y4
 	VMOVDQA        Y7, Y5
@@ -753,6 +788,7 @@ viterbix256kind6rows:
 	VPCMPEQW       Y7, Y5, Y5
 	VPACKSSWB      Y5, Y4, Y4
 	VPMOVMSKB      Y4, R12
+	NOTL           R12
 	MOVL           R12, 8(R11)
 	VMOVDQA        Y6, Y4
 	VMOVDQA        Y7, Y5
@@ -782,6 +818,7 @@ viterbix256kind6rows:
 	VPCMPEQW       Y7, Y5, Y5
 	VPACKSSWB      Y5, Y4, Y4
 	VPMOVMSKB      Y4, R12
+	NOTL           R12
 	MOVL           R12, 12(R11)
 	VMOVDQA        Y6, Y4
 	VMOVDQA        Y7, Y5
@@ -790,9 +827,9 @@ viterbix256kind6rows:
 	ADDQ           $0x10, R11
 	DECQ           R8
 	JNZ            viterbix256kind6rows
-	MOVQ           next+48(FP), DX
-	VMOVDQU        Y4, (DX)(R9*1)
-	VMOVDQU        Y5, 32(DX)(R9*1)
+	MOVQ           next+48(FP), DI
+	VMOVDQU        Y4, (DI)(R9*1)
+	VMOVDQU        Y5, 32(DI)(R9*1)
 	ADDQ           $0x40, R9
 	CMPQ           R9, BX
 	JNE            viterbix256kind6block
@@ -808,13 +845,16 @@ viterbix256kind7:
 	XORQ R9, R9
 
 viterbix256kind7block:
-	VMOVDQA Y0, Y4
-	VMOVDQA Y0, Y5
-	MOVQ    24(AX), R8
-	MOVQ    table+8(FP), DX
-	ADDQ    R9, DX
-	MOVQ    R9, DI
-	SHRQ    $0x01, DI
+	VMOVDQA    Y0, Y4
+	VMOVDQA    Y0, Y5
+	MOVQ       24(AX), R8
+	MOVQ       table+8(FP), DX
+	ADDQ       R9, DX
+	MOVQ       next+48(FP), DI
+	PREFETCHT0 256(DI)(R9*1)
+	PREFETCHT0 256(R11)
+	MOVQ       R9, DI
+	SHRQ       $0x01, DI
 
 viterbix256kind7rows:
 	VPSUBSW        (DX), Y2, Y6
@@ -843,6 +883,7 @@ viterbix256kind7rows:
 	VPCMPEQW       Y7, Y5, Y5
 	VPACKSSWB      Y5, Y4, Y4
 	VPMOVMSKB      Y4, R12
+	NOTL           R12
 	MOVL           R12, (R11)
 	VMOVDQA        Y6, Y4
 	VMOVDQA        Y7, Y5
@@ -874,6 +915,7 @@ viterbix256kind7rows:
 	VPCMPEQW       Y7, Y5, Y5
 	VPACKSSWB      Y5, Y4, Y4
 	VPMOVMSKB      Y4, R12
+	NOTL           R12
 	MOVL           R12, 4(R11)
 	VMOVDQA        Y6, Y4
 	VMOVDQA        Y7, Y5
@@ -905,6 +947,7 @@ viterbix256kind7rows:
 	VPCMPEQW       Y7, Y5, Y5
 	VPACKSSWB      Y5, Y4, Y4
 	VPMOVMSKB      Y4, R12
+	NOTL           R12
 	MOVL           R12, 8(R11)
 	VMOVDQA        Y6, Y4
 	VMOVDQA        Y7, Y5
@@ -936,6 +979,7 @@ viterbix256kind7rows:
 	VPCMPEQW       Y7, Y5, Y5
 	VPACKSSWB      Y5, Y4, Y4
 	VPMOVMSKB      Y4, R12
+	NOTL           R12
 	MOVL           R12, 12(R11)
 	VMOVDQA        Y6, Y4
 	VMOVDQA        Y7, Y5
@@ -944,9 +988,9 @@ viterbix256kind7rows:
 	ADDQ           $0x10, R11
 	DECQ           R8
 	JNZ            viterbix256kind7rows
-	MOVQ           next+48(FP), DX
-	VMOVDQU        Y4, (DX)(R9*1)
-	VMOVDQU        Y5, 32(DX)(R9*1)
+	MOVQ           next+48(FP), DI
+	VMOVDQU        Y4, (DI)(R9*1)
+	VMOVDQU        Y5, 32(DI)(R9*1)
 	ADDQ           $0x40, R9
 	CMPQ           R9, BX
 	JNE            viterbix256kind7block
@@ -962,13 +1006,16 @@ viterbix256kind8:
 	XORQ R9, R9
 
 viterbix256kind8block:
-	VMOVDQA Y0, Y4
-	VMOVDQA Y0, Y5
-	MOVQ    24(AX), R8
-	MOVQ    table+8(FP), DX
-	ADDQ    R9, DX
-	MOVQ    R9, DI
-	SHRQ    $0x01, DI
+	VMOVDQA    Y0, Y4
+	VMOVDQA    Y0, Y5
+	MOVQ       24(AX), R8
+	MOVQ       table+8(FP), DX
+	ADDQ       R9, DX
+	MOVQ       next+48(FP), DI
+	PREFETCHT0 256(DI)(R9*1)
+	PREFETCHT0 256(R11)
+	MOVQ       R9, DI
+	SHRQ       $0x01, DI
 
 viterbix256kind8rows:
 	VPSUBSW        (DX), Y2, Y6
@@ -999,6 +1046,7 @@ viterbix256kind8rows:
 	VPCMPEQW       Y7, Y5, Y5
 	VPACKSSWB      Y5, Y4, Y4
 	VPMOVMSKB      Y4, R12
+	NOTL           R12
 	MOVL           R12, (R11)
 	VMOVDQA        Y6, Y4
 	VMOVDQA        Y7, Y5
@@ -1032,6 +1080,7 @@ viterbix256kind8rows:
 	VPCMPEQW       Y7, Y5, Y5
 	VPACKSSWB      Y5, Y4, Y4
 	VPMOVMSKB      Y4, R12
+	NOTL           R12
 	MOVL           R12, 4(R11)
 	VMOVDQA        Y6, Y4
 	VMOVDQA        Y7, Y5
@@ -1065,6 +1114,7 @@ viterbix256kind8rows:
 	VPCMPEQW       Y7, Y5, Y5
 	VPACKSSWB      Y5, Y4, Y4
 	VPMOVMSKB      Y4, R12
+	NOTL           R12
 	MOVL           R12, 8(R11)
 	VMOVDQA        Y6, Y4
 	VMOVDQA        Y7, Y5
@@ -1098,6 +1148,7 @@ viterbix256kind8rows:
 	VPCMPEQW       Y7, Y5, Y5
 	VPACKSSWB      Y5, Y4, Y4
 	VPMOVMSKB      Y4, R12
+	NOTL           R12
 	MOVL           R12, 12(R11)
 	VMOVDQA        Y6, Y4
 	VMOVDQA        Y7, Y5
@@ -1106,9 +1157,9 @@ viterbix256kind8rows:
 	ADDQ           $0x10, R11
 	DECQ           R8
 	JNZ            viterbix256kind8rows
-	MOVQ           next+48(FP), DX
-	VMOVDQU        Y4, (DX)(R9*1)
-	VMOVDQU        Y5, 32(DX)(R9*1)
+	MOVQ           next+48(FP), DI
+	VMOVDQU        Y4, (DI)(R9*1)
+	VMOVDQU        Y5, 32(DI)(R9*1)
 	ADDQ           $0x40, R9
 	CMPQ           R9, BX
 	JNE            viterbix256kind8block
@@ -1132,6 +1183,8 @@ viterbix256kind9:
 	ADDQ CX, R12
 
 viterbix256kind9block:
+	PREFETCHT0     1024(R9)
+	PREFETCHT0     512(R10)
 	VPSUBSW        (CX), Y2, Y4
 	VPMULHRSW      Y4, Y4, Y4
 	VPSUBSW        (R12), Y3, Y5
@@ -1204,21 +1257,24 @@ viterbix256kind9block:
 	VPCMPEQW       Y9, Y8, Y8
 	VPACKSSWB      Y8, Y4, Y4
 	VPMOVMSKB      Y4, R13
-	MOVL           R13, (R10)
+	NOTL           R13
+	MOVL           R13, 4(R10)
 	VPMINUW        Y6, Y5, Y6
 	VPCMPEQW       Y6, Y5, Y5
 	VPMINUW        Y10, Y9, Y10
 	VPCMPEQW       Y10, Y9, Y9
 	VPACKSSWB      Y9, Y5, Y5
 	VPMOVMSKB      Y5, R13
-	MOVL           R13, 4(R10)
+	NOTL           R13
+	MOVL           R13, 8(R10)
 	VPMINUW        Y7, Y6, Y7
 	VPCMPEQW       Y7, Y6, Y6
 	VPMINUW        Y11, Y10, Y11
 	VPCMPEQW       Y11, Y10, Y10
 	VPACKSSWB      Y10, Y6, Y6
 	VPMOVMSKB      Y6, R13
-	MOVL           R13, 8(R10)
+	NOTL           R13
+	MOVL           R13, 12(R10)
 	VMOVDQU        Y7, (R9)
 	VMOVDQU        Y11, 32(R9)
 	ADDQ           $0x40, CX
@@ -1247,6 +1303,8 @@ viterbix256kind10:
 	ADDQ CX, R10
 
 viterbix256kind10block:
+	PREFETCHT0     1024(DI)
+	PREFETCHT0     512(R8)
 	VPSUBSW        (CX), Y2, Y4
 	VPMULHRSW      Y4, Y4, Y4
 	VPSUBSW        (R10), Y3, Y5
@@ -1287,7 +1345,8 @@ viterbix256kind10block:
 	VPCMPEQW       Y7, Y6, Y6
 	VPACKSSWB      Y6, Y4, Y4
 	VPMOVMSKB      Y4, R11
-	MOVL           R11, (R8)
+	NOTL           R11
+	MOVL           R11, 4(R8)
 	VMOVDQU        Y5, (DI)
 	VMOVDQU        Y7, 32(DI)
 	ADDQ           $0x40, CX
@@ -1316,6 +1375,8 @@ viterbix256kind11:
 	ADDQ CX, R12
 
 viterbix256kind11block:
+	PREFETCHT0     1024(R9)
+	PREFETCHT0     512(R10)
 	VPSUBSW        (CX), Y2, Y4
 	VPMULHRSW      Y4, Y4, Y4
 	VPSUBSW        (R12), Y3, Y5
@@ -1388,21 +1449,24 @@ viterbix256kind11block:
 	VPCMPEQW       Y9, Y8, Y8
 	VPACKSSWB      Y8, Y4, Y4
 	VPMOVMSKB      Y4, R13
-	MOVL           R13, (R10)
+	NOTL           R13
+	MOVL           R13, 4(R10)
 	VPMINUW        Y6, Y5, Y6
 	VPCMPEQW       Y6, Y5, Y5
 	VPMINUW        Y10, Y9, Y10
 	VPCMPEQW       Y10, Y9, Y9
 	VPACKSSWB      Y9, Y5, Y5
 	VPMOVMSKB      Y5, R13
-	MOVL           R13, 4(R10)
+	NOTL           R13
+	MOVL           R13, 8(R10)
 	VPMINUW        Y7, Y6, Y7
 	VPCMPEQW       Y7, Y6, Y6
 	VPMINUW        Y11, Y10, Y11
 	VPCMPEQW       Y11, Y10, Y10
 	VPACKSSWB      Y10, Y6, Y6
 	VPMOVMSKB      Y6, R13
-	MOVL           R13, 8(R10)
+	NOTL           R13
+	MOVL           R13, 12(R10)
 	VMOVDQU        Y7, (R9)
 	VMOVDQU        Y11, 32(R9)
 	ADDQ           $0x40, CX
@@ -1431,6 +1495,8 @@ viterbix256kind12:
 	ADDQ CX, R10
 
 viterbix256kind12block:
+	PREFETCHT0     1024(DI)
+	PREFETCHT0     512(R8)
 	VPSUBSW        (CX), Y2, Y4
 	VPMULHRSW      Y4, Y4, Y4
 	VPSUBSW        (R10), Y3, Y5
@@ -1471,7 +1537,8 @@ viterbix256kind12block:
 	VPCMPEQW       Y7, Y6, Y6
 	VPACKSSWB      Y6, Y4, Y4
 	VPMOVMSKB      Y4, R11
-	MOVL           R11, (R8)
+	NOTL           R11
+	MOVL           R11, 4(R8)
 	VMOVDQU        Y5, (DI)
 	VMOVDQU        Y7, 32(DI)
 	ADDQ           $0x40, CX
@@ -1492,15 +1559,18 @@ viterbix256kind13:
 	XORQ R10, R10
 
 viterbix256kind13block:
-	VMOVDQA Y0, Y4
-	VMOVDQA Y0, Y5
-	MOVQ    24(AX), R9
-	MOVQ    table+8(FP), DX
-	ADDQ    R10, DX
-	MOVQ    DX, DI
-	ADDQ    plane+16(FP), DI
-	MOVQ    R10, R8
-	SHRQ    $0x01, R8
+	VMOVDQA    Y0, Y4
+	VMOVDQA    Y0, Y5
+	MOVQ       24(AX), R9
+	MOVQ       table+8(FP), DX
+	ADDQ       R10, DX
+	MOVQ       DX, DI
+	ADDQ       plane+16(FP), DI
+	MOVQ       next+48(FP), R8
+	PREFETCHT0 256(R8)(R10*1)
+	PREFETCHT0 256(R12)
+	MOVQ       R10, R8
+	SHRQ       $0x01, R8
 
 viterbix256kind13rows:
 	VPSUBSW        (DX), Y2, Y6
@@ -1529,6 +1599,7 @@ viterbix256kind13rows:
 	VPCMPEQW       Y7, Y5, Y5
 	VPACKSSWB      Y5, Y4, Y4
 	VPMOVMSKB      Y4, R13
+	NOTL           R13
 	MOVL           R13, (R12)
 	VMOVDQA        Y6, Y4
 	VMOVDQA        Y7, Y5
@@ -1561,6 +1632,7 @@ viterbix256kind13rows:
 	VPCMPEQW       Y7, Y5, Y5
 	VPACKSSWB      Y5, Y4, Y4
 	VPMOVMSKB      Y4, R13
+	NOTL           R13
 	MOVL           R13, 4(R12)
 	VMOVDQA        Y6, Y4
 	VMOVDQA        Y7, Y5
@@ -1593,6 +1665,7 @@ viterbix256kind13rows:
 	VPCMPEQW       Y7, Y5, Y5
 	VPACKSSWB      Y5, Y4, Y4
 	VPMOVMSKB      Y4, R13
+	NOTL           R13
 	MOVL           R13, 8(R12)
 	VMOVDQA        Y6, Y4
 	VMOVDQA        Y7, Y5
@@ -1625,6 +1698,7 @@ viterbix256kind13rows:
 	VPCMPEQW       Y7, Y5, Y5
 	VPACKSSWB      Y5, Y4, Y4
 	VPMOVMSKB      Y4, R13
+	NOTL           R13
 	MOVL           R13, 12(R12)
 	VMOVDQA        Y6, Y4
 	VMOVDQA        Y7, Y5
@@ -1634,9 +1708,9 @@ viterbix256kind13rows:
 	ADDQ           $0x10, R12
 	DECQ           R9
 	JNZ            viterbix256kind13rows
-	MOVQ           next+48(FP), DX
-	VMOVDQU        Y4, (DX)(R10*1)
-	VMOVDQU        Y5, 32(DX)(R10*1)
+	MOVQ           next+48(FP), R8
+	VMOVDQU        Y4, (R8)(R10*1)
+	VMOVDQU        Y5, 32(R8)(R10*1)
 	ADDQ           $0x40, R10
 	CMPQ           R10, BX
 	JNE            viterbix256kind13block
@@ -1648,7 +1722,7 @@ viterbix256done:
 	MOVQ AX, next+48(FP)
 	MOVQ CX, cost+40(FP)
 	ADDQ DX, back+56(FP)
-	ADDQ $0x00000028, step+24(FP)
+	ADDQ $0x00000038, step+24(FP)
 	MOVQ (SP), DX
 	INCQ DX
 	MOVQ DX, (SP)
@@ -1804,7 +1878,7 @@ DATA viterbix256Orders<>+572(SB)/4, $0x01000100
 GLOBL viterbix256Orders<>(SB), RODATA|NOPTR, $576
 
 // func viterbix512(x *int16, table *int16, plane int, step *int, n int, cost *uint16, next *uint16, back *uint32, stride int) (total uint32)
-// Requires: AVX, AVX2, AVX512BW, AVX512F
+// Requires: AVX, AVX2, AVX512BW, AVX512F, MMX+
 TEXT ·viterbix512(SB), $8-76
 	MOVQ       $0x00000000, (SP)
 	MOVL       $0x00000000, total+72(FP)
@@ -1910,6 +1984,8 @@ viterbix512kind0:
 	LEAQ (R9)(DX*1), R11
 
 viterbix512kind0block:
+	PREFETCHT0      1024(R9)
+	PREFETCHT0      512(R10)
 	VPSUBSW         (CX), Z2, Z4
 	VPMULHRSW       Z4, Z4, Z4
 	VBROADCASTI32X4 (R8), Z5
@@ -1933,13 +2009,13 @@ viterbix512kind0block:
 	ADDQ            DI, R8
 	VPCMPUW         $0x01, Z4, Z5, K1
 	VPMINUW         Z5, Z4, Z4
-	KMOVD           K1, (R10)
+	KMOVD           K1, 4(R10)
 	VPCMPUW         $0x01, Z4, Z6, K1
 	VPMINUW         Z6, Z4, Z4
-	KMOVD           K1, 4(R10)
+	KMOVD           K1, 8(R10)
 	VPCMPUW         $0x01, Z4, Z7, K1
 	VPMINUW         Z7, Z4, Z4
-	KMOVD           K1, 8(R10)
+	KMOVD           K1, 12(R10)
 	VMOVDQU16       Z4, (R9)
 	ADDQ            $0x40, CX
 	ADDQ            $0x40, R9
@@ -1964,6 +2040,8 @@ viterbix512kind1:
 	LEAQ (DI)(DX*1), R9
 
 viterbix512kind1block:
+	PREFETCHT0      1024(DI)
+	PREFETCHT0      512(R8)
 	VPSUBSW         (CX), Z2, Z4
 	VPMULHRSW       Z4, Z4, Z4
 	VBROADCASTI32X4 (SI), Z5
@@ -1977,7 +2055,7 @@ viterbix512kind1block:
 	ADDQ            BX, SI
 	VPCMPUW         $0x01, Z4, Z5, K1
 	VPMINUW         Z5, Z4, Z4
-	KMOVD           K1, (R8)
+	KMOVD           K1, 4(R8)
 	VMOVDQU16       Z4, (DI)
 	ADDQ            $0x40, CX
 	ADDQ            $0x40, DI
@@ -2002,6 +2080,8 @@ viterbix512kind2:
 	LEAQ (R9)(DX*1), R11
 
 viterbix512kind2block:
+	PREFETCHT0      1024(R9)
+	PREFETCHT0      512(R10)
 	VPSUBSW         (CX), Z2, Z4
 	VPMULHRSW       Z4, Z4, Z4
 	VBROADCASTI64X4 (R8), Z5
@@ -2024,14 +2104,14 @@ viterbix512kind2block:
 	VPADDUSW        Z8, Z7, Z7
 	ADDQ            DI, R8
 	VPCMPUW         $0x01, Z4, Z5, K1
-	VPMINUW         Z5, Z4, Z4
-	KMOVD           K1, (R10)
-	VPCMPUW         $0x01, Z4, Z6, K1
-	VPMINUW         Z6, Z4, Z4
+	VPBLENDMW       Z5, Z4, K1, Z4
 	KMOVD           K1, 4(R10)
-	VPCMPUW         $0x01, Z4, Z7, K1
-	VPMINUW         Z7, Z4, Z4
+	VPCMPUW         $0x01, Z4, Z6, K1
+	VPBLENDMW       Z6, Z4, K1, Z4
 	KMOVD           K1, 8(R10)
+	VPCMPUW         $0x01, Z4, Z7, K1
+	VPBLENDMW       Z7, Z4, K1, Z4
+	KMOVD           K1, 12(R10)
 	VMOVDQU16       Z4, (R9)
 	ADDQ            $0x40, CX
 	ADDQ            $0x40, R9
@@ -2056,6 +2136,8 @@ viterbix512kind3:
 	LEAQ (DI)(DX*1), R9
 
 viterbix512kind3block:
+	PREFETCHT0      1024(DI)
+	PREFETCHT0      512(R8)
 	VPSUBSW         (CX), Z2, Z4
 	VPMULHRSW       Z4, Z4, Z4
 	VBROADCASTI64X4 (SI), Z5
@@ -2068,8 +2150,8 @@ viterbix512kind3block:
 	VPADDUSW        Z6, Z5, Z5
 	ADDQ            BX, SI
 	VPCMPUW         $0x01, Z4, Z5, K1
-	VPMINUW         Z5, Z4, Z4
-	KMOVD           K1, (R8)
+	VPBLENDMW       Z5, Z4, K1, Z4
+	KMOVD           K1, 4(R8)
 	VMOVDQU16       Z4, (DI)
 	ADDQ            $0x40, CX
 	ADDQ            $0x40, DI
@@ -2088,12 +2170,15 @@ viterbix512kind4:
 	XORQ R9, R9
 
 viterbix512kind4block:
-	VMOVDQA64 Z0, Z4
-	MOVQ      24(AX), R8
-	MOVQ      table+8(FP), DX
-	ADDQ      R9, DX
-	MOVQ      R9, DI
-	SHRQ      $0x01, DI
+	VMOVDQA64  Z0, Z4
+	MOVQ       24(AX), R8
+	MOVQ       table+8(FP), DX
+	ADDQ       R9, DX
+	MOVQ       next+48(FP), DI
+	PREFETCHT0 256(DI)(R9*1)
+	PREFETCHT0 256(R11)
+	MOVQ       R9, DI
+	SHRQ       $0x01, DI
 
 viterbix512kind4rows:
 	VPSUBSW         (DX), Z2, Z5
@@ -2147,8 +2232,8 @@ viterbix512kind4rows:
 	ADDQ            $0x10, R11
 	DECQ            R8
 	JNZ             viterbix512kind4rows
-	MOVQ            next+48(FP), DX
-	VMOVDQU16       Z4, (DX)(R9*1)
+	MOVQ            next+48(FP), DI
+	VMOVDQU16       Z4, (DI)(R9*1)
 	ADDQ            $0x40, R9
 	CMPQ            R9, BX
 	JNE             viterbix512kind4block
@@ -2164,12 +2249,15 @@ viterbix512kind5:
 	XORQ R9, R9
 
 viterbix512kind5block:
-	VMOVDQA64 Z0, Z4
-	MOVQ      24(AX), R8
-	MOVQ      table+8(FP), DX
-	ADDQ      R9, DX
-	MOVQ      R9, DI
-	SHRQ      $0x01, DI
+	VMOVDQA64  Z0, Z4
+	MOVQ       24(AX), R8
+	MOVQ       table+8(FP), DX
+	ADDQ       R9, DX
+	MOVQ       next+48(FP), DI
+	PREFETCHT0 256(DI)(R9*1)
+	PREFETCHT0 256(R11)
+	MOVQ       R9, DI
+	SHRQ       $0x01, DI
 
 viterbix512kind5rows:
 	VPSUBSW         (DX), Z2, Z5
@@ -2227,8 +2315,8 @@ viterbix512kind5rows:
 	ADDQ            $0x10, R11
 	DECQ            R8
 	JNZ             viterbix512kind5rows
-	MOVQ            next+48(FP), DX
-	VMOVDQU16       Z4, (DX)(R9*1)
+	MOVQ            next+48(FP), DI
+	VMOVDQU16       Z4, (DI)(R9*1)
 	ADDQ            $0x40, R9
 	CMPQ            R9, BX
 	JNE             viterbix512kind5block
@@ -2244,12 +2332,15 @@ viterbix512kind6:
 	XORQ R9, R9
 
 viterbix512kind6block:
-	VMOVDQA64 Z0, Z4
-	MOVQ      24(AX), R8
-	MOVQ      table+8(FP), DX
-	ADDQ      R9, DX
-	MOVQ      R9, DI
-	SHRQ      $0x01, DI
+	VMOVDQA64  Z0, Z4
+	MOVQ       24(AX), R8
+	MOVQ       table+8(FP), DX
+	ADDQ       R9, DX
+	MOVQ       next+48(FP), DI
+	PREFETCHT0 256(DI)(R9*1)
+	PREFETCHT0 256(R11)
+	MOVQ       R9, DI
+	SHRQ       $0x01, DI
 
 viterbix512kind6rows:
 	VPSUBSW         (DX), Z2, Z5
@@ -2311,8 +2402,8 @@ viterbix512kind6rows:
 	ADDQ            $0x10, R11
 	DECQ            R8
 	JNZ             viterbix512kind6rows
-	MOVQ            next+48(FP), DX
-	VMOVDQU16       Z4, (DX)(R9*1)
+	MOVQ            next+48(FP), DI
+	VMOVDQU16       Z4, (DI)(R9*1)
 	ADDQ            $0x40, R9
 	CMPQ            R9, BX
 	JNE             viterbix512kind6block
@@ -2328,12 +2419,15 @@ viterbix512kind7:
 	XORQ R9, R9
 
 viterbix512kind7block:
-	VMOVDQA64 Z0, Z4
-	MOVQ      24(AX), R8
-	MOVQ      table+8(FP), DX
-	ADDQ      R9, DX
-	MOVQ      R9, DI
-	SHRQ      $0x01, DI
+	VMOVDQA64  Z0, Z4
+	MOVQ       24(AX), R8
+	MOVQ       table+8(FP), DX
+	ADDQ       R9, DX
+	MOVQ       next+48(FP), DI
+	PREFETCHT0 256(DI)(R9*1)
+	PREFETCHT0 256(R11)
+	MOVQ       R9, DI
+	SHRQ       $0x01, DI
 
 viterbix512kind7rows:
 	VPSUBSW         (DX), Z2, Z5
@@ -2399,8 +2493,8 @@ viterbix512kind7rows:
 	ADDQ            $0x10, R11
 	DECQ            R8
 	JNZ             viterbix512kind7rows
-	MOVQ            next+48(FP), DX
-	VMOVDQU16       Z4, (DX)(R9*1)
+	MOVQ            next+48(FP), DI
+	VMOVDQU16       Z4, (DI)(R9*1)
 	ADDQ            $0x40, R9
 	CMPQ            R9, BX
 	JNE             viterbix512kind7block
@@ -2416,12 +2510,15 @@ viterbix512kind8:
 	XORQ R9, R9
 
 viterbix512kind8block:
-	VMOVDQA64 Z0, Z4
-	MOVQ      24(AX), R8
-	MOVQ      table+8(FP), DX
-	ADDQ      R9, DX
-	MOVQ      R9, DI
-	SHRQ      $0x01, DI
+	VMOVDQA64  Z0, Z4
+	MOVQ       24(AX), R8
+	MOVQ       table+8(FP), DX
+	ADDQ       R9, DX
+	MOVQ       next+48(FP), DI
+	PREFETCHT0 256(DI)(R9*1)
+	PREFETCHT0 256(R11)
+	MOVQ       R9, DI
+	SHRQ       $0x01, DI
 
 viterbix512kind8rows:
 	VPSUBSW         (DX), Z2, Z5
@@ -2491,8 +2588,8 @@ viterbix512kind8rows:
 	ADDQ            $0x10, R11
 	DECQ            R8
 	JNZ             viterbix512kind8rows
-	MOVQ            next+48(FP), DX
-	VMOVDQU16       Z4, (DX)(R9*1)
+	MOVQ            next+48(FP), DI
+	VMOVDQU16       Z4, (DI)(R9*1)
 	ADDQ            $0x40, R9
 	CMPQ            R9, BX
 	JNE             viterbix512kind8block
@@ -2516,6 +2613,8 @@ viterbix512kind9:
 	ADDQ CX, R12
 
 viterbix512kind9block:
+	PREFETCHT0      1024(R9)
+	PREFETCHT0      512(R10)
 	VPSUBSW         (CX), Z2, Z4
 	VPMULHRSW       Z4, Z4, Z4
 	VPSUBSW         (R12), Z3, Z5
@@ -2551,13 +2650,13 @@ viterbix512kind9block:
 	ADDQ            DI, R8
 	VPCMPUW         $0x01, Z4, Z5, K1
 	VPMINUW         Z5, Z4, Z4
-	KMOVD           K1, (R10)
+	KMOVD           K1, 4(R10)
 	VPCMPUW         $0x01, Z4, Z6, K1
 	VPMINUW         Z6, Z4, Z4
-	KMOVD           K1, 4(R10)
+	KMOVD           K1, 8(R10)
 	VPCMPUW         $0x01, Z4, Z7, K1
 	VPMINUW         Z7, Z4, Z4
-	KMOVD           K1, 8(R10)
+	KMOVD           K1, 12(R10)
 	VMOVDQU16       Z4, (R9)
 	ADDQ            $0x40, CX
 	ADDQ            $0x40, R12
@@ -2585,6 +2684,8 @@ viterbix512kind10:
 	ADDQ CX, R10
 
 viterbix512kind10block:
+	PREFETCHT0      1024(DI)
+	PREFETCHT0      512(R8)
 	VPSUBSW         (CX), Z2, Z4
 	VPMULHRSW       Z4, Z4, Z4
 	VPSUBSW         (R10), Z3, Z5
@@ -2604,7 +2705,7 @@ viterbix512kind10block:
 	ADDQ            BX, SI
 	VPCMPUW         $0x01, Z4, Z5, K1
 	VPMINUW         Z5, Z4, Z4
-	KMOVD           K1, (R8)
+	KMOVD           K1, 4(R8)
 	VMOVDQU16       Z4, (DI)
 	ADDQ            $0x40, CX
 	ADDQ            $0x40, R10
@@ -2632,6 +2733,8 @@ viterbix512kind11:
 	ADDQ CX, R12
 
 viterbix512kind11block:
+	PREFETCHT0      1024(R9)
+	PREFETCHT0      512(R10)
 	VPSUBSW         (CX), Z2, Z4
 	VPMULHRSW       Z4, Z4, Z4
 	VPSUBSW         (R12), Z3, Z5
@@ -2666,14 +2769,14 @@ viterbix512kind11block:
 	VPADDUSW        Z8, Z7, Z7
 	ADDQ            DI, R8
 	VPCMPUW         $0x01, Z4, Z5, K1
-	VPMINUW         Z5, Z4, Z4
-	KMOVD           K1, (R10)
-	VPCMPUW         $0x01, Z4, Z6, K1
-	VPMINUW         Z6, Z4, Z4
+	VPBLENDMW       Z5, Z4, K1, Z4
 	KMOVD           K1, 4(R10)
-	VPCMPUW         $0x01, Z4, Z7, K1
-	VPMINUW         Z7, Z4, Z4
+	VPCMPUW         $0x01, Z4, Z6, K1
+	VPBLENDMW       Z6, Z4, K1, Z4
 	KMOVD           K1, 8(R10)
+	VPCMPUW         $0x01, Z4, Z7, K1
+	VPBLENDMW       Z7, Z4, K1, Z4
+	KMOVD           K1, 12(R10)
 	VMOVDQU16       Z4, (R9)
 	ADDQ            $0x40, CX
 	ADDQ            $0x40, R12
@@ -2701,6 +2804,8 @@ viterbix512kind12:
 	ADDQ CX, R10
 
 viterbix512kind12block:
+	PREFETCHT0      1024(DI)
+	PREFETCHT0      512(R8)
 	VPSUBSW         (CX), Z2, Z4
 	VPMULHRSW       Z4, Z4, Z4
 	VPSUBSW         (R10), Z3, Z5
@@ -2719,8 +2824,8 @@ viterbix512kind12block:
 	VPADDUSW        Z6, Z5, Z5
 	ADDQ            BX, SI
 	VPCMPUW         $0x01, Z4, Z5, K1
-	VPMINUW         Z5, Z4, Z4
-	KMOVD           K1, (R8)
+	VPBLENDMW       Z5, Z4, K1, Z4
+	KMOVD           K1, 4(R8)
 	VMOVDQU16       Z4, (DI)
 	ADDQ            $0x40, CX
 	ADDQ            $0x40, R10
@@ -2740,14 +2845,17 @@ viterbix512kind13:
 	XORQ R10, R10
 
 viterbix512kind13block:
-	VMOVDQA64 Z0, Z4
-	MOVQ      24(AX), R9
-	MOVQ      table+8(FP), DX
-	ADDQ      R10, DX
-	MOVQ      DX, DI
-	ADDQ      plane+16(FP), DI
-	MOVQ      R10, R8
-	SHRQ      $0x01, R8
+	VMOVDQA64  Z0, Z4
+	MOVQ       24(AX), R9
+	MOVQ       table+8(FP), DX
+	ADDQ       R10, DX
+	MOVQ       DX, DI
+	ADDQ       plane+16(FP), DI
+	MOVQ       next+48(FP), R8
+	PREFETCHT0 256(R8)(R10*1)
+	PREFETCHT0 256(R12)
+	MOVQ       R10, R8
+	SHRQ       $0x01, R8
 
 viterbix512kind13rows:
 	VPSUBSW         (DX), Z2, Z5
@@ -2817,8 +2925,8 @@ viterbix512kind13rows:
 	ADDQ            $0x10, R12
 	DECQ            R9
 	JNZ             viterbix512kind13rows
-	MOVQ            next+48(FP), DX
-	VMOVDQU16       Z4, (DX)(R10*1)
+	MOVQ            next+48(FP), R8
+	VMOVDQU16       Z4, (R8)(R10*1)
 	ADDQ            $0x40, R10
 	CMPQ            R10, BX
 	JNE             viterbix512kind13block
@@ -2830,7 +2938,7 @@ viterbix512done:
 	MOVQ AX, next+48(FP)
 	MOVQ CX, cost+40(FP)
 	ADDQ DX, back+56(FP)
-	ADDQ $0x00000028, step+24(FP)
+	ADDQ $0x00000038, step+24(FP)
 	MOVQ (SP), DX
 	INCQ DX
 	MOVQ DX, (SP)
@@ -2984,3 +3092,96 @@ DATA viterbix512Orders<>+564(SB)/4, $0x01000100
 DATA viterbix512Orders<>+568(SB)/4, $0x01000100
 DATA viterbix512Orders<>+572(SB)/4, $0x01000100
 GLOBL viterbix512Orders<>(SB), RODATA|NOPTR, $576
+
+// func viterbiTracex256(d *uint8, path *uint32, last *int, masks *uint32, stride int, lanes *uint8, n int, e int) (start int)
+// Requires: AVX, AVX2, BMI2
+TEXT ·viterbiTracex256(SB), $0-72
+	MOVQ d+0(FP), AX
+	MOVQ path+8(FP), CX
+	MOVQ last+16(FP), DX
+	MOVQ masks+24(FP), BX
+	MOVQ stride+32(FP), SI
+	MOVQ lanes+40(FP), DI
+	MOVQ n+48(FP), R8
+	MOVQ e+56(FP), R9
+
+step:
+	LEAQ    1(R9), R10
+	CMPL    R10, (CX)(R8*4)
+	JEQ     met
+	MOVL    R10, (CX)(R8*4)
+	MOVQ    R9, R12
+	ANDQ    $0x1f, R12
+	MOVBLZX (DI)(R12*1), R12
+	MOVQ    R9, R11
+	SHRQ    $0x05, R11
+	MOVQ    40(DX), R10
+	SHLXQ   R10, R11, R11
+	LEAQ    (BX)(R11*4), R11
+	CMPQ    R10, $0x02
+	JA      many
+	JNE     two
+	MOVL    4(R11), R10
+	MOVL    8(R11), R14
+	MOVL    12(R11), R11
+	MOVL    R14, R13
+	NOTL    R14
+	ANDL    R14, R10
+	ORL     R11, R10
+	ORL     R11, R13
+	SHRXL   R12, R10, R10
+	SHRXL   R12, R13, R13
+	ANDL    $0x01, R10
+	ANDL    $0x01, R13
+	LEAQ    (R10)(R13*2), R13
+	JMP     found
+
+two:
+	SHRXL R12, 4(R11), R13
+	ANDL  $0x01, R13
+
+found:
+	MOVB  R13, -1(AX)(R8*1)
+	MOVQ  48(DX), R10
+	SHLXQ R10, R13, R13
+	ORQ   R13, R9
+	MOVQ  16(DX), R10
+	SHRXQ R10, R9, R9
+	SUBQ  SI, BX
+	SUBQ  $0x00000038, DX
+	DECQ  R8
+	JNZ   step
+	LEAQ  1(R9), R10
+	MOVL  R10, (CX)
+	MOVQ  R9, start+64(FP)
+	VZEROUPPER
+	RET
+
+met:
+	MOVL (CX), R9
+	DECQ R9
+	MOVQ R9, start+64(FP)
+	VZEROUPPER
+	RET
+
+many:
+	XORQ  $0x1f, R12
+	VMOVD R12, X0
+	MOVL  $0x00000001, R13
+	SHLXL R10, R13, R13
+
+rows:
+	SUBQ      $0x08, R13
+	VMOVDQU   (R11)(R13*4), Y1
+	VPSLLD    X0, Y1, Y1
+	VMOVMSKPS Y1, R10
+	TESTQ     R13, R13
+	JEQ       first
+	TESTL     R10, R10
+	JEQ       rows
+
+first:
+	ORL  $0x01, R10
+	BSRL R10, R10
+	ADDQ R10, R13
+	JMP  found

@@ -10,7 +10,7 @@ type level uint8
 
 const (
 	generic level = iota // plain Go: the definitions
-	avx2                 // AVX2, FMA, F16C
+	avx2                 // AVX2, BMI2, FMA, F16C
 	avx512               // and AVX-512 F, BW, VL, DQ, VNNI
 )
 

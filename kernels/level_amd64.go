@@ -8,7 +8,7 @@ import "golang.org/x/sys/cpu"
 func best() level {
 	x := &cpu.X86
 	switch {
-	case !x.HasAVX2 || !x.HasFMA || !x.HasF16C:
+	case !x.HasAVX2 || !x.HasFMA || !x.HasF16C || !x.HasBMI2:
 		return generic
 	case !x.HasAVX512F || !x.HasAVX512BW || !x.HasAVX512VL || !x.HasAVX512DQ || !x.HasAVX512VNNI:
 		return avx2

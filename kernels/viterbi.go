@@ -22,8 +22,9 @@ type Viterbi struct {
 	// Doublings is how often a difference of target and value is doubled, with saturation, before it is squared: 0 as long as a
 	// typical error is 100 units or more, one for each halving of it. Targets are limited to the table's range then.
 	Doublings int
-	// Window is how many targets around the seam the first of two passes looks at; 0 is 128 (or all, if they are fewer).
-	Window int
+	// Lead is how many of the last steps are run before the first, so that nodes at the seam have costs; 0 is L² over the mean
+	// bits of a step. More than all steps is all of them.
+	Lead int
 
 	search *viterbiSearch
 }
@@ -48,7 +49,7 @@ func (v *Viterbi) Nodes() int {
 }
 
 func (v *Viterbi) check(x []int16) {
-	if v.L < 1 || v.L > 20 || v.V < 1 || v.V > 2 || len(v.Table) != v.V<<v.L || v.Doublings < 0 || v.Doublings > 8 || v.Window < 0 {
+	if v.L < 1 || v.L > 20 || v.V < 1 || v.V > 2 || len(v.Table) != v.V<<v.L || v.Doublings < 0 || v.Doublings > 8 || v.Lead < 0 {
 		panic("kernels: trellis of a shape that cannot be")
 	}
 	if len(v.Steps) == 0 || len(x) != v.V*len(v.Steps) {
@@ -77,10 +78,12 @@ func (v *Viterbi) Forward(x []int16, from, to int, cost []uint16, back []uint8) 
 	return v.forwardPlain(x, from, to, cost, back)
 }
 
-// Search writes the bits of each step of a path to d. The path is found as in the paper, section 4.2: a first pass over a window
-// around the seam, from any node to any, finds the node to pass at the seam, a second pass over the tile is held to begin
-// and end there. It is the cheapest path through that node as long as the costs of good paths do not saturate; where they do
-// (many outliers in a row), the search is made again with coarser costs.
+// Search writes the bits of each step of a path to d. It runs over the last Lead steps and, with the costs they leave, over the
+// tile. The cheapest path comes from some node at the seam; the cheapest that ends in that node mostly comes from it as well,
+// and is the result. If it comes from another, that one is tried, and its successor; then the tile is run again from the last
+// alone (the second pass of the paper's section 4.2). So the result is the cheapest path from its node at the seam to itself, as
+// long as the costs of good paths do not saturate. Where they do (many outliers in a row), the search is made again with
+// coarser costs.
 func (v *Viterbi) Search(d []uint8, x []int16) {
 	if v.search == nil {
 		v.check(x)
@@ -97,7 +100,7 @@ func (v *Viterbi) Search(d []uint8, x []int16) {
 		panic("kernels: targets and steps of a trellis differ in number")
 	}
 	s := v.search
-	for _, ok := s.run(d, x); !ok; _, ok = s.run(d, x) {
+	for !s.run(d, x) {
 		s = s.coarse()
 	}
 }

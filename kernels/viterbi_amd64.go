@@ -10,10 +10,6 @@ func viterbiSteps(l level, x, table []int16, plane int, step *viterbiStep, n int
 	return f(&x[0], &table[0], plane, &step.kind, n, &cost[0], &next[0], &masks[0], stride)
 }
 
-// viterbiLane returns which bit of a mask is a lane's, and what a mask is inverted with.
-func viterbiLane(l level, lane int) (bit int, flip uint32) {
-	if l == avx512 {
-		return lane, 0
-	}
-	return lane&^24 | lane&8<<1 | lane&16>>1, 1<<32 - 1
+func viterbiTrace(d []uint8, path []uint32, last *viterbiStep, masks []uint32, stride int, lanes *[viterbiLanes]uint8, n, e int) int {
+	return viterbiTracex256(&d[0], &path[0], &last.kind, &masks[0], stride, &lanes[0], n, e)
 }

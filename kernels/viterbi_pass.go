@@ -1,18 +1,19 @@
 package kernels
 
 import (
-	"math/bits"
 	"unsafe"
 )
 
 // viterbiPass runs passes of vector kernels over a trellis in which every step has at least viterbiLanes nodes. Decisions are kept
 // as masks of 32 nodes, for each row of states d<<(L-k)|e that leads to them: the bit says that row d is better than all
-// above it.
+// above it. That of row 0 may say anything.
 type viterbiPass struct {
 	v      *Viterbi
 	l      level
-	kinds  []viterbiStep // of each step
-	masks  []uint32      // stride of them a step
+	kinds  []viterbiStep       // of each step
+	masks  []uint32            // stride of them a step
+	lanes  [viterbiLanes]uint8 // which bit of a mask is a node's
+	flip   uint32              // what masks are inverted with
 	stride int
 	next   []uint16
 }
@@ -24,6 +25,8 @@ type viterbiStep struct {
 	in       int // bits of the step before
 	groups   int // of four rows
 	blocksIn int // blocks of 32 nodes before the step
+	bits     int // its own
+	up       int // bits of the node after it
 }
 
 // Kinds of steps: of four rows, of two, each after a step of one bit, of any number of rows with so many doublings; then the first
@@ -49,7 +52,13 @@ func newViterbiPass(v *Viterbi, l level) *viterbiPass {
 		if 1<<nodes < viterbiLanes || kind < 0 {
 			return nil
 		}
-		p.kinds[t] = viterbiStep{kind, 2 << nodes, kin, 1 << k / 4, 1 << (v.L - kin) / viterbiLanes}
+		p.kinds[t] = viterbiStep{kind, 2 << nodes, kin, 1 << k / 4, 1 << (v.L - kin) / viterbiLanes, int(k), nodes}
+	}
+	for i := range p.lanes {
+		p.lanes[i] = uint8(i)
+		if l == avx2 { // the middle two of four groups of 8 change places
+			p.lanes[i] = uint8(i&^24 | i&8<<1 | i&16>>1)
+		}
 	}
 	p.stride = 1 << v.L / viterbiLanes
 	p.next = aligned[uint16](v.Nodes() + viterbiLanes)
@@ -104,33 +113,8 @@ func (p *viterbiPass) run(x []int16, from, to int, cost []uint16, keep bool) uin
 	return total
 }
 
-// trace follows the decisions of steps 0 … to-1 back from node e, as viterbiSearch.trace does.
-func (p *viterbiPass) trace(d []uint8, to, e int) int {
-	v := p.v
-	for t := to - 1; t >= 0; t-- {
-		best := p.decision(t, e)
-		d[t] = uint8(best)
-		e = (best<<(v.L-int(v.Steps[t])) | e) >> p.kinds[t].in
-	}
-	return e
-}
-
-// decision returns the bits of step t by which the cheapest path comes to node e.
-func (p *viterbiPass) decision(t, e int) int {
-	lane, flip := viterbiLane(p.l, e%viterbiLanes)
-	k := p.v.Steps[t]
-	m := p.masks[t*p.stride+e/viterbiLanes<<k:]
-	switch p.kinds[t].kind % kindPlanes {
-	case kindTwo, kindTwo + kindAfterOne:
-		return int((m[0] ^ flip) >> lane & 1)
-	case kindFour, kindFour + kindAfterOne:
-		_ = m[2]
-		return bits.Len32((m[0]^flip)>>lane&1 | (m[1]^flip)>>lane&1<<1 | (m[2]^flip)>>lane&1<<2)
-	}
-	for d := 1<<k - 1; d > 0; d-- {
-		if (m[d]^flip)>>lane&1 != 0 {
-			return d
-		}
-	}
-	return 0
+// trace is viterbiSearch.trace.
+func (p *viterbiPass) trace(d []uint8, path []uint32, e int) int {
+	n := len(d)
+	return viterbiTrace(d, path, &p.kinds[n-1], p.masks[(n-1)*p.stride:], 4*p.stride, &p.lanes, n, e)
 }

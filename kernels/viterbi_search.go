@@ -9,25 +9,30 @@ import (
 type viterbiSearch struct {
 	Viterbi
 	padding   int // newest bits of a state that its values do not depend on
-	window    int
+	lead      int
 	shift     int // targets are divided by 2^shift
 	low, high [2]int16
 	x         []int16
 	cost      []uint16
 	back      []uint8
+	path      []uint32
 	pass      *viterbiPass // nil: plain Go
 	coarser   *viterbiSearch
 }
 
 func newViterbiSearch(v *Viterbi, l level) *viterbiSearch {
-	s := &viterbiSearch{Viterbi: *v, window: v.Window}
+	s := &viterbiSearch{Viterbi: *v, lead: v.Lead}
 	s.search = nil
 	s.pad()
-	if s.window == 0 {
-		s.window = 128
+	if s.lead == 0 {
+		total := 0
+		for _, k := range v.Steps {
+			total += int(k)
+		}
+		s.lead = (v.L*v.L*len(v.Steps) + total - 1) / total
 	}
 	steps, nodes := len(v.Steps), s.Nodes()
-	s.window = min(s.window, steps)
+	s.lead, s.path = min(s.lead, steps), make([]uint32, steps+1)
 	s.cost, s.x = aligned[uint16](nodes + viterbiLanes)[:nodes], make([]int16, v.V*steps)
 	if s.pass = newViterbiPass(&s.Viterbi, l); s.pass == nil {
 		s.back = make([]uint8, steps*nodes)
@@ -88,31 +93,51 @@ func (v *viterbiSearch) coarse() *viterbiSearch {
 	return &c
 }
 
-// run searches once. It returns the path's cost and whether there is a path that does not saturate. Bits of the padding are not
-// held at the seam, so that the path is one of the trellis without it.
-func (v *viterbiSearch) run(d []uint8, x []int16) (uint32, bool) {
+// run searches once and returns whether it found a path whose cost does not saturate. Bits of the padding are not held at the
+// seam, so that the path is one of the trellis without it.
+func (v *viterbiSearch) run(d []uint8, x []int16) bool {
 	steps := len(v.Steps)
+	ends := 1 << (v.L - int(v.Steps[steps-1]))
+	v.limit(x)
+	clear(v.cost)
+	v.forward(steps-v.lead, steps, false)
+	v.forward(0, steps, true)
+	e, _ := cheapest(v.cost[:ends])
+	clear(v.path)
+	seam := v.trace(d, e) >> v.padding
+	for try := range 4 {
+		held := v.cost[seam<<v.padding : (seam+1)<<v.padding]
+		end, least := cheapest(held)
+		if least == unreachable {
+			return false
+		}
+		begin := v.trace(d, seam<<v.padding+end) >> v.padding
+		switch {
+		case begin == seam:
+			return true
+		case try < 2:
+			seam = begin
+			continue
+		}
+		for e := range v.cost {
+			v.cost[e] = unreachable
+		}
+		clear(held)
+		v.forward(0, steps, true)
+		clear(v.path)
+	}
+	return false
+}
+
+// limit sets the search's own targets.
+func (v *viterbiSearch) limit(x []int16) {
+	if v.Doublings == 0 && v.shift == 0 {
+		copy(v.x, x)
+		return
+	}
 	for i, t := range x {
 		v.x[i] = max(v.low[i%v.V], min(v.high[i%v.V], t)) >> v.shift
 	}
-	half, ends := v.window/2, 1<<(v.L-int(v.Steps[steps-1]))
-	clear(v.cost)
-	v.forward(steps-half, steps, false)
-	v.forward(0, half, true)
-	seam := 0
-	if half > 0 {
-		e, _ := cheapest(v.cost[:1<<(v.L-int(v.Steps[half-1]))])
-		seam = v.trace(d, half, e) >> v.padding << v.padding
-	}
-	for i := range v.cost[:ends] {
-		v.cost[i] = unreachable
-	}
-	held := v.cost[seam : seam+1<<v.padding]
-	clear(held)
-	total := v.forward(0, steps, true)
-	end, least := cheapest(held)
-	v.trace(d, steps, seam+end)
-	return total + uint32(least), least != unreachable
 }
 
 // forward is Forward of the search's own targets and costs. Decisions are kept, or need not be.
@@ -126,17 +151,22 @@ func (v *viterbiSearch) forward(from, to int, keep bool) uint32 {
 	return v.forwardPlain(v.x, from, to, v.cost, nil)
 }
 
-// trace follows the decisions of steps 0 … to-1 back from node e after them, writes their bits to d and returns the node
-// before step 0.
-func (v *viterbiSearch) trace(d []uint8, to, e int) int {
+// trace follows the decisions of all steps back from node e after them, writes their bits to d and returns the node before step
+// 0. It stops where it meets the path that was traced last; path keeps nodes plus one.
+func (v *viterbiSearch) trace(d []uint8, e int) int {
 	if v.pass != nil {
-		return v.pass.trace(d, to, e)
+		return v.pass.trace(d, v.path, e)
 	}
 	nodes, steps := v.Nodes(), len(v.Steps)
-	for t := to - 1; t >= 0; t-- {
+	for t := steps - 1; t >= 0; t-- {
+		if v.path[t+1] == uint32(e)+1 {
+			return int(v.path[0]) - 1
+		}
+		v.path[t+1] = uint32(e) + 1
 		k := v.back[t*nodes+e]
 		d[t] = k
 		e = (int(k)<<(v.L-int(v.Steps[t])) | e) >> v.Steps[(t+steps-1)%steps]
 	}
+	v.path[0] = uint32(e) + 1
 	return e
 }

@@ -15,6 +15,8 @@ const (
 	stepIn
 	stepGroups
 	stepBlocksIn
+	stepBits
+	stepUp
 	stepBytes
 )
 
@@ -23,6 +25,7 @@ func viterbi(c *build.Context) {
 	for _, wide := range []bool{false, true} {
 		(&trellisPass{Context: c, wide: wide, halves: 2}).emit()
 	}
+	trellisTrace(c)
 }
 
 type trellisPass struct {

@@ -50,13 +50,17 @@ func (b *trellisBlocks) arrive(from operand.Mem, metric reg.VecVirtual) {
 	b.VPADDUSW(in, metric, metric)
 }
 
-// decide keeps in best what is less of best and costs, and writes where costs were less. With 256 bits, what is written is
-// inverted, and the middle two of four groups of 8 lanes change places.
+// decide keeps in best what is less of best and costs, and writes where costs were less. With 256 bits, the middle two
+// of four groups of 8 lanes change places in what is written.
 func (b *trellisBlocks) decide(costs []reg.VecVirtual, mask operand.Mem) {
 	if b.wide {
 		k := b.K()
 		b.VPCMPUW(operand.Imm(1), b.best[0], costs[0], k)
-		b.VPMINUW(costs[0], b.best[0], b.best[0])
+		if b.afterOne {
+			b.VPBLENDMW(costs[0], b.best[0], k, b.best[0])
+		} else {
+			b.VPMINUW(costs[0], b.best[0], b.best[0])
+		}
 		b.KMOVD(k, mask)
 		return
 	}
@@ -68,6 +72,7 @@ func (b *trellisBlocks) decide(costs []reg.VecVirtual, mask operand.Mem) {
 	b.VPACKSSWB(costs[1], costs[0], costs[0])
 	m := b.GP32()
 	b.VPMOVMSKB(costs[0], m)
+	b.NOTL(m)
 	b.MOVL(m, mask)
 }
 
@@ -107,6 +112,8 @@ func (b *trellisBlocks) unrolled(rows int) {
 	}
 	best := append([]reg.VecVirtual(nil), b.best...)
 	b.Label(b.label(b.prefix + "block"))
+	b.PREFETCHT0(operand.Mem{Base: out, Disp: 1024})
+	b.PREFETCHT0(operand.Mem{Base: mask, Disp: 512})
 	costs := make([][]reg.VecVirtual, rows)
 	for h := range b.halves {
 		for i := range rows {
@@ -118,7 +125,7 @@ func (b *trellisBlocks) unrolled(rows int) {
 	}
 	b.best = costs[0]
 	for i := 1; i < rows; i++ {
-		b.decide(costs[i], operand.Mem{Base: mask, Disp: 4 * (i - 1)})
+		b.decide(costs[i], operand.Mem{Base: mask, Disp: 4 * i})
 	}
 	for h := range b.halves {
 		b.load(b.best[h], operand.Mem{Base: out, Disp: size * h})
@@ -157,6 +164,9 @@ func (b *trellisBlocks) general() {
 		b.MOVQ(t, second)
 		b.ADDQ(b.param("plane"), second)
 	}
+	out := b.argument("next")
+	b.PREFETCHT0(operand.Mem{Base: out, Index: block, Scale: 1, Disp: 256})
+	b.PREFETCHT0(operand.Mem{Base: mask, Disp: 256})
 	b.MOVQ(block, state)
 	b.SHRQ(operand.Imm(1), state)
 	b.Label(b.label(b.prefix + "rows"))
@@ -190,7 +200,7 @@ func (b *trellisBlocks) general() {
 	b.ADDQ(operand.Imm(16), mask)
 	b.DECQ(groups)
 	b.JNZ(b.ref(b.prefix + "rows"))
-	out := b.argument("next")
+	b.MOVQ(b.param("next"), out)
 	for h := range b.halves {
 		b.load(b.best[h], operand.Mem{Base: out, Index: block, Scale: 1, Disp: size * h})
 	}

@@ -1,0 +1,98 @@
+package main
+
+import (
+	"github.com/mmcloughlin/avo/build"
+	"github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
+)
+
+// trellisTrace emits the way back from a node after n steps. Of rows that are better than all above them, the last is the best.
+func trellisTrace(c *build.Context) {
+	c.Function("viterbiTracex256")
+	c.Pragma("noescape")
+	c.SignatureExpr("func(d *uint8, path *uint32, last *int, masks *uint32, stride int, lanes *uint8, n int, e int) (start int)")
+	c.Doc("viterbiTracex256 follows the decisions of n steps, of which the last is given, back from node e; path as viterbiSearch.trace has it.")
+	load := func(name string) reg.GPVirtual { return c.Load(c.Param(name), c.GP64()).(reg.GPVirtual) }
+	d, path, step, masks := load("d"), load("path"), load("last"), load("masks")
+	stride, lanes, n, e := load("stride"), load("lanes"), load("n"), load("e")
+	field := func(offset int) operand.Mem { return operand.Mem{Base: step, Disp: offset} }
+	count, m, lane, best, a, b := c.GP64(), c.GP64(), c.GP64(), c.GP64(), c.GP64(), c.GP64()
+	c.Label("step")
+	node := operand.Mem{Base: path, Index: n, Scale: 4}
+	c.LEAQ(operand.Mem{Base: e, Disp: 1}, a)
+	c.CMPL(a.As32(), node)
+	c.JEQ(operand.LabelRef("met"))
+	c.MOVL(a.As32(), node)
+	c.MOVQ(e, lane)
+	c.ANDQ(operand.Imm(31), lane)
+	c.MOVBLZX(operand.Mem{Base: lanes, Index: lane, Scale: 1}, lane.As32())
+	c.MOVQ(e, m)
+	c.SHRQ(operand.Imm(5), m)
+	c.MOVQ(field(stepBits), count)
+	c.SHLXQ(count, m, m)
+	c.LEAQ(operand.Mem{Base: masks, Index: m, Scale: 4}, m)
+	word := func(i int) operand.Mem { return operand.Mem{Base: m, Disp: 4 * i} }
+	c.CMPQ(count, operand.Imm(2))
+	c.JA(operand.LabelRef("many"))
+	c.JNE(operand.LabelRef("two"))
+	c.MOVL(word(1), a.As32())
+	c.MOVL(word(2), b.As32())
+	c.MOVL(word(3), m.As32())
+	c.MOVL(b.As32(), best.As32())
+	c.NOTL(b.As32())
+	c.ANDL(b.As32(), a.As32())
+	c.ORL(m.As32(), a.As32()) // row 3, or 1 and not 2
+	c.ORL(m.As32(), best.As32())
+	c.SHRXL(lane.As32(), a.As32(), a.As32())
+	c.SHRXL(lane.As32(), best.As32(), best.As32())
+	c.ANDL(operand.Imm(1), a.As32())
+	c.ANDL(operand.Imm(1), best.As32())
+	c.LEAQ(operand.Mem{Base: a, Index: best, Scale: 2}, best)
+	c.JMP(operand.LabelRef("found"))
+	c.Label("two")
+	c.SHRXL(lane.As32(), word(1), best.As32())
+	c.ANDL(operand.Imm(1), best.As32())
+	c.Label("found")
+	c.MOVB(best.As8(), operand.Mem{Base: d, Index: n, Scale: 1, Disp: -1})
+	c.MOVQ(field(stepUp), a)
+	c.SHLXQ(a, best, best)
+	c.ORQ(best, e)
+	c.MOVQ(field(stepIn), a)
+	c.SHRXQ(a, e, e)
+	c.SUBQ(stride, masks)
+	c.SUBQ(operand.U32(stepBytes), step)
+	c.DECQ(n)
+	c.JNZ(operand.LabelRef("step"))
+	c.LEAQ(operand.Mem{Base: e, Disp: 1}, a)
+	c.MOVL(a.As32(), operand.Mem{Base: path})
+	c.Store(e, c.ReturnIndex(0))
+	c.VZEROUPPER()
+	c.RET()
+	c.Label("met")
+	c.MOVL(operand.Mem{Base: path}, e.As32())
+	c.DECQ(e)
+	c.Store(e, c.ReturnIndex(0))
+	c.VZEROUPPER()
+	c.RET()
+
+	c.Label("many") // eight rows a turn, from the last
+	shift, v := c.XMM(), c.YMM()
+	c.XORQ(operand.Imm(31), lane)
+	c.VMOVD(lane.As32(), shift)
+	c.MOVL(operand.U32(1), best.As32())
+	c.SHLXL(count.As32(), best.As32(), best.As32())
+	c.Label("rows")
+	c.SUBQ(operand.Imm(8), best)
+	c.VMOVDQU(operand.Mem{Base: m, Index: best, Scale: 4}, v)
+	c.VPSLLD(shift, v, v)
+	c.VMOVMSKPS(v, a.As32())
+	c.TESTQ(best, best)
+	c.JEQ(operand.LabelRef("first"))
+	c.TESTL(a.As32(), a.As32())
+	c.JEQ(operand.LabelRef("rows"))
+	c.Label("first") // of which row 0 is better than nothing
+	c.ORL(operand.Imm(1), a.As32())
+	c.BSRL(a.As32(), a.As32())
+	c.ADDQ(a, best)
+	c.JMP(operand.LabelRef("found"))
+}
