@@ -1,7 +1,6 @@
 package calib
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 )
@@ -18,23 +17,32 @@ func (s *Set) Join(other *Set) error {
 	return nil
 }
 
-// Merge writes to path the sum of the statistics that two sets gathered from different texts, a's first, one site in memory at a time.
-func Merge(path string, a, b *Set) error {
-	if err := mergeable(a, b); err != nil {
-		return err
+// Merge returns the sum of the statistics that some sets, at least one, gathered from different texts, in their order. The sums are made as
+// they are asked for, so that saving takes the memory of one site; the sets must stay open meanwhile.
+func Merge(sets ...*Set) (*Set, error) {
+	first := sets[0]
+	sum := NewSet(first.Model)
+	sum.Tool = first.Tool
+	for i, s := range sets {
+		for _, t := range sets[:i] {
+			if err := mergeable(t, s); err != nil {
+				return nil, err
+			}
+		}
+		sum.Corpora = append(sum.Corpora, s.Corpora...)
 	}
-	sum := NewSet(a.Model, slices.Concat(a.Corpora, b.Corpora)...)
-	sum.Tool = a.Tool
-	for i := range a.entries {
-		site := a.entries[i].Site
-		j := b.byName[site.Name]
-		site.Tokens += b.entries[j].Tokens
-		site.NonFinite += b.entries[j].NonFinite
-		if err := sum.enter(entry{Site: site, from: merged{a, b}}); err != nil {
-			return err
+	for i := range first.entries {
+		site := first.entries[i].Site
+		for _, s := range sets[1:] {
+			other := &s.entries[s.byName[site.Name]]
+			site.Tokens += other.Tokens
+			site.NonFinite += other.NonFinite
+		}
+		if err := sum.enter(entry{Site: site, from: merged(sets)}); err != nil {
+			return nil, err
 		}
 	}
-	return sum.Save(path)
+	return sum, nil
 }
 
 // mergeable returns why a and b cannot be added up.
@@ -78,21 +86,29 @@ func sameText(a, b Corpus) (string, bool) {
 	return "", false
 }
 
-// merged is the sum of two sets.
-type merged struct{ a, b *Set }
+// merged is the sum of some sets.
+type merged []*Set
 
 func (m merged) load(site *Site, need Need) (*Stats, error) {
-	a, errA := m.a.Stats(site.Name, need)
-	b, errB := m.b.Stats(site.Name, need)
-	if err := errors.Join(errA, errB); err != nil {
-		return nil, err
-	}
-	sum := &Stats{Tokens: a.Tokens + b.Tokens, NonFinite: a.NonFinite + b.NonFinite, SqSum: slices.Clone(a.SqSum), Counts: slices.Clone(a.Counts)}
-	add(sum.SqSum, b.SqSum)
-	add(sum.Counts, b.Counts)
-	if need.Has(Gram) && site.Need == Gram {
-		sum.Gram = slices.Clone(a.Gram)
-		add(sum.Gram, b.Gram)
+	sum := &Stats{}
+	for i, s := range m {
+		part, err := s.Stats(site.Name, need)
+		if err != nil {
+			return nil, err
+		}
+		gram := part.Gram
+		if !need.Has(Gram) {
+			gram = nil // somebody holds more than was asked for
+		}
+		if i == 0 {
+			sum.SqSum, sum.Gram, sum.Counts = slices.Clone(part.SqSum), slices.Clone(gram), slices.Clone(part.Counts)
+		} else {
+			add(sum.SqSum, part.SqSum)
+			add(sum.Gram, gram)
+			add(sum.Counts, part.Counts)
+		}
+		sum.Tokens += part.Tokens
+		sum.NonFinite += part.NonFinite
 	}
 	return sum, nil
 }

@@ -21,6 +21,7 @@ type Options struct {
 	Moments     bool           // sums of squares only, no Gram matrices
 	Workers     int            // goroutines; 0: one per CPU. Results do not depend on it
 	HiddenBytes int64          // hidden states up to this size stay in memory, larger ones go to a file; 0: 1 GiB
+	MemoryBytes int64          // bound of Plan.MemoryBytes; 0: none. Hidden states that would exceed it go to the file
 	TempDir     string         // where that file is; "": the system's
 	Tool        string         // name and version of the program, for the record
 	Progress    func(Progress) // called after each batch of windows; may be nil
@@ -80,7 +81,10 @@ func New(ctx context.Context, ckpt *checkpoint.Checkpoint, texts []Text, o Optio
 	if b.windows, b.corpus, err = cut(tok, texts, length, o.Windows); err != nil {
 		return nil, err
 	}
-	if b.hidden, err = newHidden(int(b.corpus.Tokens), config.Hidden, o.HiddenBytes, o.TempDir); err != nil {
+	if err := b.fit(); err != nil {
+		return nil, err
+	}
+	if b.hidden, err = newHidden(int(b.corpus.Tokens), config.Hidden, b.o.HiddenBytes, o.TempDir); err != nil {
 		return nil, err
 	}
 	if err := b.embed(ctx); err != nil {

@@ -1,6 +1,8 @@
 package observe
 
 import (
+	"fmt"
+	"slices"
 	"strings"
 
 	"pith/calib"
@@ -24,22 +26,31 @@ type Plan struct {
 }
 
 // Plan returns what Run will take.
-func (b *Observer) Plan() Plan {
+func (b *Observer) Plan() Plan { return b.plan(b.hidden.file != nil) }
+
+// fit lowers HiddenBytes until the plan is within MemoryBytes.
+func (b *Observer) fit() error {
+	limit := b.o.MemoryBytes
+	if limit <= 0 || b.plan(false).MemoryBytes <= limit {
+		return nil
+	}
+	if least := b.plan(true).MemoryBytes; least > limit {
+		return fmt.Errorf("this needs %d MiB of memory and %d are allowed; allow more, use a shorter context, or gather moments only", (least+1<<20-1)>>20, limit>>20)
+	}
+	b.o.HiddenBytes = 0
+	return nil
+}
+
+func (b *Observer) plan(onDisk bool) Plan {
 	p := Plan{Context: b.corpus.Context, Windows: b.corpus.Windows, Tokens: b.corpus.Tokens, Sites: len(b.sites)}
-	p.HiddenBytes, p.HiddenOnDisk = hiddenBytes(int(p.Tokens), b.config.Hidden), b.hidden.file != nil
-	perLayer := make([]int64, b.config.Layers+1)
+	p.HiddenBytes, p.HiddenOnDisk = hiddenBytes(int(p.Tokens), b.config.Hidden), onDisk
+	perPart := make([]int64, b.config.Layers+2)
 	for _, s := range b.sites {
 		n := (&calib.Site{Features: s.Features, Need: b.need(s)}).Bytes()
 		p.FileBytes += n
-		if s.Layer >= 0 {
-			perLayer[s.Layer] += n
-		} else if s.Name == model.HeadSite {
-			perLayer[b.config.Layers] = n
-		}
+		perPart[b.partOf(s)+1] += n
 	}
-	for _, n := range perLayer {
-		p.StatsBytes = max(p.StatsBytes, n)
-	}
+	p.StatsBytes = slices.Max(perPart)
 	var embedding int64
 	for _, block := range model.Blocks(b.config, b.ckpt.Names()) {
 		n := b.blockBytes(block)
@@ -49,9 +60,9 @@ func (b *Observer) Plan() Plan {
 			embedding = n
 		}
 	}
-	p.BatchBytes = b.batchBytes(p.HiddenOnDisk)
+	p.BatchBytes = b.batchBytes(onDisk)
 	p.MemoryBytes = max(embedding, p.LayerBytes+p.StatsBytes+p.BatchBytes)
-	if !p.HiddenOnDisk {
+	if !onDisk {
 		p.MemoryBytes += p.HiddenBytes
 	}
 	return p

@@ -68,15 +68,19 @@ func (b *Observer) step(ctx context.Context, i int) (map[string]*calib.Stats, er
 	return map[string]*calib.Stats{model.HeadSite: s}, err
 }
 
-// partSites returns the sites of part i: −1 the embedding, then the layers, then the head.
+// partOf returns the part of the network that a site belongs to: −1 the embedding, then the layers, then the head.
+func (b *Observer) partOf(s model.Site) int {
+	if s.Name == model.HeadSite {
+		return b.config.Layers
+	}
+	return s.Layer
+}
+
+// partSites returns the sites of part i.
 func (b *Observer) partSites(i int) []model.Site {
 	var list []model.Site
 	for _, s := range b.sites {
-		part := s.Layer
-		if s.Name == model.HeadSite {
-			part = b.config.Layers
-		}
-		if part == i {
+		if b.partOf(s) == i {
 			list = append(list, s)
 		}
 	}

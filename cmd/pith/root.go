@@ -95,6 +95,7 @@ Exit codes: 0 done; 1 the answer is no (verify found damage); 2 bad usage or inp
 		demoCommand(s),
 		inspectCommand(s),
 		planCommand(s),
+		calibrateCommand(s),
 		compressCommand(s),
 		evalCommand(s),
 		runCommand(s),

@@ -1,0 +1,100 @@
+package observe
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"pith/calib"
+	"pith/checkpoint"
+)
+
+// TestMain lets the test binary stand for a program that calibrates, so that a test can kill it.
+func TestMain(m *testing.M) {
+	if src := os.Getenv("PITH_TEST_SOURCE"); src != "" {
+		if err := child(src, os.Getenv("PITH_TEST_OUT")); err != nil {
+			os.Stderr.WriteString(err.Error() + "\n")
+			os.Exit(2)
+		}
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+// child calibrates, slowly.
+func child(src, out string) error {
+	c, err := checkpoint.Open(src)
+	if err != nil {
+		return err
+	}
+	o := Options{Context: 64, HiddenBytes: 1, TempDir: filepath.Dir(out), Progress: func(Progress) { time.Sleep(100 * time.Millisecond) }}
+	b, err := New(context.Background(), c, []Text{text("a.txt", 3000)}, o)
+	if err != nil {
+		return err
+	}
+	_, err = b.Run(context.Background(), out)
+	return err
+}
+
+func TestKilledRunLeavesWholeFilesAndIsResumed(t *testing.T) {
+	c := tiny(t)
+	dir := t.TempDir()
+	want, path := filepath.Join(dir, "want"), filepath.Join(dir, "got")
+	if _, err := observer(t, c, Options{Context: 64}).Run(context.Background(), want); err != nil {
+		t.Fatal(err)
+	}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(self)
+	cmd.Env = append(os.Environ(), "PITH_TEST_SOURCE="+c.Path, "PITH_TEST_OUT="+path)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for range 600 { // until the second layer is finished
+		if _, err := os.Stat(workDir{path + ".work"}.file(1)); err == nil {
+			break
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	cmd.Process.Kill()
+	cmd.Wait() // says that it was killed
+	if _, err := os.Stat(path); err == nil {
+		t.Skip("the run was over before it was killed")
+	}
+	entries, _ := os.ReadDir(dir)
+	for _, e := range entries {
+		if e.Name() != "want" && e.Name() != "got.work" {
+			t.Errorf("%s is left", e.Name())
+		}
+	}
+	entries, _ = os.ReadDir(path + ".work")
+	for _, e := range entries {
+		if strings.HasSuffix(e.Name(), ".partial") {
+			continue
+		}
+		set, err := calib.Open(filepath.Join(path+".work", e.Name()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		set.Close()
+	}
+	resumed, err := observer(t, c, Options{Context: 64}).Run(context.Background(), path)
+	if err != nil || resumed < 2 {
+		t.Errorf("resumed after %d layers (%v)", resumed, err)
+	}
+	a, _ := os.ReadFile(want)
+	b, _ := os.ReadFile(path)
+	if !bytes.Equal(a, b) {
+		t.Error("other bytes")
+	}
+	if left, _ := filepath.Glob(path + ".work*"); len(left) > 0 {
+		t.Errorf("%v is left", left)
+	}
+}
