@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"pith/calib"
+	"pith/checkpoint"
 	"pith/formats/interop"
 	"pith/model"
 )
@@ -116,9 +117,8 @@ func moments(e *calib.ImatrixEntry) *calib.Stats {
 	return s
 }
 
-// OpenStats opens a file of statistics: one that Run wrote, or an importance matrix of llama.cpp in either form. c and names are of the
-// checkpoint that the statistics are for.
-func OpenStats(path string, c model.Config, names []string) (*calib.Set, error) {
+// OpenStats opens a file of statistics for a checkpoint: one that Run wrote, or an importance matrix of llama.cpp in either form.
+func OpenStats(path string, ckpt *checkpoint.Checkpoint) (*calib.Set, error) {
 	set, err := calib.Open(path)
 	if err == nil {
 		return set, nil
@@ -130,7 +130,11 @@ func OpenStats(path string, c model.Config, names []string) (*calib.Set, error) 
 		}
 		return nil, fmt.Errorf("%w; nor is it an importance matrix (%w)", err, errImatrix)
 	}
-	if set, err = FromImatrix(m, c, names); err != nil {
+	c, err := ckpt.Config()
+	if err != nil {
+		return nil, err
+	}
+	if set, err = FromImatrix(m, c, ckpt.Names()); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return set, nil

@@ -25,7 +25,7 @@ func TestSetBecomesAnImatrixAndBack(t *testing.T) {
 		if err := m.Write(path); err != nil {
 			t.Fatal(err)
 		}
-		back, err := OpenStats(path, b.Config(), c.Names())
+		back, err := OpenStats(path, c)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -56,7 +56,7 @@ func TestStatisticsOfTwoFormsAreOpenedAndOthersRefused(t *testing.T) {
 	if err := set.Save(path); err != nil {
 		t.Fatal(err)
 	}
-	got, err := OpenStats(path, b.Config(), c.Names())
+	got, err := OpenStats(path, c)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,7 +64,7 @@ func TestStatisticsOfTwoFormsAreOpenedAndOthersRefused(t *testing.T) {
 	if len(got.Sites()) != 3*4+2 {
 		t.Errorf("sites %v", got.Sites())
 	}
-	if _, err := OpenStats(filepath.Join(c.Dir(), "config.json"), b.Config(), c.Names()); err == nil {
+	if _, err := OpenStats(filepath.Join(c.Dir(), "config.json"), c); err == nil {
 		t.Error("config.json was taken for statistics")
 	}
 	other := &calib.Imatrix{Entries: []calib.ImatrixEntry{{Name: "blk.0.attn_q.weight", Sums: make([]float32, 7), Counts: []float32{1}}}}

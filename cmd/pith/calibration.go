@@ -12,7 +12,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"pith/calib"
 	"pith/checkpoint"
 	"pith/compress"
 	"pith/observe"
@@ -31,7 +30,7 @@ type calibrationFlags struct {
 func (f *calibrationFlags) add(c *cobra.Command) {
 	p := c.Flags()
 	p.StringSliceVar(&f.texts, "text", nil, "calibrate on this text file (may be given more than once); without text or statistics, compression is data-free")
-	p.StringVar(&f.stats, "stats", "", "calibrate with the statistics that pith calibrate wrote")
+	p.StringVar(&f.stats, "stats", "", "calibrate with the statistics that pith calibrate wrote, or with an importance matrix of llama.cpp")
 	p.IntVar(&f.context, "ctx", 0, "with --text: tokens of a window (default 512, or the model's context)")
 	p.IntVar(&f.windows, "chunks", 0, "with --text: windows to read (default all)")
 	p.BoolVar(&f.sequential, "sequential", false, "with --text: each layer reads what the compressed layers before it give")
@@ -79,7 +78,7 @@ func (f *calibrationFlags) record() (*plan.Calibration, error) {
 func (f *calibrationFlags) open(ctx context.Context, ckpt *checkpoint.Checkpoint, workers int) (compress.Statistics, func(), error) {
 	switch {
 	case f.stats != "":
-		set, err := calib.Open(f.stats)
+		set, err := observe.OpenStats(f.stats, ckpt)
 		if err != nil {
 			return nil, nil, err
 		}
