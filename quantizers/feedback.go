@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"sync"
 
 	"pith/calib"
 	"pith/internal/par"
@@ -31,6 +32,10 @@ type feedback struct {
 	d       []float64
 	added   []float64 // what was added to H's diagonal
 	damping float64   // that did, relative to the mean diagonal
+
+	stats *calib.Stats
+	once  sync.Once
+	h     []float32 // see damped
 }
 
 // derivedFeedback is what a Stats keeps: a feedback, or why there is none.
@@ -66,7 +71,7 @@ func factor(stats *calib.Stats, n int, damping float64, ordered bool, workers in
 	if why != "" {
 		return nil, why
 	}
-	f := &feedback{n: n, added: make([]float64, n), d: make([]float64, n)}
+	f := &feedback{n: n, stats: stats, added: make([]float64, n), d: make([]float64, n)}
 	diagonal := make([]float64, n)
 	for j := range n {
 		diagonal[j] = h.Row(j)[j]

@@ -89,6 +89,15 @@ func (q LDLQ) round(p approx.Problem, f *feedback, gain float32) (codec.Grid, fl
 		r0, r1 := bands[i].Rows()
 		b := newBandSolver(f, bands[i], p.W.Slice(r0, r1))
 		b.ldlq(0, f.n)
+		if q.Refit {
+			b.refit(grid, r0)
+		}
+		for range q.Sweeps {
+			b.sweep()
+			if q.Refit {
+				b.refit(grid, r0)
+			}
+		}
 		proxy[i] = b.proxy()
 	})
 	var sum float64
