@@ -83,14 +83,15 @@ func (l *Layers) Embedding() (*Embedding, error) {
 // CheckTokens is Model.CheckTokens.
 func (e *Embedding) CheckTokens(tokens []int32) error { return e.m.check(tokens, 0) }
 
-// Forward returns the hidden states of one sequence, (tokens, Hidden). Tokens must pass CheckTokens.
-func (e *Embedding) Forward(tokens []int32) tensor.Mat {
+// Forward sets x to the hidden states of one sequence, (tokens, Hidden). Tokens must pass CheckTokens.
+func (e *Embedding) Forward(x tensor.Mat, tokens []int32) {
 	if e.CheckTokens(tokens) != nil {
 		panic("model: token outside the vocabulary or sequence longer than the model's positions; see CheckTokens")
 	}
-	x := tensor.NewMat(len(tokens), e.m.config.Hidden)
+	if x.Rows != len(tokens) || x.Cols != e.m.config.Hidden {
+		panic("model: hidden states of another shape than the sequence's")
+	}
 	e.m.embedTokens(x, tokens, 0)
-	return x
 }
 
 // Layer is one layer of a network.
@@ -146,13 +147,11 @@ func (l *Layers) Norm() (*Norm, error) {
 	return &Norm{m}, err
 }
 
-// Forward returns the final norm of hidden states: what Model.Forward returns, and what the head multiplies.
-func (n *Norm) Forward(x tensor.Mat) tensor.Mat {
-	y := tensor.NewMat(x.Rows, x.Cols)
+// Forward sets y to the final norm of hidden states x: what Model.Forward returns, and what the head multiplies. y may be x.
+func (n *Norm) Forward(y, x tensor.Mat) {
 	for r := range x.Rows {
 		n.m.finalNorm.apply(y.Row(r), x.Row(r))
 	}
-	return y
 }
 
 // Head is the last part of a network.

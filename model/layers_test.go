@@ -42,7 +42,7 @@ func layerwise(t *testing.T, l *Layers, batch [][]int32, watch func(site string,
 	x := tensor.NewMat(rows, l.load.c.Hidden)
 	row := 0
 	for _, tokens := range batch {
-		copy(x.Slice(row, row+len(tokens)).Data, e.Forward(tokens).Data)
+		e.Forward(x.Slice(row, row+len(tokens)), tokens)
 		row += len(tokens)
 	}
 	for i := range l.load.c.Layers {
@@ -56,7 +56,8 @@ func layerwise(t *testing.T, l *Layers, batch [][]int32, watch func(site string,
 	if err != nil {
 		t.Fatal(err)
 	}
-	y := n.Forward(x)
+	y := tensor.NewMat(rows, x.Cols)
+	n.Forward(y, x)
 	if watch != nil {
 		watch(HeadSite, y)
 	}

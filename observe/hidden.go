@@ -40,18 +40,26 @@ func newHidden(rows, cols int, bound int64, dir string) (*hidden, error) {
 
 func hiddenBytes(rows, cols int) int64 { return 4 * int64(rows) * int64(cols) }
 
+// room returns a place for rows lo … hi whose content is of no interest; put must follow.
+func (h *hidden) room(lo, hi int) tensor.Mat {
+	if h.file == nil {
+		return h.mem.Slice(lo, hi)
+	}
+	h.grow((hi - lo) * h.cols)
+	return tensor.Of(hi-lo, h.cols, h.x.Data[:(hi-lo)*h.cols])
+}
+
 // batch returns rows lo … hi. What it returns may be changed; put makes that count, and without put it may or may not.
 func (h *hidden) batch(lo, hi int) (tensor.Mat, error) {
 	if h.file == nil {
 		return h.mem.Slice(lo, hi), nil
 	}
-	n := (hi - lo) * h.cols
-	h.grow(n)
-	if _, err := h.file.ReadAt(h.buf[:4*n], hiddenBytes(lo, h.cols)); err != nil {
+	x := h.room(lo, hi)
+	if _, err := h.file.ReadAt(h.buf[:4*len(x.Data)], hiddenBytes(lo, h.cols)); err != nil {
 		return tensor.Mat{}, fmt.Errorf("hidden states: %w", err)
 	}
-	tensor.Decode(h.x.Data[:n], tensor.F32, h.buf, 0)
-	return tensor.Of(hi-lo, h.cols, h.x.Data[:n]), nil
+	tensor.Decode(x.Data, tensor.F32, h.buf, 0)
+	return x, nil
 }
 
 // copy returns rows lo … hi in memory that is only the caller's until the next call.

@@ -107,10 +107,14 @@ func (b *Observer) embed(ctx context.Context) error {
 		if err := e.CheckTokens(w); err != nil {
 			return err
 		}
-		if err := b.hidden.put(i*b.corpus.Context, e.Forward(w)); err != nil {
+		lo := i * b.corpus.Context
+		x := b.hidden.room(lo, lo+len(w))
+		e.Forward(x, w)
+		if err := b.hidden.put(lo, x); err != nil {
 			return err
 		}
 	}
+	runtime.GC() // frees the embedding and the tokenizer before the first layer comes
 	return nil
 }
 
@@ -286,9 +290,10 @@ func (b *Observer) Head(ctx context.Context) (*calib.Stats, error) {
 	}
 	stats := b.empty(b.sites[len(b.sites)-1])
 	return stats, b.batches(ctx, b.config.Layers, func(lo, hi int, _ []int) error {
-		x, err := b.hidden.batch(lo, hi)
+		x, err := b.hidden.copy(lo, hi)
 		if err == nil {
-			stats.ObserveWith(b.o.Workers, norm.Forward(x))
+			norm.Forward(x, x)
+			stats.ObserveWith(b.o.Workers, x)
 		}
 		return err
 	})

@@ -106,7 +106,8 @@ func TestSumsAreThoseOfTheWholeModelsActivations(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		x := e.Forward(w)
+		x := tensor.NewMat(len(w), b.config.Hidden)
+		e.Forward(x, w)
 		for i := range 3 {
 			l, err := b.layers.Layer(i)
 			if err != nil {
@@ -118,7 +119,8 @@ func TestSumsAreThoseOfTheWholeModelsActivations(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		watch(model.HeadSite, n.Forward(x))
+		n.Forward(x, x)
+		watch(model.HeadSite, x)
 	}
 	for _, s := range b.Sites() {
 		st, err := set.Stats(s.Name, calib.Gram)
