@@ -343,7 +343,7 @@ func (g *blockGrid) Round(w tensor.Mat, c int) {
 
 func (g *blockGrid) Bands() []Band {
 	g.unpacked()
-	return rowBands(g.term.rows, g.round)
+	return rowBands(g.term.rows, 1, g.round)
 }
 
 // unpacked makes codes, if there are none yet, of what the blocks hold.

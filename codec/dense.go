@@ -132,7 +132,7 @@ func (g *scalarGrid) Step() int { return 1 }
 
 func (g *scalarGrid) Round(w tensor.Mat, c int) { g.round(w, c, 0) }
 
-func (g *scalarGrid) Bands() []Band { return rowBands(g.rows, g.round) }
+func (g *scalarGrid) Bands() []Band { return rowBands(g.rows, 1, g.round) }
 
 // round rounds column c of w, whose first row is row r0 of the grid.
 func (g *scalarGrid) round(w tensor.Mat, c, r0 int) {

@@ -14,7 +14,7 @@ import (
 )
 
 func TestEveryFamilyConformsRotated(t *testing.T) {
-	for _, name := range []string{"f32-had", "bf16-had", "int3-grow-asym-had", "int4-g32-had", "q4_0-had", "q6_k-had"} {
+	for _, name := range []string{"f32-had", "bf16-had", "int3-grow-asym-had", "int4-g32-had", "q4_0-had", "q6_k-had", "nuq3-grow-had", "vq2-2.5-g32-had", "e8p-grow-had"} {
 		c, err := codec.Parse(name)
 		if err != nil {
 			t.Fatal(err)

@@ -85,12 +85,7 @@ func (c intCodec) Open(rows, cols int, parts []Part) (Term, error) {
 	if c.asym {
 		t.zeros = parts[2].Data
 	}
-	for i := 0; i < len(t.scales); i += 2 {
-		if binary.LittleEndian.Uint16(t.scales[i:])&0x7c00 == 0x7c00 {
-			return nil, fmt.Errorf("part %q: scale %d of row %d is not finite: the file is damaged", "scales", i/2%int(groups), i/2/int(groups))
-		}
-	}
-	return t, nil
+	return t, checkScales(t.scales, int(groups))
 }
 
 // intTerm is a fitted matrix: codes, scales (F16, little endian) and zeros row-major.

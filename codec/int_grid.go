@@ -46,7 +46,7 @@ func (g *intGrid) round(w tensor.Mat, c, r0 int) {
 // Bands cuts the rows evenly: every one has its own scales.
 func (g *intGrid) Bands() []Band {
 	g.unpacked()
-	return rowBands(g.term.rows, g.round)
+	return rowBands(g.term.rows, 1, g.round)
 }
 
 func (g *intGrid) GroupCols() int { return g.term.groupCols(g.term.cols) }
@@ -55,14 +55,9 @@ func (g *intGrid) RefitGroup(row, group int, factor float32) float32 {
 	t := g.term
 	i := row*t.groups(t.cols) + group
 	stored := t.scales[2*i : 2*i+2]
-	old := tensor.F16ToFloat32(binary.LittleEndian.Uint16(stored))
-	next := tensor.Float32ToF16(old * factor)
-	if next&0x7fff == 0 || next&0x7c00 == 0x7c00 {
-		return 1
-	}
-	binary.LittleEndian.PutUint16(stored, next)
-	g.params[i].Inverse = inverseOf(next)
-	return tensor.F16ToFloat32(next) / old
+	ratio := refitScale(stored, factor)
+	g.params[i].Inverse = inverseOf(binary.LittleEndian.Uint16(stored))
+	return ratio
 }
 
 func (g *intGrid) RoundAll(w tensor.Mat) {

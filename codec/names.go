@@ -19,6 +19,9 @@ func table() []Codec {
 	for _, f := range blockFormats() {
 		all = append(all, blockCodec{f})
 	}
+	for _, b := range books() {
+		all = append(all, bookCodec{b, 128})
+	}
 	for _, bits := range []int{2, 3, 4, 8} { // the most useful; any other codec can be rotated too
 		all = append(all, rotatedCodec{intCodec{bits, 128, false}})
 	}
@@ -32,7 +35,8 @@ func table() []Codec {
 	return all
 }
 
-// Names returns the names of the codecs that Parse knows; it knows each of them with -had too, and trellis codes at any rate.
+// Names returns the names of the codecs that Parse knows; it knows each of them with -had too, the
+// groups 32, 64, 128 and row of every book, and trellis codes at any rate.
 func Names() []string {
 	all := table()
 	names := make([]string, len(all))
@@ -51,6 +55,9 @@ func Parse(name string) (Codec, error) {
 	}
 	if strings.HasPrefix(name, trellisPrefix) {
 		return parseTrellis(name)
+	}
+	if c, ok := parseBook(name); ok {
+		return c, nil
 	}
 	for _, c := range table() {
 		if c.Name() == name {

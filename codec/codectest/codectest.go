@@ -308,7 +308,7 @@ func again(t *testing.T, c codec.Codec, term codec.Term) {
 //
 // The asymmetric formats do not: min and max are rounded to the stored step and offset, so that a code range not fully used is
 // fitted anew. Scales below F16's normal range ("tiny") have too few digits for it. GGML's K-quants search scales, and their scales of scales depend on the neighbours.
-// Trellis codes take their scale from the spread of what they encode, which is less after decoding. Rotating back and forth rounds,
+// Trellis codes and books take their scale from the spread of what they encode, which is less after decoding. Rotating back and forth rounds,
 // which only coarse codes undo.
 func idempotent(name string) bool {
 	if rotated(name) {
@@ -317,7 +317,12 @@ func idempotent(name string) bool {
 			return false
 		}
 	}
-	return !strings.HasPrefix(name, "tcq-") && !strings.HasSuffix(name, "-asym") && !strings.HasSuffix(name, "_1") && !strings.HasSuffix(name, "_k")
+	for _, family := range []string{"tcq-", "nuq", "vq2-", "e8p-"} {
+		if strings.HasPrefix(name, family) {
+			return false
+		}
+	}
+	return !strings.HasSuffix(name, "-asym") && !strings.HasSuffix(name, "_1") && !strings.HasSuffix(name, "_k")
 }
 
 const rotatedSuffix = "-had"
@@ -360,9 +365,13 @@ func searchNeverLoses(t *testing.T, c codec.Codec) {
 		importance[i] = float32(1 + i%7)
 	}
 	for _, imp := range [][]float32{nil, importance} {
-		plain := squaredError(w, Decode(encode(t, c, w, imp, codec.FitOptions{})), imp)
+		weights := imp
+		if rotated(c.Name()) { // which leaves all columns of what it stores equal
+			weights = nil
+		}
+		plain := squaredError(w, Decode(encode(t, c, w, imp, codec.FitOptions{})), weights)
 		searched := encode(t, c, w, imp, codec.FitOptions{Search: true})
-		if got := squaredError(w, Decode(searched), imp); got > plain {
+		if got := squaredError(w, Decode(searched), weights); got > plain {
 			t.Errorf("search gives error %g, the reference rule %g", got, plain)
 		}
 		exactSize(t, c, searched)
