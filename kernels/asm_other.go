@@ -50,6 +50,6 @@ func viterbiSteps(level, []int16, []int16, int, *viterbiStep, int, []uint16, []u
 	return 0
 }
 
-func viterbiTrace([]uint8, []uint32, *viterbiStep, []uint32, int, *[viterbiLanes]uint8, int, int) int {
+func viterbiTrace([]uint16, []uint32, *viterbiStep, []uint32, int, *[viterbiLanes]uint8, int, int) int {
 	return 0
 }

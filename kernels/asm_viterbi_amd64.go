@@ -19,4 +19,4 @@ func viterbix512(x *int16, table *int16, plane int, step *int, n int, cost *uint
 // viterbiTracex256 follows the decisions of n steps, of which the last is given, back from node e; path as viterbiSearch.trace has it.
 //
 //go:noescape
-func viterbiTracex256(d *uint8, path *uint32, last *int, masks *uint32, stride int, lanes *uint8, n int, e int) (start int)
+func viterbiTracex256(d *uint16, path *uint32, last *int, masks *uint32, stride int, lanes *uint8, n int, e int) (start int)

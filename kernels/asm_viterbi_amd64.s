@@ -98,6 +98,14 @@ viterbix256one:
 	JEQ  viterbix256kind12
 	CMPQ DX, $0x0d
 	JEQ  viterbix256kind13
+	CMPQ DX, $0x0e
+	JEQ  viterbix256kind14
+	CMPQ DX, $0x0f
+	JEQ  viterbix256kind15
+	CMPQ DX, $0x10
+	JEQ  viterbix256kind16
+	CMPQ DX, $0x11
+	JEQ  viterbix256kind17
 	UD2
 
 viterbix256kind0:
@@ -1714,6 +1722,834 @@ viterbix256kind13rows:
 	ADDQ           $0x40, R10
 	CMPQ           R10, BX
 	JNE            viterbix256kind13block
+	JMP            viterbix256done
+
+viterbix256kind14:
+	MOVQ cost+40(FP), R11
+	MOVQ back+56(FP), R12
+	MOVQ 8(AX), BX
+	MOVQ BX, SI
+	SHRQ $0x01, SI
+	MOVQ 16(AX), CX
+	XORQ R10, R10
+
+viterbix256kind14block:
+	VMOVDQA    Y0, Y4
+	VMOVDQA    Y0, Y5
+	MOVQ       24(AX), R9
+	MOVQ       table+8(FP), DX
+	ADDQ       R10, DX
+	MOVQ       DX, DI
+	ADDQ       plane+16(FP), DI
+	MOVQ       next+48(FP), R8
+	PREFETCHT0 256(R8)(R10*1)
+	PREFETCHT0 256(R12)
+	MOVQ       R10, R8
+	SHRQ       $0x01, R8
+
+viterbix256kind14rows:
+	VPSUBSW        (DX), Y2, Y6
+	VPADDSW        Y6, Y6, Y6
+	VPMULHRSW      Y6, Y6, Y6
+	VPSUBSW        (DI), Y3, Y7
+	VPADDSW        Y7, Y7, Y7
+	VPMULHRSW      Y7, Y7, Y7
+	VPADDUSW       Y7, Y6, Y6
+	MOVQ           R8, R13
+	SHRQ           CL, R13
+	VBROADCASTI128 (R11)(R13*2), Y7
+	VPSHUFB        Y1, Y7, Y7
+	VPADDUSW       Y7, Y6, Y6
+	VPSUBSW        32(DX), Y2, Y7
+	VPADDSW        Y7, Y7, Y7
+	VPMULHRSW      Y7, Y7, Y7
+	VPSUBSW        32(DI), Y3, Y8
+	VPADDSW        Y8, Y8, Y8
+	VPMULHRSW      Y8, Y8, Y8
+	VPADDUSW       Y8, Y7, Y7
+	LEAQ           16(R8), R13
+	SHRQ           CL, R13
+	VBROADCASTI128 (R11)(R13*2), Y8
+	VPSHUFB        Y1, Y8, Y8
+	VPADDUSW       Y8, Y7, Y7
+	VPMINUW        Y6, Y4, Y6
+	VPCMPEQW       Y6, Y4, Y4
+	VPMINUW        Y7, Y5, Y7
+	VPCMPEQW       Y7, Y5, Y5
+	VPACKSSWB      Y5, Y4, Y4
+	VPMOVMSKB      Y4, R13
+	NOTL           R13
+	MOVL           R13, (R12)
+	VMOVDQA        Y6, Y4
+	VMOVDQA        Y7, Y5
+	ADDQ           BX, DX
+	ADDQ           BX, DI
+	ADDQ           SI, R8
+	VPSUBSW        (DX), Y2, Y6
+	VPADDSW        Y6, Y6, Y6
+	VPMULHRSW      Y6, Y6, Y6
+	VPSUBSW        (DI), Y3, Y7
+	VPADDSW        Y7, Y7, Y7
+	VPMULHRSW      Y7, Y7, Y7
+	VPADDUSW       Y7, Y6, Y6
+	MOVQ           R8, R13
+	SHRQ           CL, R13
+	VBROADCASTI128 (R11)(R13*2), Y7
+	VPSHUFB        Y1, Y7, Y7
+	VPADDUSW       Y7, Y6, Y6
+	VPSUBSW        32(DX), Y2, Y7
+	VPADDSW        Y7, Y7, Y7
+	VPMULHRSW      Y7, Y7, Y7
+	VPSUBSW        32(DI), Y3, Y8
+	VPADDSW        Y8, Y8, Y8
+	VPMULHRSW      Y8, Y8, Y8
+	VPADDUSW       Y8, Y7, Y7
+	LEAQ           16(R8), R13
+	SHRQ           CL, R13
+	VBROADCASTI128 (R11)(R13*2), Y8
+	VPSHUFB        Y1, Y8, Y8
+	VPADDUSW       Y8, Y7, Y7
+	VPMINUW        Y6, Y4, Y6
+	VPCMPEQW       Y6, Y4, Y4
+	VPMINUW        Y7, Y5, Y7
+	VPCMPEQW       Y7, Y5, Y5
+	VPACKSSWB      Y5, Y4, Y4
+	VPMOVMSKB      Y4, R13
+	NOTL           R13
+	MOVL           R13, 4(R12)
+	VMOVDQA        Y6, Y4
+	VMOVDQA        Y7, Y5
+	ADDQ           BX, DX
+	ADDQ           BX, DI
+	ADDQ           SI, R8
+	VPSUBSW        (DX), Y2, Y6
+	VPADDSW        Y6, Y6, Y6
+	VPMULHRSW      Y6, Y6, Y6
+	VPSUBSW        (DI), Y3, Y7
+	VPADDSW        Y7, Y7, Y7
+	VPMULHRSW      Y7, Y7, Y7
+	VPADDUSW       Y7, Y6, Y6
+	MOVQ           R8, R13
+	SHRQ           CL, R13
+	VBROADCASTI128 (R11)(R13*2), Y7
+	VPSHUFB        Y1, Y7, Y7
+	VPADDUSW       Y7, Y6, Y6
+	VPSUBSW        32(DX), Y2, Y7
+	VPADDSW        Y7, Y7, Y7
+	VPMULHRSW      Y7, Y7, Y7
+	VPSUBSW        32(DI), Y3, Y8
+	VPADDSW        Y8, Y8, Y8
+	VPMULHRSW      Y8, Y8, Y8
+	VPADDUSW       Y8, Y7, Y7
+	LEAQ           16(R8), R13
+	SHRQ           CL, R13
+	VBROADCASTI128 (R11)(R13*2), Y8
+	VPSHUFB        Y1, Y8, Y8
+	VPADDUSW       Y8, Y7, Y7
+	VPMINUW        Y6, Y4, Y6
+	VPCMPEQW       Y6, Y4, Y4
+	VPMINUW        Y7, Y5, Y7
+	VPCMPEQW       Y7, Y5, Y5
+	VPACKSSWB      Y5, Y4, Y4
+	VPMOVMSKB      Y4, R13
+	NOTL           R13
+	MOVL           R13, 8(R12)
+	VMOVDQA        Y6, Y4
+	VMOVDQA        Y7, Y5
+	ADDQ           BX, DX
+	ADDQ           BX, DI
+	ADDQ           SI, R8
+	VPSUBSW        (DX), Y2, Y6
+	VPADDSW        Y6, Y6, Y6
+	VPMULHRSW      Y6, Y6, Y6
+	VPSUBSW        (DI), Y3, Y7
+	VPADDSW        Y7, Y7, Y7
+	VPMULHRSW      Y7, Y7, Y7
+	VPADDUSW       Y7, Y6, Y6
+	MOVQ           R8, R13
+	SHRQ           CL, R13
+	VBROADCASTI128 (R11)(R13*2), Y7
+	VPSHUFB        Y1, Y7, Y7
+	VPADDUSW       Y7, Y6, Y6
+	VPSUBSW        32(DX), Y2, Y7
+	VPADDSW        Y7, Y7, Y7
+	VPMULHRSW      Y7, Y7, Y7
+	VPSUBSW        32(DI), Y3, Y8
+	VPADDSW        Y8, Y8, Y8
+	VPMULHRSW      Y8, Y8, Y8
+	VPADDUSW       Y8, Y7, Y7
+	LEAQ           16(R8), R13
+	SHRQ           CL, R13
+	VBROADCASTI128 (R11)(R13*2), Y8
+	VPSHUFB        Y1, Y8, Y8
+	VPADDUSW       Y8, Y7, Y7
+	VPMINUW        Y6, Y4, Y6
+	VPCMPEQW       Y6, Y4, Y4
+	VPMINUW        Y7, Y5, Y7
+	VPCMPEQW       Y7, Y5, Y5
+	VPACKSSWB      Y5, Y4, Y4
+	VPMOVMSKB      Y4, R13
+	NOTL           R13
+	MOVL           R13, 12(R12)
+	VMOVDQA        Y6, Y4
+	VMOVDQA        Y7, Y5
+	ADDQ           BX, DX
+	ADDQ           BX, DI
+	ADDQ           SI, R8
+	ADDQ           $0x10, R12
+	DECQ           R9
+	JNZ            viterbix256kind14rows
+	MOVQ           next+48(FP), R8
+	VMOVDQU        Y4, (R8)(R10*1)
+	VMOVDQU        Y5, 32(R8)(R10*1)
+	ADDQ           $0x40, R10
+	CMPQ           R10, BX
+	JNE            viterbix256kind14block
+	JMP            viterbix256done
+
+viterbix256kind15:
+	MOVQ cost+40(FP), R11
+	MOVQ back+56(FP), R12
+	MOVQ 8(AX), BX
+	MOVQ BX, SI
+	SHRQ $0x01, SI
+	MOVQ 16(AX), CX
+	XORQ R10, R10
+
+viterbix256kind15block:
+	VMOVDQA    Y0, Y4
+	VMOVDQA    Y0, Y5
+	MOVQ       24(AX), R9
+	MOVQ       table+8(FP), DX
+	ADDQ       R10, DX
+	MOVQ       DX, DI
+	ADDQ       plane+16(FP), DI
+	MOVQ       next+48(FP), R8
+	PREFETCHT0 256(R8)(R10*1)
+	PREFETCHT0 256(R12)
+	MOVQ       R10, R8
+	SHRQ       $0x01, R8
+
+viterbix256kind15rows:
+	VPSUBSW        (DX), Y2, Y6
+	VPADDSW        Y6, Y6, Y6
+	VPADDSW        Y6, Y6, Y6
+	VPMULHRSW      Y6, Y6, Y6
+	VPSUBSW        (DI), Y3, Y7
+	VPADDSW        Y7, Y7, Y7
+	VPADDSW        Y7, Y7, Y7
+	VPMULHRSW      Y7, Y7, Y7
+	VPADDUSW       Y7, Y6, Y6
+	MOVQ           R8, R13
+	SHRQ           CL, R13
+	VBROADCASTI128 (R11)(R13*2), Y7
+	VPSHUFB        Y1, Y7, Y7
+	VPADDUSW       Y7, Y6, Y6
+	VPSUBSW        32(DX), Y2, Y7
+	VPADDSW        Y7, Y7, Y7
+	VPADDSW        Y7, Y7, Y7
+	VPMULHRSW      Y7, Y7, Y7
+	VPSUBSW        32(DI), Y3, Y8
+	VPADDSW        Y8, Y8, Y8
+	VPADDSW        Y8, Y8, Y8
+	VPMULHRSW      Y8, Y8, Y8
+	VPADDUSW       Y8, Y7, Y7
+	LEAQ           16(R8), R13
+	SHRQ           CL, R13
+	VBROADCASTI128 (R11)(R13*2), Y8
+	VPSHUFB        Y1, Y8, Y8
+	VPADDUSW       Y8, Y7, Y7
+	VPMINUW        Y6, Y4, Y6
+	VPCMPEQW       Y6, Y4, Y4
+	VPMINUW        Y7, Y5, Y7
+	VPCMPEQW       Y7, Y5, Y5
+	VPACKSSWB      Y5, Y4, Y4
+	VPMOVMSKB      Y4, R13
+	NOTL           R13
+	MOVL           R13, (R12)
+	VMOVDQA        Y6, Y4
+	VMOVDQA        Y7, Y5
+	ADDQ           BX, DX
+	ADDQ           BX, DI
+	ADDQ           SI, R8
+	VPSUBSW        (DX), Y2, Y6
+	VPADDSW        Y6, Y6, Y6
+	VPADDSW        Y6, Y6, Y6
+	VPMULHRSW      Y6, Y6, Y6
+	VPSUBSW        (DI), Y3, Y7
+	VPADDSW        Y7, Y7, Y7
+	VPADDSW        Y7, Y7, Y7
+	VPMULHRSW      Y7, Y7, Y7
+	VPADDUSW       Y7, Y6, Y6
+	MOVQ           R8, R13
+	SHRQ           CL, R13
+	VBROADCASTI128 (R11)(R13*2), Y7
+	VPSHUFB        Y1, Y7, Y7
+	VPADDUSW       Y7, Y6, Y6
+	VPSUBSW        32(DX), Y2, Y7
+	VPADDSW        Y7, Y7, Y7
+	VPADDSW        Y7, Y7, Y7
+	VPMULHRSW      Y7, Y7, Y7
+	VPSUBSW        32(DI), Y3, Y8
+	VPADDSW        Y8, Y8, Y8
+	VPADDSW        Y8, Y8, Y8
+	VPMULHRSW      Y8, Y8, Y8
+	VPADDUSW       Y8, Y7, Y7
+	LEAQ           16(R8), R13
+	SHRQ           CL, R13
+	VBROADCASTI128 (R11)(R13*2), Y8
+	VPSHUFB        Y1, Y8, Y8
+	VPADDUSW       Y8, Y7, Y7
+	VPMINUW        Y6, Y4, Y6
+	VPCMPEQW       Y6, Y4, Y4
+	VPMINUW        Y7, Y5, Y7
+	VPCMPEQW       Y7, Y5, Y5
+	VPACKSSWB      Y5, Y4, Y4
+	VPMOVMSKB      Y4, R13
+	NOTL           R13
+	MOVL           R13, 4(R12)
+	VMOVDQA        Y6, Y4
+	VMOVDQA        Y7, Y5
+	ADDQ           BX, DX
+	ADDQ           BX, DI
+	ADDQ           SI, R8
+	VPSUBSW        (DX), Y2, Y6
+	VPADDSW        Y6, Y6, Y6
+	VPADDSW        Y6, Y6, Y6
+	VPMULHRSW      Y6, Y6, Y6
+	VPSUBSW        (DI), Y3, Y7
+	VPADDSW        Y7, Y7, Y7
+	VPADDSW        Y7, Y7, Y7
+	VPMULHRSW      Y7, Y7, Y7
+	VPADDUSW       Y7, Y6, Y6
+	MOVQ           R8, R13
+	SHRQ           CL, R13
+	VBROADCASTI128 (R11)(R13*2), Y7
+	VPSHUFB        Y1, Y7, Y7
+	VPADDUSW       Y7, Y6, Y6
+	VPSUBSW        32(DX), Y2, Y7
+	VPADDSW        Y7, Y7, Y7
+	VPADDSW        Y7, Y7, Y7
+	VPMULHRSW      Y7, Y7, Y7
+	VPSUBSW        32(DI), Y3, Y8
+	VPADDSW        Y8, Y8, Y8
+	VPADDSW        Y8, Y8, Y8
+	VPMULHRSW      Y8, Y8, Y8
+	VPADDUSW       Y8, Y7, Y7
+	LEAQ           16(R8), R13
+	SHRQ           CL, R13
+	VBROADCASTI128 (R11)(R13*2), Y8
+	VPSHUFB        Y1, Y8, Y8
+	VPADDUSW       Y8, Y7, Y7
+	VPMINUW        Y6, Y4, Y6
+	VPCMPEQW       Y6, Y4, Y4
+	VPMINUW        Y7, Y5, Y7
+	VPCMPEQW       Y7, Y5, Y5
+	VPACKSSWB      Y5, Y4, Y4
+	VPMOVMSKB      Y4, R13
+	NOTL           R13
+	MOVL           R13, 8(R12)
+	VMOVDQA        Y6, Y4
+	VMOVDQA        Y7, Y5
+	ADDQ           BX, DX
+	ADDQ           BX, DI
+	ADDQ           SI, R8
+	VPSUBSW        (DX), Y2, Y6
+	VPADDSW        Y6, Y6, Y6
+	VPADDSW        Y6, Y6, Y6
+	VPMULHRSW      Y6, Y6, Y6
+	VPSUBSW        (DI), Y3, Y7
+	VPADDSW        Y7, Y7, Y7
+	VPADDSW        Y7, Y7, Y7
+	VPMULHRSW      Y7, Y7, Y7
+	VPADDUSW       Y7, Y6, Y6
+	MOVQ           R8, R13
+	SHRQ           CL, R13
+	VBROADCASTI128 (R11)(R13*2), Y7
+	VPSHUFB        Y1, Y7, Y7
+	VPADDUSW       Y7, Y6, Y6
+	VPSUBSW        32(DX), Y2, Y7
+	VPADDSW        Y7, Y7, Y7
+	VPADDSW        Y7, Y7, Y7
+	VPMULHRSW      Y7, Y7, Y7
+	VPSUBSW        32(DI), Y3, Y8
+	VPADDSW        Y8, Y8, Y8
+	VPADDSW        Y8, Y8, Y8
+	VPMULHRSW      Y8, Y8, Y8
+	VPADDUSW       Y8, Y7, Y7
+	LEAQ           16(R8), R13
+	SHRQ           CL, R13
+	VBROADCASTI128 (R11)(R13*2), Y8
+	VPSHUFB        Y1, Y8, Y8
+	VPADDUSW       Y8, Y7, Y7
+	VPMINUW        Y6, Y4, Y6
+	VPCMPEQW       Y6, Y4, Y4
+	VPMINUW        Y7, Y5, Y7
+	VPCMPEQW       Y7, Y5, Y5
+	VPACKSSWB      Y5, Y4, Y4
+	VPMOVMSKB      Y4, R13
+	NOTL           R13
+	MOVL           R13, 12(R12)
+	VMOVDQA        Y6, Y4
+	VMOVDQA        Y7, Y5
+	ADDQ           BX, DX
+	ADDQ           BX, DI
+	ADDQ           SI, R8
+	ADDQ           $0x10, R12
+	DECQ           R9
+	JNZ            viterbix256kind15rows
+	MOVQ           next+48(FP), R8
+	VMOVDQU        Y4, (R8)(R10*1)
+	VMOVDQU        Y5, 32(R8)(R10*1)
+	ADDQ           $0x40, R10
+	CMPQ           R10, BX
+	JNE            viterbix256kind15block
+	JMP            viterbix256done
+
+viterbix256kind16:
+	MOVQ cost+40(FP), R11
+	MOVQ back+56(FP), R12
+	MOVQ 8(AX), BX
+	MOVQ BX, SI
+	SHRQ $0x01, SI
+	MOVQ 16(AX), CX
+	XORQ R10, R10
+
+viterbix256kind16block:
+	VMOVDQA    Y0, Y4
+	VMOVDQA    Y0, Y5
+	MOVQ       24(AX), R9
+	MOVQ       table+8(FP), DX
+	ADDQ       R10, DX
+	MOVQ       DX, DI
+	ADDQ       plane+16(FP), DI
+	MOVQ       next+48(FP), R8
+	PREFETCHT0 256(R8)(R10*1)
+	PREFETCHT0 256(R12)
+	MOVQ       R10, R8
+	SHRQ       $0x01, R8
+
+viterbix256kind16rows:
+	VPSUBSW        (DX), Y2, Y6
+	VPADDSW        Y6, Y6, Y6
+	VPADDSW        Y6, Y6, Y6
+	VPADDSW        Y6, Y6, Y6
+	VPMULHRSW      Y6, Y6, Y6
+	VPSUBSW        (DI), Y3, Y7
+	VPADDSW        Y7, Y7, Y7
+	VPADDSW        Y7, Y7, Y7
+	VPADDSW        Y7, Y7, Y7
+	VPMULHRSW      Y7, Y7, Y7
+	VPADDUSW       Y7, Y6, Y6
+	MOVQ           R8, R13
+	SHRQ           CL, R13
+	VBROADCASTI128 (R11)(R13*2), Y7
+	VPSHUFB        Y1, Y7, Y7
+	VPADDUSW       Y7, Y6, Y6
+	VPSUBSW        32(DX), Y2, Y7
+	VPADDSW        Y7, Y7, Y7
+	VPADDSW        Y7, Y7, Y7
+	VPADDSW        Y7, Y7, Y7
+	VPMULHRSW      Y7, Y7, Y7
+	VPSUBSW        32(DI), Y3, Y8
+	VPADDSW        Y8, Y8, Y8
+	VPADDSW        Y8, Y8, Y8
+	VPADDSW        Y8, Y8, Y8
+	VPMULHRSW      Y8, Y8, Y8
+	VPADDUSW       Y8, Y7, Y7
+	LEAQ           16(R8), R13
+	SHRQ           CL, R13
+	VBROADCASTI128 (R11)(R13*2), Y8
+	VPSHUFB        Y1, Y8, Y8
+	VPADDUSW       Y8, Y7, Y7
+	VPMINUW        Y6, Y4, Y6
+	VPCMPEQW       Y6, Y4, Y4
+	VPMINUW        Y7, Y5, Y7
+	VPCMPEQW       Y7, Y5, Y5
+	VPACKSSWB      Y5, Y4, Y4
+	VPMOVMSKB      Y4, R13
+	NOTL           R13
+	MOVL           R13, (R12)
+	VMOVDQA        Y6, Y4
+	VMOVDQA        Y7, Y5
+	ADDQ           BX, DX
+	ADDQ           BX, DI
+	ADDQ           SI, R8
+	VPSUBSW        (DX), Y2, Y6
+	VPADDSW        Y6, Y6, Y6
+	VPADDSW        Y6, Y6, Y6
+	VPADDSW        Y6, Y6, Y6
+	VPMULHRSW      Y6, Y6, Y6
+	VPSUBSW        (DI), Y3, Y7
+	VPADDSW        Y7, Y7, Y7
+	VPADDSW        Y7, Y7, Y7
+	VPADDSW        Y7, Y7, Y7
+	VPMULHRSW      Y7, Y7, Y7
+	VPADDUSW       Y7, Y6, Y6
+	MOVQ           R8, R13
+	SHRQ           CL, R13
+	VBROADCASTI128 (R11)(R13*2), Y7
+	VPSHUFB        Y1, Y7, Y7
+	VPADDUSW       Y7, Y6, Y6
+	VPSUBSW        32(DX), Y2, Y7
+	VPADDSW        Y7, Y7, Y7
+	VPADDSW        Y7, Y7, Y7
+	VPADDSW        Y7, Y7, Y7
+	VPMULHRSW      Y7, Y7, Y7
+	VPSUBSW        32(DI), Y3, Y8
+	VPADDSW        Y8, Y8, Y8
+	VPADDSW        Y8, Y8, Y8
+	VPADDSW        Y8, Y8, Y8
+	VPMULHRSW      Y8, Y8, Y8
+	VPADDUSW       Y8, Y7, Y7
+	LEAQ           16(R8), R13
+	SHRQ           CL, R13
+	VBROADCASTI128 (R11)(R13*2), Y8
+	VPSHUFB        Y1, Y8, Y8
+	VPADDUSW       Y8, Y7, Y7
+	VPMINUW        Y6, Y4, Y6
+	VPCMPEQW       Y6, Y4, Y4
+	VPMINUW        Y7, Y5, Y7
+	VPCMPEQW       Y7, Y5, Y5
+	VPACKSSWB      Y5, Y4, Y4
+	VPMOVMSKB      Y4, R13
+	NOTL           R13
+	MOVL           R13, 4(R12)
+	VMOVDQA        Y6, Y4
+	VMOVDQA        Y7, Y5
+	ADDQ           BX, DX
+	ADDQ           BX, DI
+	ADDQ           SI, R8
+	VPSUBSW        (DX), Y2, Y6
+	VPADDSW        Y6, Y6, Y6
+	VPADDSW        Y6, Y6, Y6
+	VPADDSW        Y6, Y6, Y6
+	VPMULHRSW      Y6, Y6, Y6
+	VPSUBSW        (DI), Y3, Y7
+	VPADDSW        Y7, Y7, Y7
+	VPADDSW        Y7, Y7, Y7
+	VPADDSW        Y7, Y7, Y7
+	VPMULHRSW      Y7, Y7, Y7
+	VPADDUSW       Y7, Y6, Y6
+	MOVQ           R8, R13
+	SHRQ           CL, R13
+	VBROADCASTI128 (R11)(R13*2), Y7
+	VPSHUFB        Y1, Y7, Y7
+	VPADDUSW       Y7, Y6, Y6
+	VPSUBSW        32(DX), Y2, Y7
+	VPADDSW        Y7, Y7, Y7
+	VPADDSW        Y7, Y7, Y7
+	VPADDSW        Y7, Y7, Y7
+	VPMULHRSW      Y7, Y7, Y7
+	VPSUBSW        32(DI), Y3, Y8
+	VPADDSW        Y8, Y8, Y8
+	VPADDSW        Y8, Y8, Y8
+	VPADDSW        Y8, Y8, Y8
+	VPMULHRSW      Y8, Y8, Y8
+	VPADDUSW       Y8, Y7, Y7
+	LEAQ           16(R8), R13
+	SHRQ           CL, R13
+	VBROADCASTI128 (R11)(R13*2), Y8
+	VPSHUFB        Y1, Y8, Y8
+	VPADDUSW       Y8, Y7, Y7
+	VPMINUW        Y6, Y4, Y6
+	VPCMPEQW       Y6, Y4, Y4
+	VPMINUW        Y7, Y5, Y7
+	VPCMPEQW       Y7, Y5, Y5
+	VPACKSSWB      Y5, Y4, Y4
+	VPMOVMSKB      Y4, R13
+	NOTL           R13
+	MOVL           R13, 8(R12)
+	VMOVDQA        Y6, Y4
+	VMOVDQA        Y7, Y5
+	ADDQ           BX, DX
+	ADDQ           BX, DI
+	ADDQ           SI, R8
+	VPSUBSW        (DX), Y2, Y6
+	VPADDSW        Y6, Y6, Y6
+	VPADDSW        Y6, Y6, Y6
+	VPADDSW        Y6, Y6, Y6
+	VPMULHRSW      Y6, Y6, Y6
+	VPSUBSW        (DI), Y3, Y7
+	VPADDSW        Y7, Y7, Y7
+	VPADDSW        Y7, Y7, Y7
+	VPADDSW        Y7, Y7, Y7
+	VPMULHRSW      Y7, Y7, Y7
+	VPADDUSW       Y7, Y6, Y6
+	MOVQ           R8, R13
+	SHRQ           CL, R13
+	VBROADCASTI128 (R11)(R13*2), Y7
+	VPSHUFB        Y1, Y7, Y7
+	VPADDUSW       Y7, Y6, Y6
+	VPSUBSW        32(DX), Y2, Y7
+	VPADDSW        Y7, Y7, Y7
+	VPADDSW        Y7, Y7, Y7
+	VPADDSW        Y7, Y7, Y7
+	VPMULHRSW      Y7, Y7, Y7
+	VPSUBSW        32(DI), Y3, Y8
+	VPADDSW        Y8, Y8, Y8
+	VPADDSW        Y8, Y8, Y8
+	VPADDSW        Y8, Y8, Y8
+	VPMULHRSW      Y8, Y8, Y8
+	VPADDUSW       Y8, Y7, Y7
+	LEAQ           16(R8), R13
+	SHRQ           CL, R13
+	VBROADCASTI128 (R11)(R13*2), Y8
+	VPSHUFB        Y1, Y8, Y8
+	VPADDUSW       Y8, Y7, Y7
+	VPMINUW        Y6, Y4, Y6
+	VPCMPEQW       Y6, Y4, Y4
+	VPMINUW        Y7, Y5, Y7
+	VPCMPEQW       Y7, Y5, Y5
+	VPACKSSWB      Y5, Y4, Y4
+	VPMOVMSKB      Y4, R13
+	NOTL           R13
+	MOVL           R13, 12(R12)
+	VMOVDQA        Y6, Y4
+	VMOVDQA        Y7, Y5
+	ADDQ           BX, DX
+	ADDQ           BX, DI
+	ADDQ           SI, R8
+	ADDQ           $0x10, R12
+	DECQ           R9
+	JNZ            viterbix256kind16rows
+	MOVQ           next+48(FP), R8
+	VMOVDQU        Y4, (R8)(R10*1)
+	VMOVDQU        Y5, 32(R8)(R10*1)
+	ADDQ           $0x40, R10
+	CMPQ           R10, BX
+	JNE            viterbix256kind16block
+	JMP            viterbix256done
+
+viterbix256kind17:
+	MOVQ cost+40(FP), R11
+	MOVQ back+56(FP), R12
+	MOVQ 8(AX), BX
+	MOVQ BX, SI
+	SHRQ $0x01, SI
+	MOVQ 16(AX), CX
+	XORQ R10, R10
+
+viterbix256kind17block:
+	VMOVDQA    Y0, Y4
+	VMOVDQA    Y0, Y5
+	MOVQ       24(AX), R9
+	MOVQ       table+8(FP), DX
+	ADDQ       R10, DX
+	MOVQ       DX, DI
+	ADDQ       plane+16(FP), DI
+	MOVQ       next+48(FP), R8
+	PREFETCHT0 256(R8)(R10*1)
+	PREFETCHT0 256(R12)
+	MOVQ       R10, R8
+	SHRQ       $0x01, R8
+
+viterbix256kind17rows:
+	VPSUBSW        (DX), Y2, Y6
+	VPADDSW        Y6, Y6, Y6
+	VPADDSW        Y6, Y6, Y6
+	VPADDSW        Y6, Y6, Y6
+	VPADDSW        Y6, Y6, Y6
+	VPMULHRSW      Y6, Y6, Y6
+	VPSUBSW        (DI), Y3, Y7
+	VPADDSW        Y7, Y7, Y7
+	VPADDSW        Y7, Y7, Y7
+	VPADDSW        Y7, Y7, Y7
+	VPADDSW        Y7, Y7, Y7
+	VPMULHRSW      Y7, Y7, Y7
+	VPADDUSW       Y7, Y6, Y6
+	MOVQ           R8, R13
+	SHRQ           CL, R13
+	VBROADCASTI128 (R11)(R13*2), Y7
+	VPSHUFB        Y1, Y7, Y7
+	VPADDUSW       Y7, Y6, Y6
+	VPSUBSW        32(DX), Y2, Y7
+	VPADDSW        Y7, Y7, Y7
+	VPADDSW        Y7, Y7, Y7
+	VPADDSW        Y7, Y7, Y7
+	VPADDSW        Y7, Y7, Y7
+	VPMULHRSW      Y7, Y7, Y7
+	VPSUBSW        32(DI), Y3, Y8
+	VPADDSW        Y8, Y8, Y8
+	VPADDSW        Y8, Y8, Y8
+	VPADDSW        Y8, Y8, Y8
+	VPADDSW        Y8, Y8, Y8
+	VPMULHRSW      Y8, Y8, Y8
+	VPADDUSW       Y8, Y7, Y7
+	LEAQ           16(R8), R13
+	SHRQ           CL, R13
+	VBROADCASTI128 (R11)(R13*2), Y8
+	VPSHUFB        Y1, Y8, Y8
+	VPADDUSW       Y8, Y7, Y7
+	VPMINUW        Y6, Y4, Y6
+	VPCMPEQW       Y6, Y4, Y4
+	VPMINUW        Y7, Y5, Y7
+	VPCMPEQW       Y7, Y5, Y5
+	VPACKSSWB      Y5, Y4, Y4
+	VPMOVMSKB      Y4, R13
+	NOTL           R13
+	MOVL           R13, (R12)
+	VMOVDQA        Y6, Y4
+	VMOVDQA        Y7, Y5
+	ADDQ           BX, DX
+	ADDQ           BX, DI
+	ADDQ           SI, R8
+	VPSUBSW        (DX), Y2, Y6
+	VPADDSW        Y6, Y6, Y6
+	VPADDSW        Y6, Y6, Y6
+	VPADDSW        Y6, Y6, Y6
+	VPADDSW        Y6, Y6, Y6
+	VPMULHRSW      Y6, Y6, Y6
+	VPSUBSW        (DI), Y3, Y7
+	VPADDSW        Y7, Y7, Y7
+	VPADDSW        Y7, Y7, Y7
+	VPADDSW        Y7, Y7, Y7
+	VPADDSW        Y7, Y7, Y7
+	VPMULHRSW      Y7, Y7, Y7
+	VPADDUSW       Y7, Y6, Y6
+	MOVQ           R8, R13
+	SHRQ           CL, R13
+	VBROADCASTI128 (R11)(R13*2), Y7
+	VPSHUFB        Y1, Y7, Y7
+	VPADDUSW       Y7, Y6, Y6
+	VPSUBSW        32(DX), Y2, Y7
+	VPADDSW        Y7, Y7, Y7
+	VPADDSW        Y7, Y7, Y7
+	VPADDSW        Y7, Y7, Y7
+	VPADDSW        Y7, Y7, Y7
+	VPMULHRSW      Y7, Y7, Y7
+	VPSUBSW        32(DI), Y3, Y8
+	VPADDSW        Y8, Y8, Y8
+	VPADDSW        Y8, Y8, Y8
+	VPADDSW        Y8, Y8, Y8
+	VPADDSW        Y8, Y8, Y8
+	VPMULHRSW      Y8, Y8, Y8
+	VPADDUSW       Y8, Y7, Y7
+	LEAQ           16(R8), R13
+	SHRQ           CL, R13
+	VBROADCASTI128 (R11)(R13*2), Y8
+	VPSHUFB        Y1, Y8, Y8
+	VPADDUSW       Y8, Y7, Y7
+	VPMINUW        Y6, Y4, Y6
+	VPCMPEQW       Y6, Y4, Y4
+	VPMINUW        Y7, Y5, Y7
+	VPCMPEQW       Y7, Y5, Y5
+	VPACKSSWB      Y5, Y4, Y4
+	VPMOVMSKB      Y4, R13
+	NOTL           R13
+	MOVL           R13, 4(R12)
+	VMOVDQA        Y6, Y4
+	VMOVDQA        Y7, Y5
+	ADDQ           BX, DX
+	ADDQ           BX, DI
+	ADDQ           SI, R8
+	VPSUBSW        (DX), Y2, Y6
+	VPADDSW        Y6, Y6, Y6
+	VPADDSW        Y6, Y6, Y6
+	VPADDSW        Y6, Y6, Y6
+	VPADDSW        Y6, Y6, Y6
+	VPMULHRSW      Y6, Y6, Y6
+	VPSUBSW        (DI), Y3, Y7
+	VPADDSW        Y7, Y7, Y7
+	VPADDSW        Y7, Y7, Y7
+	VPADDSW        Y7, Y7, Y7
+	VPADDSW        Y7, Y7, Y7
+	VPMULHRSW      Y7, Y7, Y7
+	VPADDUSW       Y7, Y6, Y6
+	MOVQ           R8, R13
+	SHRQ           CL, R13
+	VBROADCASTI128 (R11)(R13*2), Y7
+	VPSHUFB        Y1, Y7, Y7
+	VPADDUSW       Y7, Y6, Y6
+	VPSUBSW        32(DX), Y2, Y7
+	VPADDSW        Y7, Y7, Y7
+	VPADDSW        Y7, Y7, Y7
+	VPADDSW        Y7, Y7, Y7
+	VPADDSW        Y7, Y7, Y7
+	VPMULHRSW      Y7, Y7, Y7
+	VPSUBSW        32(DI), Y3, Y8
+	VPADDSW        Y8, Y8, Y8
+	VPADDSW        Y8, Y8, Y8
+	VPADDSW        Y8, Y8, Y8
+	VPADDSW        Y8, Y8, Y8
+	VPMULHRSW      Y8, Y8, Y8
+	VPADDUSW       Y8, Y7, Y7
+	LEAQ           16(R8), R13
+	SHRQ           CL, R13
+	VBROADCASTI128 (R11)(R13*2), Y8
+	VPSHUFB        Y1, Y8, Y8
+	VPADDUSW       Y8, Y7, Y7
+	VPMINUW        Y6, Y4, Y6
+	VPCMPEQW       Y6, Y4, Y4
+	VPMINUW        Y7, Y5, Y7
+	VPCMPEQW       Y7, Y5, Y5
+	VPACKSSWB      Y5, Y4, Y4
+	VPMOVMSKB      Y4, R13
+	NOTL           R13
+	MOVL           R13, 8(R12)
+	VMOVDQA        Y6, Y4
+	VMOVDQA        Y7, Y5
+	ADDQ           BX, DX
+	ADDQ           BX, DI
+	ADDQ           SI, R8
+	VPSUBSW        (DX), Y2, Y6
+	VPADDSW        Y6, Y6, Y6
+	VPADDSW        Y6, Y6, Y6
+	VPADDSW        Y6, Y6, Y6
+	VPADDSW        Y6, Y6, Y6
+	VPMULHRSW      Y6, Y6, Y6
+	VPSUBSW        (DI), Y3, Y7
+	VPADDSW        Y7, Y7, Y7
+	VPADDSW        Y7, Y7, Y7
+	VPADDSW        Y7, Y7, Y7
+	VPADDSW        Y7, Y7, Y7
+	VPMULHRSW      Y7, Y7, Y7
+	VPADDUSW       Y7, Y6, Y6
+	MOVQ           R8, R13
+	SHRQ           CL, R13
+	VBROADCASTI128 (R11)(R13*2), Y7
+	VPSHUFB        Y1, Y7, Y7
+	VPADDUSW       Y7, Y6, Y6
+	VPSUBSW        32(DX), Y2, Y7
+	VPADDSW        Y7, Y7, Y7
+	VPADDSW        Y7, Y7, Y7
+	VPADDSW        Y7, Y7, Y7
+	VPADDSW        Y7, Y7, Y7
+	VPMULHRSW      Y7, Y7, Y7
+	VPSUBSW        32(DI), Y3, Y8
+	VPADDSW        Y8, Y8, Y8
+	VPADDSW        Y8, Y8, Y8
+	VPADDSW        Y8, Y8, Y8
+	VPADDSW        Y8, Y8, Y8
+	VPMULHRSW      Y8, Y8, Y8
+	VPADDUSW       Y8, Y7, Y7
+	LEAQ           16(R8), R13
+	SHRQ           CL, R13
+	VBROADCASTI128 (R11)(R13*2), Y8
+	VPSHUFB        Y1, Y8, Y8
+	VPADDUSW       Y8, Y7, Y7
+	VPMINUW        Y6, Y4, Y6
+	VPCMPEQW       Y6, Y4, Y4
+	VPMINUW        Y7, Y5, Y7
+	VPCMPEQW       Y7, Y5, Y5
+	VPACKSSWB      Y5, Y4, Y4
+	VPMOVMSKB      Y4, R13
+	NOTL           R13
+	MOVL           R13, 12(R12)
+	VMOVDQA        Y6, Y4
+	VMOVDQA        Y7, Y5
+	ADDQ           BX, DX
+	ADDQ           BX, DI
+	ADDQ           SI, R8
+	ADDQ           $0x10, R12
+	DECQ           R9
+	JNZ            viterbix256kind17rows
+	MOVQ           next+48(FP), R8
+	VMOVDQU        Y4, (R8)(R10*1)
+	VMOVDQU        Y5, 32(R8)(R10*1)
+	ADDQ           $0x40, R10
+	CMPQ           R10, BX
+	JNE            viterbix256kind17block
 
 viterbix256done:
 	MOVQ cost+40(FP), AX
@@ -1875,7 +2711,39 @@ DATA viterbix256Orders<>+560(SB)/4, $0x01000100
 DATA viterbix256Orders<>+564(SB)/4, $0x01000100
 DATA viterbix256Orders<>+568(SB)/4, $0x01000100
 DATA viterbix256Orders<>+572(SB)/4, $0x01000100
-GLOBL viterbix256Orders<>(SB), RODATA|NOPTR, $576
+DATA viterbix256Orders<>+576(SB)/4, $0x01000100
+DATA viterbix256Orders<>+580(SB)/4, $0x01000100
+DATA viterbix256Orders<>+584(SB)/4, $0x01000100
+DATA viterbix256Orders<>+588(SB)/4, $0x01000100
+DATA viterbix256Orders<>+592(SB)/4, $0x01000100
+DATA viterbix256Orders<>+596(SB)/4, $0x01000100
+DATA viterbix256Orders<>+600(SB)/4, $0x01000100
+DATA viterbix256Orders<>+604(SB)/4, $0x01000100
+DATA viterbix256Orders<>+608(SB)/4, $0x01000100
+DATA viterbix256Orders<>+612(SB)/4, $0x01000100
+DATA viterbix256Orders<>+616(SB)/4, $0x01000100
+DATA viterbix256Orders<>+620(SB)/4, $0x01000100
+DATA viterbix256Orders<>+624(SB)/4, $0x01000100
+DATA viterbix256Orders<>+628(SB)/4, $0x01000100
+DATA viterbix256Orders<>+632(SB)/4, $0x01000100
+DATA viterbix256Orders<>+636(SB)/4, $0x01000100
+DATA viterbix256Orders<>+640(SB)/4, $0x01000100
+DATA viterbix256Orders<>+644(SB)/4, $0x01000100
+DATA viterbix256Orders<>+648(SB)/4, $0x01000100
+DATA viterbix256Orders<>+652(SB)/4, $0x01000100
+DATA viterbix256Orders<>+656(SB)/4, $0x01000100
+DATA viterbix256Orders<>+660(SB)/4, $0x01000100
+DATA viterbix256Orders<>+664(SB)/4, $0x01000100
+DATA viterbix256Orders<>+668(SB)/4, $0x01000100
+DATA viterbix256Orders<>+672(SB)/4, $0x01000100
+DATA viterbix256Orders<>+676(SB)/4, $0x01000100
+DATA viterbix256Orders<>+680(SB)/4, $0x01000100
+DATA viterbix256Orders<>+684(SB)/4, $0x01000100
+DATA viterbix256Orders<>+688(SB)/4, $0x01000100
+DATA viterbix256Orders<>+692(SB)/4, $0x01000100
+DATA viterbix256Orders<>+696(SB)/4, $0x01000100
+DATA viterbix256Orders<>+700(SB)/4, $0x01000100
+GLOBL viterbix256Orders<>(SB), RODATA|NOPTR, $704
 
 // func viterbix512(x *int16, table *int16, plane int, step *int, n int, cost *uint16, next *uint16, back *uint32, stride int) (total uint32)
 // Requires: AVX, AVX2, AVX512BW, AVX512F, MMX+
@@ -1966,6 +2834,14 @@ viterbix512one:
 	JEQ  viterbix512kind12
 	CMPQ DX, $0x0d
 	JEQ  viterbix512kind13
+	CMPQ DX, $0x0e
+	JEQ  viterbix512kind14
+	CMPQ DX, $0x0f
+	JEQ  viterbix512kind15
+	CMPQ DX, $0x10
+	JEQ  viterbix512kind16
+	CMPQ DX, $0x11
+	JEQ  viterbix512kind17
 	UD2
 
 viterbix512kind0:
@@ -2930,6 +3806,474 @@ viterbix512kind13rows:
 	ADDQ            $0x40, R10
 	CMPQ            R10, BX
 	JNE             viterbix512kind13block
+	JMP             viterbix512done
+
+viterbix512kind14:
+	MOVQ cost+40(FP), R11
+	MOVQ back+56(FP), R12
+	MOVQ 8(AX), BX
+	MOVQ BX, SI
+	SHRQ $0x01, SI
+	MOVQ 16(AX), CX
+	XORQ R10, R10
+
+viterbix512kind14block:
+	VMOVDQA64  Z0, Z4
+	MOVQ       24(AX), R9
+	MOVQ       table+8(FP), DX
+	ADDQ       R10, DX
+	MOVQ       DX, DI
+	ADDQ       plane+16(FP), DI
+	MOVQ       next+48(FP), R8
+	PREFETCHT0 256(R8)(R10*1)
+	PREFETCHT0 256(R12)
+	MOVQ       R10, R8
+	SHRQ       $0x01, R8
+
+viterbix512kind14rows:
+	VPSUBSW         (DX), Z2, Z5
+	VPADDSW         Z5, Z5, Z5
+	VPMULHRSW       Z5, Z5, Z5
+	VPSUBSW         (DI), Z3, Z6
+	VPADDSW         Z6, Z6, Z6
+	VPMULHRSW       Z6, Z6, Z6
+	VPADDUSW        Z6, Z5, Z5
+	MOVQ            R8, R13
+	SHRQ            CL, R13
+	VBROADCASTI32X4 (R11)(R13*2), Z6
+	VPSHUFB         Z1, Z6, Z6
+	VPADDUSW        Z6, Z5, Z5
+	VPCMPUW         $0x01, Z4, Z5, K1
+	VPMINUW         Z5, Z4, Z4
+	KMOVD           K1, (R12)
+	ADDQ            BX, DX
+	ADDQ            BX, DI
+	ADDQ            SI, R8
+	VPSUBSW         (DX), Z2, Z5
+	VPADDSW         Z5, Z5, Z5
+	VPMULHRSW       Z5, Z5, Z5
+	VPSUBSW         (DI), Z3, Z6
+	VPADDSW         Z6, Z6, Z6
+	VPMULHRSW       Z6, Z6, Z6
+	VPADDUSW        Z6, Z5, Z5
+	MOVQ            R8, R13
+	SHRQ            CL, R13
+	VBROADCASTI32X4 (R11)(R13*2), Z6
+	VPSHUFB         Z1, Z6, Z6
+	VPADDUSW        Z6, Z5, Z5
+	VPCMPUW         $0x01, Z4, Z5, K1
+	VPMINUW         Z5, Z4, Z4
+	KMOVD           K1, 4(R12)
+	ADDQ            BX, DX
+	ADDQ            BX, DI
+	ADDQ            SI, R8
+	VPSUBSW         (DX), Z2, Z5
+	VPADDSW         Z5, Z5, Z5
+	VPMULHRSW       Z5, Z5, Z5
+	VPSUBSW         (DI), Z3, Z6
+	VPADDSW         Z6, Z6, Z6
+	VPMULHRSW       Z6, Z6, Z6
+	VPADDUSW        Z6, Z5, Z5
+	MOVQ            R8, R13
+	SHRQ            CL, R13
+	VBROADCASTI32X4 (R11)(R13*2), Z6
+	VPSHUFB         Z1, Z6, Z6
+	VPADDUSW        Z6, Z5, Z5
+	VPCMPUW         $0x01, Z4, Z5, K1
+	VPMINUW         Z5, Z4, Z4
+	KMOVD           K1, 8(R12)
+	ADDQ            BX, DX
+	ADDQ            BX, DI
+	ADDQ            SI, R8
+	VPSUBSW         (DX), Z2, Z5
+	VPADDSW         Z5, Z5, Z5
+	VPMULHRSW       Z5, Z5, Z5
+	VPSUBSW         (DI), Z3, Z6
+	VPADDSW         Z6, Z6, Z6
+	VPMULHRSW       Z6, Z6, Z6
+	VPADDUSW        Z6, Z5, Z5
+	MOVQ            R8, R13
+	SHRQ            CL, R13
+	VBROADCASTI32X4 (R11)(R13*2), Z6
+	VPSHUFB         Z1, Z6, Z6
+	VPADDUSW        Z6, Z5, Z5
+	VPCMPUW         $0x01, Z4, Z5, K1
+	VPMINUW         Z5, Z4, Z4
+	KMOVD           K1, 12(R12)
+	ADDQ            BX, DX
+	ADDQ            BX, DI
+	ADDQ            SI, R8
+	ADDQ            $0x10, R12
+	DECQ            R9
+	JNZ             viterbix512kind14rows
+	MOVQ            next+48(FP), R8
+	VMOVDQU16       Z4, (R8)(R10*1)
+	ADDQ            $0x40, R10
+	CMPQ            R10, BX
+	JNE             viterbix512kind14block
+	JMP             viterbix512done
+
+viterbix512kind15:
+	MOVQ cost+40(FP), R11
+	MOVQ back+56(FP), R12
+	MOVQ 8(AX), BX
+	MOVQ BX, SI
+	SHRQ $0x01, SI
+	MOVQ 16(AX), CX
+	XORQ R10, R10
+
+viterbix512kind15block:
+	VMOVDQA64  Z0, Z4
+	MOVQ       24(AX), R9
+	MOVQ       table+8(FP), DX
+	ADDQ       R10, DX
+	MOVQ       DX, DI
+	ADDQ       plane+16(FP), DI
+	MOVQ       next+48(FP), R8
+	PREFETCHT0 256(R8)(R10*1)
+	PREFETCHT0 256(R12)
+	MOVQ       R10, R8
+	SHRQ       $0x01, R8
+
+viterbix512kind15rows:
+	VPSUBSW         (DX), Z2, Z5
+	VPADDSW         Z5, Z5, Z5
+	VPADDSW         Z5, Z5, Z5
+	VPMULHRSW       Z5, Z5, Z5
+	VPSUBSW         (DI), Z3, Z6
+	VPADDSW         Z6, Z6, Z6
+	VPADDSW         Z6, Z6, Z6
+	VPMULHRSW       Z6, Z6, Z6
+	VPADDUSW        Z6, Z5, Z5
+	MOVQ            R8, R13
+	SHRQ            CL, R13
+	VBROADCASTI32X4 (R11)(R13*2), Z6
+	VPSHUFB         Z1, Z6, Z6
+	VPADDUSW        Z6, Z5, Z5
+	VPCMPUW         $0x01, Z4, Z5, K1
+	VPMINUW         Z5, Z4, Z4
+	KMOVD           K1, (R12)
+	ADDQ            BX, DX
+	ADDQ            BX, DI
+	ADDQ            SI, R8
+	VPSUBSW         (DX), Z2, Z5
+	VPADDSW         Z5, Z5, Z5
+	VPADDSW         Z5, Z5, Z5
+	VPMULHRSW       Z5, Z5, Z5
+	VPSUBSW         (DI), Z3, Z6
+	VPADDSW         Z6, Z6, Z6
+	VPADDSW         Z6, Z6, Z6
+	VPMULHRSW       Z6, Z6, Z6
+	VPADDUSW        Z6, Z5, Z5
+	MOVQ            R8, R13
+	SHRQ            CL, R13
+	VBROADCASTI32X4 (R11)(R13*2), Z6
+	VPSHUFB         Z1, Z6, Z6
+	VPADDUSW        Z6, Z5, Z5
+	VPCMPUW         $0x01, Z4, Z5, K1
+	VPMINUW         Z5, Z4, Z4
+	KMOVD           K1, 4(R12)
+	ADDQ            BX, DX
+	ADDQ            BX, DI
+	ADDQ            SI, R8
+	VPSUBSW         (DX), Z2, Z5
+	VPADDSW         Z5, Z5, Z5
+	VPADDSW         Z5, Z5, Z5
+	VPMULHRSW       Z5, Z5, Z5
+	VPSUBSW         (DI), Z3, Z6
+	VPADDSW         Z6, Z6, Z6
+	VPADDSW         Z6, Z6, Z6
+	VPMULHRSW       Z6, Z6, Z6
+	VPADDUSW        Z6, Z5, Z5
+	MOVQ            R8, R13
+	SHRQ            CL, R13
+	VBROADCASTI32X4 (R11)(R13*2), Z6
+	VPSHUFB         Z1, Z6, Z6
+	VPADDUSW        Z6, Z5, Z5
+	VPCMPUW         $0x01, Z4, Z5, K1
+	VPMINUW         Z5, Z4, Z4
+	KMOVD           K1, 8(R12)
+	ADDQ            BX, DX
+	ADDQ            BX, DI
+	ADDQ            SI, R8
+	VPSUBSW         (DX), Z2, Z5
+	VPADDSW         Z5, Z5, Z5
+	VPADDSW         Z5, Z5, Z5
+	VPMULHRSW       Z5, Z5, Z5
+	VPSUBSW         (DI), Z3, Z6
+	VPADDSW         Z6, Z6, Z6
+	VPADDSW         Z6, Z6, Z6
+	VPMULHRSW       Z6, Z6, Z6
+	VPADDUSW        Z6, Z5, Z5
+	MOVQ            R8, R13
+	SHRQ            CL, R13
+	VBROADCASTI32X4 (R11)(R13*2), Z6
+	VPSHUFB         Z1, Z6, Z6
+	VPADDUSW        Z6, Z5, Z5
+	VPCMPUW         $0x01, Z4, Z5, K1
+	VPMINUW         Z5, Z4, Z4
+	KMOVD           K1, 12(R12)
+	ADDQ            BX, DX
+	ADDQ            BX, DI
+	ADDQ            SI, R8
+	ADDQ            $0x10, R12
+	DECQ            R9
+	JNZ             viterbix512kind15rows
+	MOVQ            next+48(FP), R8
+	VMOVDQU16       Z4, (R8)(R10*1)
+	ADDQ            $0x40, R10
+	CMPQ            R10, BX
+	JNE             viterbix512kind15block
+	JMP             viterbix512done
+
+viterbix512kind16:
+	MOVQ cost+40(FP), R11
+	MOVQ back+56(FP), R12
+	MOVQ 8(AX), BX
+	MOVQ BX, SI
+	SHRQ $0x01, SI
+	MOVQ 16(AX), CX
+	XORQ R10, R10
+
+viterbix512kind16block:
+	VMOVDQA64  Z0, Z4
+	MOVQ       24(AX), R9
+	MOVQ       table+8(FP), DX
+	ADDQ       R10, DX
+	MOVQ       DX, DI
+	ADDQ       plane+16(FP), DI
+	MOVQ       next+48(FP), R8
+	PREFETCHT0 256(R8)(R10*1)
+	PREFETCHT0 256(R12)
+	MOVQ       R10, R8
+	SHRQ       $0x01, R8
+
+viterbix512kind16rows:
+	VPSUBSW         (DX), Z2, Z5
+	VPADDSW         Z5, Z5, Z5
+	VPADDSW         Z5, Z5, Z5
+	VPADDSW         Z5, Z5, Z5
+	VPMULHRSW       Z5, Z5, Z5
+	VPSUBSW         (DI), Z3, Z6
+	VPADDSW         Z6, Z6, Z6
+	VPADDSW         Z6, Z6, Z6
+	VPADDSW         Z6, Z6, Z6
+	VPMULHRSW       Z6, Z6, Z6
+	VPADDUSW        Z6, Z5, Z5
+	MOVQ            R8, R13
+	SHRQ            CL, R13
+	VBROADCASTI32X4 (R11)(R13*2), Z6
+	VPSHUFB         Z1, Z6, Z6
+	VPADDUSW        Z6, Z5, Z5
+	VPCMPUW         $0x01, Z4, Z5, K1
+	VPMINUW         Z5, Z4, Z4
+	KMOVD           K1, (R12)
+	ADDQ            BX, DX
+	ADDQ            BX, DI
+	ADDQ            SI, R8
+	VPSUBSW         (DX), Z2, Z5
+	VPADDSW         Z5, Z5, Z5
+	VPADDSW         Z5, Z5, Z5
+	VPADDSW         Z5, Z5, Z5
+	VPMULHRSW       Z5, Z5, Z5
+	VPSUBSW         (DI), Z3, Z6
+	VPADDSW         Z6, Z6, Z6
+	VPADDSW         Z6, Z6, Z6
+	VPADDSW         Z6, Z6, Z6
+	VPMULHRSW       Z6, Z6, Z6
+	VPADDUSW        Z6, Z5, Z5
+	MOVQ            R8, R13
+	SHRQ            CL, R13
+	VBROADCASTI32X4 (R11)(R13*2), Z6
+	VPSHUFB         Z1, Z6, Z6
+	VPADDUSW        Z6, Z5, Z5
+	VPCMPUW         $0x01, Z4, Z5, K1
+	VPMINUW         Z5, Z4, Z4
+	KMOVD           K1, 4(R12)
+	ADDQ            BX, DX
+	ADDQ            BX, DI
+	ADDQ            SI, R8
+	VPSUBSW         (DX), Z2, Z5
+	VPADDSW         Z5, Z5, Z5
+	VPADDSW         Z5, Z5, Z5
+	VPADDSW         Z5, Z5, Z5
+	VPMULHRSW       Z5, Z5, Z5
+	VPSUBSW         (DI), Z3, Z6
+	VPADDSW         Z6, Z6, Z6
+	VPADDSW         Z6, Z6, Z6
+	VPADDSW         Z6, Z6, Z6
+	VPMULHRSW       Z6, Z6, Z6
+	VPADDUSW        Z6, Z5, Z5
+	MOVQ            R8, R13
+	SHRQ            CL, R13
+	VBROADCASTI32X4 (R11)(R13*2), Z6
+	VPSHUFB         Z1, Z6, Z6
+	VPADDUSW        Z6, Z5, Z5
+	VPCMPUW         $0x01, Z4, Z5, K1
+	VPMINUW         Z5, Z4, Z4
+	KMOVD           K1, 8(R12)
+	ADDQ            BX, DX
+	ADDQ            BX, DI
+	ADDQ            SI, R8
+	VPSUBSW         (DX), Z2, Z5
+	VPADDSW         Z5, Z5, Z5
+	VPADDSW         Z5, Z5, Z5
+	VPADDSW         Z5, Z5, Z5
+	VPMULHRSW       Z5, Z5, Z5
+	VPSUBSW         (DI), Z3, Z6
+	VPADDSW         Z6, Z6, Z6
+	VPADDSW         Z6, Z6, Z6
+	VPADDSW         Z6, Z6, Z6
+	VPMULHRSW       Z6, Z6, Z6
+	VPADDUSW        Z6, Z5, Z5
+	MOVQ            R8, R13
+	SHRQ            CL, R13
+	VBROADCASTI32X4 (R11)(R13*2), Z6
+	VPSHUFB         Z1, Z6, Z6
+	VPADDUSW        Z6, Z5, Z5
+	VPCMPUW         $0x01, Z4, Z5, K1
+	VPMINUW         Z5, Z4, Z4
+	KMOVD           K1, 12(R12)
+	ADDQ            BX, DX
+	ADDQ            BX, DI
+	ADDQ            SI, R8
+	ADDQ            $0x10, R12
+	DECQ            R9
+	JNZ             viterbix512kind16rows
+	MOVQ            next+48(FP), R8
+	VMOVDQU16       Z4, (R8)(R10*1)
+	ADDQ            $0x40, R10
+	CMPQ            R10, BX
+	JNE             viterbix512kind16block
+	JMP             viterbix512done
+
+viterbix512kind17:
+	MOVQ cost+40(FP), R11
+	MOVQ back+56(FP), R12
+	MOVQ 8(AX), BX
+	MOVQ BX, SI
+	SHRQ $0x01, SI
+	MOVQ 16(AX), CX
+	XORQ R10, R10
+
+viterbix512kind17block:
+	VMOVDQA64  Z0, Z4
+	MOVQ       24(AX), R9
+	MOVQ       table+8(FP), DX
+	ADDQ       R10, DX
+	MOVQ       DX, DI
+	ADDQ       plane+16(FP), DI
+	MOVQ       next+48(FP), R8
+	PREFETCHT0 256(R8)(R10*1)
+	PREFETCHT0 256(R12)
+	MOVQ       R10, R8
+	SHRQ       $0x01, R8
+
+viterbix512kind17rows:
+	VPSUBSW         (DX), Z2, Z5
+	VPADDSW         Z5, Z5, Z5
+	VPADDSW         Z5, Z5, Z5
+	VPADDSW         Z5, Z5, Z5
+	VPADDSW         Z5, Z5, Z5
+	VPMULHRSW       Z5, Z5, Z5
+	VPSUBSW         (DI), Z3, Z6
+	VPADDSW         Z6, Z6, Z6
+	VPADDSW         Z6, Z6, Z6
+	VPADDSW         Z6, Z6, Z6
+	VPADDSW         Z6, Z6, Z6
+	VPMULHRSW       Z6, Z6, Z6
+	VPADDUSW        Z6, Z5, Z5
+	MOVQ            R8, R13
+	SHRQ            CL, R13
+	VBROADCASTI32X4 (R11)(R13*2), Z6
+	VPSHUFB         Z1, Z6, Z6
+	VPADDUSW        Z6, Z5, Z5
+	VPCMPUW         $0x01, Z4, Z5, K1
+	VPMINUW         Z5, Z4, Z4
+	KMOVD           K1, (R12)
+	ADDQ            BX, DX
+	ADDQ            BX, DI
+	ADDQ            SI, R8
+	VPSUBSW         (DX), Z2, Z5
+	VPADDSW         Z5, Z5, Z5
+	VPADDSW         Z5, Z5, Z5
+	VPADDSW         Z5, Z5, Z5
+	VPADDSW         Z5, Z5, Z5
+	VPMULHRSW       Z5, Z5, Z5
+	VPSUBSW         (DI), Z3, Z6
+	VPADDSW         Z6, Z6, Z6
+	VPADDSW         Z6, Z6, Z6
+	VPADDSW         Z6, Z6, Z6
+	VPADDSW         Z6, Z6, Z6
+	VPMULHRSW       Z6, Z6, Z6
+	VPADDUSW        Z6, Z5, Z5
+	MOVQ            R8, R13
+	SHRQ            CL, R13
+	VBROADCASTI32X4 (R11)(R13*2), Z6
+	VPSHUFB         Z1, Z6, Z6
+	VPADDUSW        Z6, Z5, Z5
+	VPCMPUW         $0x01, Z4, Z5, K1
+	VPMINUW         Z5, Z4, Z4
+	KMOVD           K1, 4(R12)
+	ADDQ            BX, DX
+	ADDQ            BX, DI
+	ADDQ            SI, R8
+	VPSUBSW         (DX), Z2, Z5
+	VPADDSW         Z5, Z5, Z5
+	VPADDSW         Z5, Z5, Z5
+	VPADDSW         Z5, Z5, Z5
+	VPADDSW         Z5, Z5, Z5
+	VPMULHRSW       Z5, Z5, Z5
+	VPSUBSW         (DI), Z3, Z6
+	VPADDSW         Z6, Z6, Z6
+	VPADDSW         Z6, Z6, Z6
+	VPADDSW         Z6, Z6, Z6
+	VPADDSW         Z6, Z6, Z6
+	VPMULHRSW       Z6, Z6, Z6
+	VPADDUSW        Z6, Z5, Z5
+	MOVQ            R8, R13
+	SHRQ            CL, R13
+	VBROADCASTI32X4 (R11)(R13*2), Z6
+	VPSHUFB         Z1, Z6, Z6
+	VPADDUSW        Z6, Z5, Z5
+	VPCMPUW         $0x01, Z4, Z5, K1
+	VPMINUW         Z5, Z4, Z4
+	KMOVD           K1, 8(R12)
+	ADDQ            BX, DX
+	ADDQ            BX, DI
+	ADDQ            SI, R8
+	VPSUBSW         (DX), Z2, Z5
+	VPADDSW         Z5, Z5, Z5
+	VPADDSW         Z5, Z5, Z5
+	VPADDSW         Z5, Z5, Z5
+	VPADDSW         Z5, Z5, Z5
+	VPMULHRSW       Z5, Z5, Z5
+	VPSUBSW         (DI), Z3, Z6
+	VPADDSW         Z6, Z6, Z6
+	VPADDSW         Z6, Z6, Z6
+	VPADDSW         Z6, Z6, Z6
+	VPADDSW         Z6, Z6, Z6
+	VPMULHRSW       Z6, Z6, Z6
+	VPADDUSW        Z6, Z5, Z5
+	MOVQ            R8, R13
+	SHRQ            CL, R13
+	VBROADCASTI32X4 (R11)(R13*2), Z6
+	VPSHUFB         Z1, Z6, Z6
+	VPADDUSW        Z6, Z5, Z5
+	VPCMPUW         $0x01, Z4, Z5, K1
+	VPMINUW         Z5, Z4, Z4
+	KMOVD           K1, 12(R12)
+	ADDQ            BX, DX
+	ADDQ            BX, DI
+	ADDQ            SI, R8
+	ADDQ            $0x10, R12
+	DECQ            R9
+	JNZ             viterbix512kind17rows
+	MOVQ            next+48(FP), R8
+	VMOVDQU16       Z4, (R8)(R10*1)
+	ADDQ            $0x40, R10
+	CMPQ            R10, BX
+	JNE             viterbix512kind17block
 
 viterbix512done:
 	MOVQ cost+40(FP), AX
@@ -3091,9 +4435,41 @@ DATA viterbix512Orders<>+560(SB)/4, $0x01000100
 DATA viterbix512Orders<>+564(SB)/4, $0x01000100
 DATA viterbix512Orders<>+568(SB)/4, $0x01000100
 DATA viterbix512Orders<>+572(SB)/4, $0x01000100
-GLOBL viterbix512Orders<>(SB), RODATA|NOPTR, $576
+DATA viterbix512Orders<>+576(SB)/4, $0x01000100
+DATA viterbix512Orders<>+580(SB)/4, $0x01000100
+DATA viterbix512Orders<>+584(SB)/4, $0x01000100
+DATA viterbix512Orders<>+588(SB)/4, $0x01000100
+DATA viterbix512Orders<>+592(SB)/4, $0x01000100
+DATA viterbix512Orders<>+596(SB)/4, $0x01000100
+DATA viterbix512Orders<>+600(SB)/4, $0x01000100
+DATA viterbix512Orders<>+604(SB)/4, $0x01000100
+DATA viterbix512Orders<>+608(SB)/4, $0x01000100
+DATA viterbix512Orders<>+612(SB)/4, $0x01000100
+DATA viterbix512Orders<>+616(SB)/4, $0x01000100
+DATA viterbix512Orders<>+620(SB)/4, $0x01000100
+DATA viterbix512Orders<>+624(SB)/4, $0x01000100
+DATA viterbix512Orders<>+628(SB)/4, $0x01000100
+DATA viterbix512Orders<>+632(SB)/4, $0x01000100
+DATA viterbix512Orders<>+636(SB)/4, $0x01000100
+DATA viterbix512Orders<>+640(SB)/4, $0x01000100
+DATA viterbix512Orders<>+644(SB)/4, $0x01000100
+DATA viterbix512Orders<>+648(SB)/4, $0x01000100
+DATA viterbix512Orders<>+652(SB)/4, $0x01000100
+DATA viterbix512Orders<>+656(SB)/4, $0x01000100
+DATA viterbix512Orders<>+660(SB)/4, $0x01000100
+DATA viterbix512Orders<>+664(SB)/4, $0x01000100
+DATA viterbix512Orders<>+668(SB)/4, $0x01000100
+DATA viterbix512Orders<>+672(SB)/4, $0x01000100
+DATA viterbix512Orders<>+676(SB)/4, $0x01000100
+DATA viterbix512Orders<>+680(SB)/4, $0x01000100
+DATA viterbix512Orders<>+684(SB)/4, $0x01000100
+DATA viterbix512Orders<>+688(SB)/4, $0x01000100
+DATA viterbix512Orders<>+692(SB)/4, $0x01000100
+DATA viterbix512Orders<>+696(SB)/4, $0x01000100
+DATA viterbix512Orders<>+700(SB)/4, $0x01000100
+GLOBL viterbix512Orders<>(SB), RODATA|NOPTR, $704
 
-// func viterbiTracex256(d *uint8, path *uint32, last *int, masks *uint32, stride int, lanes *uint8, n int, e int) (start int)
+// func viterbiTracex256(d *uint16, path *uint32, last *int, masks *uint32, stride int, lanes *uint8, n int, e int) (start int)
 // Requires: AVX, AVX2, BMI2
 TEXT ·viterbiTracex256(SB), $0-72
 	MOVQ d+0(FP), AX
@@ -3141,7 +4517,7 @@ two:
 	ANDL  $0x01, R13
 
 found:
-	MOVB  R13, -1(AX)(R8*1)
+	MOVW  R13, -2(AX)(R8*2)
 	MOVQ  48(DX), R10
 	SHLXQ R10, R13, R13
 	ORQ   R13, R9

@@ -15,7 +15,7 @@ import "math"
 type Viterbi struct {
 	L     int     // bits of a state, 1 … 20
 	V     int     // values of a step, 1 or 2
-	Steps []uint8 // bits of each step, 1 … 8 and at most L
+	Steps []uint8 // bits of each step, 1 … 10 and at most L
 	// Table is V tables of 2^L values, one after the other, in the unit of the targets: 8192 to the targets' standard deviation
 	// suits up to 4.5 bits a value.
 	Table []int16
@@ -56,8 +56,8 @@ func (v *Viterbi) check(x []int16) {
 		panic("kernels: targets and steps of a trellis differ in number")
 	}
 	for _, k := range v.Steps {
-		if k < 1 || k > 8 || int(k) > v.L {
-			panic("kernels: step of a trellis outside 1 … 8 bits")
+		if k < 1 || k > 10 || int(k) > v.L {
+			panic("kernels: step of a trellis outside 1 … 10 bits")
 		}
 	}
 }
@@ -69,7 +69,7 @@ func (v *Viterbi) check(x []int16) {
 //
 // The metric of a difference d of target and value, saturated to int16, is d*d/32768 rounded; costs saturate. Before every eighth
 // step the least cost is subtracted from all.
-func (v *Viterbi) Forward(x []int16, from, to int, cost []uint16, back []uint8) uint32 {
+func (v *Viterbi) Forward(x []int16, from, to int, cost []uint16, back []uint16) uint32 {
 	v.check(x)
 	nodes := v.Nodes()
 	if from < 0 || to < from || len(cost) < nodes || back != nil && len(back) < (to-from)*nodes {
@@ -84,7 +84,7 @@ func (v *Viterbi) Forward(x []int16, from, to int, cost []uint16, back []uint8) 
 // alone (the second pass of the paper's section 4.2). So the result is the cheapest path from its node at the seam to itself, as
 // long as the costs of good paths do not saturate. Where they do (many outliers in a row), the search is made again with
 // coarser costs.
-func (v *Viterbi) Search(d []uint8, x []int16) {
+func (v *Viterbi) Search(d []uint16, x []int16) {
 	if v.search == nil {
 		v.check(x)
 		total := 0

@@ -10,6 +10,6 @@ func viterbiSteps(l level, x, table []int16, plane int, step *viterbiStep, n int
 	return f(&x[0], &table[0], plane, &step.kind, n, &cost[0], &next[0], &masks[0], stride)
 }
 
-func viterbiTrace(d []uint8, path []uint32, last *viterbiStep, masks []uint32, stride int, lanes *[viterbiLanes]uint8, n, e int) int {
+func viterbiTrace(d []uint16, path []uint32, last *viterbiStep, masks []uint32, stride int, lanes *[viterbiLanes]uint8, n, e int) int {
 	return viterbiTracex256(&d[0], &path[0], &last.kind, &masks[0], stride, &lanes[0], n, e)
 }

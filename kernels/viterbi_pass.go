@@ -29,8 +29,8 @@ type viterbiStep struct {
 	up       int // bits of the node after it
 }
 
-// Kinds of steps: of four rows, of two, each after a step of one bit, of any number of rows with so many doublings; then the first
-// five with two values a step.
+// Kinds of steps: of four rows, of two, each after a step of one bit, of any number of rows with so many doublings; then the same
+// with two values a step.
 const (
 	kindFour = iota
 	kindTwo
@@ -41,7 +41,7 @@ const (
 
 // newViterbiPass returns nil if there are no kernels for such a trellis.
 func newViterbiPass(v *Viterbi, l level) *viterbiPass {
-	if l == generic || v.Doublings > 4 || v.V == 2 && v.Doublings > 0 {
+	if l == generic || v.Doublings > 4 {
 		return nil
 	}
 	p := &viterbiPass{v: v, l: l, kinds: make([]viterbiStep, len(v.Steps))}
@@ -67,7 +67,7 @@ func newViterbiPass(v *Viterbi, l level) *viterbiPass {
 
 // kind returns the code for a step of k bits after one of kin, -1 if there is none.
 func (v *Viterbi) kind(k, kin int) int {
-	few := v.Doublings == 0 && kin <= 5 && v.L-k >= kin // whole numbers of bytes of nodes before a block and a row
+	few := v.Doublings == 0 && kin <= 4 && v.L-k >= kin // half a block and a row follow whole nodes
 	kind := kindRows + v.Doublings
 	switch {
 	case few && k == 1:
@@ -114,7 +114,7 @@ func (p *viterbiPass) run(x []int16, from, to int, cost []uint16, keep bool) uin
 }
 
 // trace is viterbiSearch.trace.
-func (p *viterbiPass) trace(d []uint8, path []uint32, e int) int {
+func (p *viterbiPass) trace(d []uint16, path []uint32, e int) int {
 	n := len(d)
 	return viterbiTrace(d, path, &p.kinds[n-1], p.masks[(n-1)*p.stride:], 4*p.stride, &p.lanes, n, e)
 }

@@ -27,7 +27,7 @@ func (v *Viterbi) metrics(x []int16, s int) uint16 {
 }
 
 // forwardPlain is the definition of Forward.
-func (v *Viterbi) forwardPlain(x []int16, from, to int, cost []uint16, back []uint8) uint32 {
+func (v *Viterbi) forwardPlain(x []int16, from, to int, cost []uint16, back []uint16) uint32 {
 	var total uint32
 	nodes, steps := v.Nodes(), len(v.Steps)
 	in := make([]uint16, nodes)
@@ -51,7 +51,7 @@ func (v *Viterbi) forwardPlain(x []int16, from, to int, cost []uint16, back []ui
 			}
 			cost[e] = best
 			if back != nil {
-				back[(t-from)*nodes+e] = uint8(bits)
+				back[(t-from)*nodes+e] = uint16(bits)
 			}
 		}
 	}

@@ -14,7 +14,7 @@ type viterbiSearch struct {
 	low, high [2]int16
 	x         []int16
 	cost      []uint16
-	back      []uint8
+	back      []uint16
 	path      []uint32
 	pass      *viterbiPass // nil: plain Go
 	coarser   *viterbiSearch
@@ -35,7 +35,7 @@ func newViterbiSearch(v *Viterbi, l level) *viterbiSearch {
 	s.lead, s.path = min(s.lead, steps), make([]uint32, steps+1)
 	s.cost, s.x = aligned[uint16](nodes + viterbiLanes)[:nodes], make([]int16, v.V*steps)
 	if s.pass = newViterbiPass(&s.Viterbi, l); s.pass == nil {
-		s.back = make([]uint8, steps*nodes)
+		s.back = make([]uint16, steps*nodes)
 	}
 	for i := range s.low {
 		s.low[i], s.high[i] = math.MinInt16, math.MaxInt16
@@ -95,7 +95,7 @@ func (v *viterbiSearch) coarse() *viterbiSearch {
 
 // run searches once and returns whether it found a path whose cost does not saturate. Bits of the padding are not held at the
 // seam, so that the path is one of the trellis without it.
-func (v *viterbiSearch) run(d []uint8, x []int16) bool {
+func (v *viterbiSearch) run(d []uint16, x []int16) bool {
 	steps := len(v.Steps)
 	ends := 1 << (v.L - int(v.Steps[steps-1]))
 	v.limit(x)
@@ -153,7 +153,7 @@ func (v *viterbiSearch) forward(from, to int, keep bool) uint32 {
 
 // trace follows the decisions of all steps back from node e after them, writes their bits to d and returns the node before step
 // 0. It stops where it meets the path that was traced last; path keeps nodes plus one.
-func (v *viterbiSearch) trace(d []uint8, e int) int {
+func (v *viterbiSearch) trace(d []uint16, e int) int {
 	if v.pass != nil {
 		return v.pass.trace(d, v.path, e)
 	}

@@ -31,7 +31,7 @@ func randomTrellis(r *rand.Rand, l, v, n, sixteenths int) *Viterbi {
 }
 
 // stateAt returns the window of L bits that begins with the bits of step t in the ring d.
-func (v *Viterbi) stateAt(d []uint8, t int) int {
+func (v *Viterbi) stateAt(d []uint16, t int) int {
 	s, n := 0, 0
 	for ; n < v.L; t++ {
 		k := int(v.Steps[t%len(d)])
@@ -41,7 +41,7 @@ func (v *Viterbi) stateAt(d []uint8, t int) int {
 }
 
 // pathCost is what the ring d costs, from its bits alone.
-func (v *Viterbi) pathCost(d []uint8, x []int16) uint32 {
+func (v *Viterbi) pathCost(d []uint16, x []int16) uint32 {
 	var c uint32
 	for t := range d {
 		c += uint32(v.metrics(x[t*v.V:], v.stateAt(d, t)))
@@ -58,7 +58,7 @@ func TestSearchFindsTheCheapestPathThroughItsSeam(t *testing.T) {
 			}
 			for v := 1; v <= 2; v++ {
 				trellis := randomTrellis(r, l, v, 64, sixteenths)
-				x, d := gaussian(r, v*64), make([]uint8, 64)
+				x, d := gaussian(r, v*64), make([]uint16, 64)
 				if !newViterbiSearch(trellis, chosen).run(d, x) {
 					t.Fatalf("L=%d V=%d rate %d/16: all costs saturate", l, v, sixteenths)
 				}
@@ -82,7 +82,7 @@ func TestForwardFindsTheCheapestPathToEveryNode(t *testing.T) {
 		v := &Viterbi{L: 4, V: 1, Steps: ks, Table: gaussian(r, 16)}
 		x, nodes := gaussian(r, len(ks)), v.Nodes()
 		for _, begin := range []int{-1, 1} {
-			cost, back := make([]uint16, nodes), make([]uint8, len(ks)*nodes)
+			cost, back := make([]uint16, nodes), make([]uint16, len(ks)*nodes)
 			for e := range cost {
 				if begin >= 0 && e != begin {
 					cost[e] = unreachable
@@ -131,13 +131,13 @@ func TestSearchOverTheWholeRingIsNearTheCheapestRing(t *testing.T) {
 	exact, trials := 0, 60
 	for range trials {
 		v := randomTrellis(r, 4, 1, 12, 16)
-		x, d := gaussian(r, 12), make([]uint8, 12)
+		x, d := gaussian(r, 12), make([]uint16, 12)
 		v.Search(d, x)
 		got, best := v.pathCost(d, x), uint32(math.MaxUint32)
-		ring := make([]uint8, 12)
+		ring := make([]uint16, 12)
 		for bits := range 1 << 12 {
 			for i := range ring {
-				ring[i] = uint8(bits >> i & 1)
+				ring[i] = uint16(bits >> i & 1)
 			}
 			best = min(best, v.pathCost(ring, x))
 		}
@@ -157,7 +157,7 @@ func TestPaddingATrellisDoesNotChangeTheCost(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
 	for range 20 {
 		v := randomTrellis(r, 6, 1, 64, 32)
-		x, d, bareBits := gaussian(r, 64), make([]uint8, 64), make([]uint8, 64)
+		x, d, bareBits := gaussian(r, 64), make([]uint16, 64), make([]uint16, 64)
 		s := newViterbiSearch(v, generic)
 		if s.L != 7 {
 			t.Fatalf("padded to %d bits", s.L)
@@ -178,7 +178,7 @@ func TestOutliersAreSearchedWithCoarserCosts(t *testing.T) {
 	for doublings := range 5 {
 		v := randomTrellis(r, 8, 1, 64, 48)
 		v.Doublings = doublings
-		x, d := gaussian(r, 64), make([]uint8, 64)
+		x, d := gaussian(r, 64), make([]uint16, 64)
 		for i := range x {
 			if i%7 < 3 {
 				x[i] = math.MaxInt16
@@ -199,7 +199,7 @@ func TestOutliersAreSearchedWithCoarserCosts(t *testing.T) {
 	}
 }
 
-func (v *Viterbi) squares(d []uint8, x []int16) (sum float64) {
+func (v *Viterbi) squares(d []uint16, x []int16) (sum float64) {
 	for t := range d {
 		e := float64(x[t]) - float64(v.Table[v.stateAt(d, t)])
 		sum += e * e
@@ -223,7 +223,7 @@ func TestViterbiRefusesShapesThatCannotBe(t *testing.T) {
 					t.Errorf("case %d did not panic", i)
 				}
 			}()
-			v.Search(make([]uint8, 8), make([]int16, 8))
+			v.Search(make([]uint16, 8), make([]int16, 8))
 		}()
 	}
 }
@@ -233,6 +233,7 @@ func TestViterbiPathsAreIdenticalAtAllLevels(t *testing.T) {
 	for _, c := range []struct{ l, v, sixteenths, doublings int }{
 		{6, 1, 16, 0}, {6, 2, 16, 0}, {7, 1, 32, 0}, {8, 1, 24, 0}, {8, 1, 39, 0}, {8, 1, 64, 0}, {10, 1, 40, 0}, {10, 2, 32, 0}, {10, 2, 48, 0},
 		{12, 1, 16, 0}, {12, 1, 32, 0}, {11, 1, 53, 0}, {9, 1, 80, 1}, {11, 1, 96, 2}, {10, 1, 112, 3}, {13, 1, 128, 4}, {12, 1, 88, 1},
+		{13, 2, 128, 0}, {15, 2, 160, 1}, {12, 2, 112, 2},
 	} {
 		const n = 64
 		v := randomTrellis(r, c.l, c.v, n, c.sixteenths)
@@ -242,7 +243,7 @@ func TestViterbiPathsAreIdenticalAtAllLevels(t *testing.T) {
 				v.Table[i] = value &^ 4095
 			}
 		}
-		want, got := make([]uint8, n), make([]uint8, n)
+		want, got := make([]uint16, n), make([]uint16, n)
 		plain := newViterbiSearch(v, generic)
 		for trial := range 3 {
 			x := gaussian(r, c.v*n)
@@ -263,20 +264,51 @@ func TestViterbiPathsAreIdenticalAtAllLevels(t *testing.T) {
 	}
 }
 
+func TestViterbiPathsOfUnevenStepsAreIdenticalAtAllLevels(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 9))
+	fastPaths := 0
+	for range 100 {
+		const n = 24
+		v := randomTrellis(r, 7+r.IntN(5), 1+r.IntN(2), n, 16)
+		v.Doublings, v.Lead = r.IntN(3)*r.IntN(2), r.IntN(30)
+		widest, least := 1+r.IntN(7), 1+r.IntN(2)
+		for i := range v.Steps {
+			v.Steps[i] = uint8(max(least, 1+r.IntN(widest)))
+		}
+		want, got, x := make([]uint16, n), make([]uint16, n), gaussian(r, v.V*n)
+		ok := newViterbiSearch(v, generic).run(want, x)
+		for _, l := range fast() {
+			s := newViterbiSearch(v, l)
+			if s.pass != nil {
+				fastPaths++
+			}
+			if s.run(got, x) != ok || !slices.Equal(got, want) {
+				t.Fatalf("%s L=%d V=%d steps %v: %v, want %v", levelNames[l], v.L, v.V, v.Steps, got, want)
+			}
+		}
+	}
+	if fastPaths < 30*len(fast()) {
+		t.Errorf("%d searches used kernels", fastPaths)
+	}
+}
+
 func BenchmarkViterbi(b *testing.B) {
-	for _, c := range []struct{ l, sixteenths int }{
-		{7, 32}, {8, 16}, {8, 32}, {8, 36}, {8, 48}, {8, 64}, {10, 32}, {10, 48}, {12, 16}, {12, 32}, {12, 36}, {12, 48}, {12, 64}, {16, 16}, {16, 32}, {16, 48}, {16, 64},
+	for _, c := range []struct{ l, sixteenths, tiles int }{
+		{7, 32, 64}, {8, 16, 64}, {8, 32, 64}, {8, 36, 64}, {8, 48, 64}, {8, 64, 64}, {10, 32, 16}, {12, 16, 8}, {12, 32, 8}, {12, 48, 8}, {12, 64, 8}, {12, 88, 8},
+		{16, 16, 1}, {16, 32, 1}, {16, 48, 1}, {16, 64, 1}, {16, 88, 1},
 	} {
 		for _, l := range fast() {
 			b.Run(fmt.Sprintf("L%d/%gbits/%s", c.l, float64(c.sixteenths)/16, levelNames[l]), func(b *testing.B) {
 				r := rand.New(rand.NewPCG(3, 7))
 				v := randomTrellis(r, c.l, 1, 256, c.sixteenths)
+				v.Doublings = max(0, c.sixteenths-72+15) / 16
 				v.search = newViterbiSearch(v, l)
-				x, d := gaussian(r, 256), make([]uint8, 256)
-				for b.Loop() {
-					v.Search(d, x)
-				}
-				b.ReportMetric(float64(b.N)*256/b.Elapsed().Seconds(), "weights/s")
+				x, d := gaussian(r, 256*c.tiles), make([]uint16, 256)
+				bestOf(b, float64(256*c.tiles)*1000, "Mweights/s", func() {
+					for t := range c.tiles {
+						v.Search(d, x[256*t:][:256])
+					}
+				})
 			})
 		}
 	}
@@ -284,7 +316,7 @@ func BenchmarkViterbi(b *testing.B) {
 
 func TestSearchTakesTheKernelsOfTheLevelInUse(t *testing.T) {
 	v := randomTrellis(rand.New(rand.NewPCG(3, 8)), 8, 1, 256, 36)
-	v.Search(make([]uint8, 256), make([]int16, 256))
+	v.Search(make([]uint16, 256), make([]int16, 256))
 	if p := v.search.pass; (p == nil) != (chosen == generic) || p != nil && p.l != chosen {
 		t.Errorf("search does not use level %s", levelNames[chosen])
 	}

@@ -15,7 +15,7 @@ type Encoder struct {
 	unit    float32 // of targets, in units of the search
 	search  kernels.Viterbi
 	x       []int16
-	path    []uint8 // bits of each step, the first of them the highest
+	path    []uint16 // bits of each step, the first of them the highest
 	decoder *Decoder
 	decoded []float32
 }
@@ -30,7 +30,7 @@ func NewEncoder(c *Code, r Rate) *Encoder {
 	e := &Encoder{rate: r, unit: min(searchUnit*c.Gain(r), 32767/peak), decoder: d}
 	e.search = kernels.Viterbi{L: c.bits, V: c.v, Steps: d.advances, Table: e.searchTable(), Doublings: doublings(r)}
 	e.x = make([]int16, TileWeights)
-	e.path = make([]uint8, len(d.advances))
+	e.path = make([]uint16, len(d.advances))
 	e.decoded = make([]float32, TileWeights)
 	return e
 }

@@ -199,13 +199,12 @@ func (p *trellisPass) dispatch() {
 	p.MOVQ(p.field(stepIn), kin)
 	p.SHLQ(operand.Imm(6), kin)
 	p.load(operand.Mem{Base: orders, Index: kin, Scale: 1}, p.order)
-	kinds := []struct {
-		rows, values, doublings int
-		afterOne                bool
-	}{
-		{4, 1, 0, false}, {2, 1, 0, false}, {4, 1, 0, true}, {2, 1, 0, true},
-		{0, 1, 0, false}, {0, 1, 1, false}, {0, 1, 2, false}, {0, 1, 3, false}, {0, 1, 4, false},
-		{4, 2, 0, false}, {2, 2, 0, false}, {4, 2, 0, true}, {2, 2, 0, true}, {0, 2, 0, false},
+	var kinds []trellisBlocks
+	for values := 1; values <= 2; values++ {
+		for _, k := range []trellisBlocks{{rows: 4}, {rows: 2}, {rows: 4, afterOne: true}, {rows: 2, afterOne: true}, {}, {doublings: 1}, {doublings: 2}, {doublings: 3}, {doublings: 4}} {
+			k.trellisPass, k.values, k.prefix = p, values, fmt.Sprintf("kind%d", len(kinds))
+			kinds = append(kinds, k)
+		}
 	}
 	kind := p.GP64()
 	p.MOVQ(p.field(stepKind), kind)
@@ -216,18 +215,17 @@ func (p *trellisPass) dispatch() {
 	p.ADDQ(operand.Imm(2), x)
 	p.Label(p.label("one"))
 	p.MOVQ(x, p.param("x"))
-	for i := range kinds {
+	for i, k := range kinds {
 		p.CMPQ(kind, operand.Imm(uint64(i)))
-		p.JEQ(p.ref(fmt.Sprintf("kind%d", i)))
+		p.JEQ(p.ref(k.prefix))
 	}
 	p.UD2()
-	for i, k := range kinds {
-		b := trellisBlocks{trellisPass: p, values: k.values, doublings: k.doublings, afterOne: k.afterOne, prefix: fmt.Sprintf("kind%d", i)}
-		p.Label(p.label(b.prefix))
+	for _, k := range kinds {
+		p.Label(p.label(k.prefix))
 		if k.rows > 0 {
-			b.unrolled(k.rows)
+			k.unrolled()
 		} else {
-			b.general()
+			k.general()
 		}
 		p.JMP(p.ref("done"))
 	}
@@ -238,7 +236,7 @@ func (p *trellisPass) dispatch() {
 func (p *trellisPass) orders() operand.Mem {
 	data := p.StaticGlobal(p.name + "Orders")
 	p.DataAttributes(rodata)
-	for bits := range 9 {
+	for bits := range 11 {
 		for i := 0; i < 32; i += 2 {
 			lane := i % (32 / p.halves)
 			a, b := lane>>bits, (lane+1)>>bits

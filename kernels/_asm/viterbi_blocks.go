@@ -9,6 +9,7 @@ import (
 // them, and by which row it comes. State d<<(L-k)|e lies in row d, which is contiguous in the table.
 type trellisBlocks struct {
 	*trellisPass
+	rows              int // all of them in one turn; 0: any number
 	values, doublings int
 	afterOne          bool // the step before is of one bit, so that a block follows 16 nodes, not 8 at most
 	prefix            string
@@ -77,7 +78,8 @@ func (b *trellisBlocks) decide(costs []reg.VecVirtual, mask operand.Mem) {
 }
 
 // unrolled emits a step of few rows, all of them in one turn.
-func (b *trellisBlocks) unrolled(rows int) {
+func (b *trellisBlocks) unrolled() {
+	rows := b.rows
 	row, row3, hop, hop3 := b.GP64(), b.GP64(), b.GP64(), b.GP64()
 	kin := reg.RCX
 	b.MOVQ(b.field(stepRow), row)

@@ -10,7 +10,7 @@ import (
 func trellisTrace(c *build.Context) {
 	c.Function("viterbiTracex256")
 	c.Pragma("noescape")
-	c.SignatureExpr("func(d *uint8, path *uint32, last *int, masks *uint32, stride int, lanes *uint8, n int, e int) (start int)")
+	c.SignatureExpr("func(d *uint16, path *uint32, last *int, masks *uint32, stride int, lanes *uint8, n int, e int) (start int)")
 	c.Doc("viterbiTracex256 follows the decisions of n steps, of which the last is given, back from node e; path as viterbiSearch.trace has it.")
 	load := func(name string) reg.GPVirtual { return c.Load(c.Param(name), c.GP64()).(reg.GPVirtual) }
 	d, path, step, masks := load("d"), load("path"), load("last"), load("masks")
@@ -53,7 +53,7 @@ func trellisTrace(c *build.Context) {
 	c.SHRXL(lane.As32(), word(1), best.As32())
 	c.ANDL(operand.Imm(1), best.As32())
 	c.Label("found")
-	c.MOVB(best.As8(), operand.Mem{Base: d, Index: n, Scale: 1, Disp: -1})
+	c.MOVW(best.As16(), operand.Mem{Base: d, Index: n, Scale: 2, Disp: -2})
 	c.MOVQ(field(stepUp), a)
 	c.SHLXQ(a, best, best)
 	c.ORQ(best, e)
