@@ -13,7 +13,6 @@ type viterbiPass struct {
 	kinds  []viterbiStep       // of each step
 	masks  []uint32            // stride of them a step
 	lanes  [viterbiLanes]uint8 // which bit of a mask is a node's
-	flip   uint32              // what masks are inverted with
 	stride int
 	next   []uint16
 }
