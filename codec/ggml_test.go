@@ -15,7 +15,7 @@ import (
 
 func ggmlNames() (names []string) {
 	for _, n := range codec.Names() {
-		if strings.HasPrefix(n, "q") {
+		if strings.HasPrefix(n, "q") && !strings.Contains(n, "-") {
 			names = append(names, n)
 		}
 	}

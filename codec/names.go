@@ -19,6 +19,9 @@ func table() []Codec {
 	for _, f := range blockFormats() {
 		all = append(all, blockCodec{f})
 	}
+	for _, group := range []int{64, 128} {
+		all = append(all, qoqCodec{group})
+	}
 	for _, b := range books() {
 		all = append(all, bookCodec{b, 128})
 	}
