@@ -20,7 +20,7 @@ type Viterbi struct {
 	// suits up to 4.5 bits a value.
 	Table []int16
 	// Doublings is how often a difference of target and value is doubled, with saturation, before it is squared: 0 as long as a
-	// typical error is 100 units or more, one for each halving of it. Targets are limited to the table's range then.
+	// typical error is 100 units or more, one for each halving of it. Targets are limited to a little more than the table's range then.
 	Doublings int
 	// Lead is how many of the last steps are run before the first, so that nodes at the seam have costs; 0 is L² over the mean
 	// bits of a step. More than all steps is all of them.

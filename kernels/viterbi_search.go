@@ -3,6 +3,7 @@ package kernels
 import (
 	"math"
 	"math/bits"
+	"slices"
 )
 
 // viterbiSearch is what one search after another uses: a trellis padded to viterbiLanes nodes, and memory.
@@ -37,19 +38,25 @@ func newViterbiSearch(v *Viterbi, l level) *viterbiSearch {
 	if s.pass = newViterbiPass(&s.Viterbi, l); s.pass == nil {
 		s.back = make([]uint16, steps*nodes)
 	}
-	for i := range s.low {
-		s.low[i], s.high[i] = math.MinInt16, math.MaxInt16
-	}
-	if v.Doublings > 0 {
-		for i := range v.V {
-			values := v.Table[i<<v.L:][:1<<v.L]
-			s.low[i], s.high[i] = values[0], values[0]
-			for _, c := range values {
-				s.low[i], s.high[i] = min(s.low[i], c), max(s.high[i], c)
-			}
-		}
-	}
+	s.setRange()
 	return s
+}
+
+// setRange limits targets to the values' range and half of what a difference may be on either side, so that those beyond all values
+// still tell the nearest from the next.
+func (v *viterbiSearch) setRange() {
+	for i := range v.low {
+		v.low[i], v.high[i] = math.MinInt16, math.MaxInt16
+	}
+	if v.Doublings == 0 {
+		return
+	}
+	for i := range v.V {
+		values := v.Table[i<<v.L:][:1<<v.L]
+		margin := int32(1) << 14 >> v.Doublings
+		v.low[i] = int16(saturated(int32(slices.Min(values)) - margin))
+		v.high[i] = int16(saturated(int32(slices.Max(values)) + margin))
+	}
 }
 
 // pad gives states so many more bits, newer ones without meaning, that no step has fewer than viterbiLanes nodes.
@@ -79,6 +86,7 @@ func (v *viterbiSearch) coarse() *viterbiSearch {
 	v.coarser = &c
 	if c.Doublings > 0 {
 		c.Doublings--
+		c.setRange()
 	} else {
 		more := 2 + v.V
 		c.shift += more
