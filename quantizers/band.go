@@ -10,22 +10,61 @@ import (
 // joined by a product of matrices.
 const leafCols = 16
 
-// bandSolver rounds one band of rows. Matrices by position have row stride n.
+// bandSolver rounds bands of rows that follow one another and have the same step. Bands share nothing; together they read the factor
+// once. Matrices by position have row stride n.
 type bandSolver struct {
-	f    *feedback
-	band codec.Band
-	rows int
-	step int
-	w    tensor.Mat // (rows, n) the weight, by column
-	q    tensor.Mat // (rows, n) targets, then Ŵ, by column
-	e    []float32  // by position: first what is fed back, Σ_{C>B} e_C·L_CB; then e = w - ŵ
-	z    []float32  // by position: e·L
+	f     *feedback
+	bands []codec.Band
+	first int // the first band's first row
+	rows  int // of all bands
+	step  int
+	w     tensor.Mat // (rows, n) the weight, by column
+	q     tensor.Mat // (rows, n) targets, then Ŵ, by column
+	e     []float32  // by position: first what is fed back, Σ_{C>B} e_C·L_CB; then e = w - ŵ
+	z     []float32  // by position: e·L
 }
 
-func newBandSolver(f *feedback, band codec.Band, w tensor.Mat) *bandSolver {
-	size := w.Rows * f.n
-	return &bandSolver{f: f, band: band, rows: w.Rows, step: band.Step(), w: w,
-		q: tensor.NewMat(w.Rows, f.n), e: make([]float32, size), z: make([]float32, size)}
+// newBandSolver returns the solver of bands of the weight w.
+func newBandSolver(f *feedback, bands []codec.Band, w tensor.Mat) *bandSolver {
+	first, _ := bands[0].Rows()
+	_, end := bands[len(bands)-1].Rows()
+	rows := end - first
+	return &bandSolver{f: f, bands: bands, first: first, rows: rows, step: bands[0].Step(), w: w.Slice(first, end),
+		q: tensor.NewMat(rows, f.n), e: make([]float32, rows*f.n), z: make([]float32, rows*f.n)}
+}
+
+// groupRows is about how many rows a solver takes: products with the factor are then fast.
+const groupRows = 128
+
+// groups cuts bands into runs for one solver each, so that workers have about equally many rows. What is rounded does not depend on it.
+func groups(bands []codec.Band, rows, workers int) (list [][]codec.Band) {
+	most := min(groupRows, (rows+max(workers, 1)-1)/max(workers, 1))
+	for len(bands) > 0 {
+		first, _ := bands[0].Rows()
+		n := 1
+		for n < len(bands) && bands[n].Step() == bands[0].Step() {
+			if _, end := bands[n].Rows(); end-first > most {
+				break
+			}
+			n++
+		}
+		list, bands = append(list, bands[:n]), bands[n:]
+	}
+	return list
+}
+
+// window returns the rows of b's matrices that are band's.
+func (b *bandSolver) window(band codec.Band) (r0, r1 int) {
+	r0, r1 = band.Rows()
+	return r0 - b.first, r1 - b.first
+}
+
+// round rounds the block at a position in all bands.
+func (b *bandSolver) round(at int) {
+	for _, band := range b.bands {
+		r0, r1 := b.window(band)
+		band.Round(b.q.Slice(r0, r1), b.f.column(at))
+	}
 }
 
 // split returns where positions lo … hi, more than width of them, are cut: about the middle, at a multiple of width.
@@ -52,7 +91,7 @@ func (b *bandSolver) ldlqLeaf(lo, hi int) {
 	for at := last; at >= lo; at -= b.step {
 		end := min(at+b.step, hi)
 		b.targets(at, end, hi)
-		b.band.Round(b.q, b.f.column(at))
+		b.round(at)
 		b.errors(at, end)
 	}
 }
@@ -98,11 +137,10 @@ func (b *bandSolver) errors(at, end int) {
 	}
 }
 
-// proxy returns tr(E·H·Eᵀ).
-func (b *bandSolver) proxy() (sum float64) {
+// proxy sets losses to e·H·eᵀ of each row.
+func (b *bandSolver) proxy(losses []float64) {
 	n := b.f.n
-	for r := range b.rows {
-		sum += b.f.loss(b.z[r*n:(r+1)*n], b.e[r*n:(r+1)*n])
+	for r := range losses {
+		losses[r] = b.f.loss(b.z[r*n:(r+1)*n], b.e[r*n:(r+1)*n])
 	}
-	return sum
 }

@@ -1,6 +1,7 @@
 package quantizers
 
 import (
+	"fmt"
 	"testing"
 
 	"pith/approx"
@@ -28,5 +29,39 @@ func BenchmarkNearest(b *testing.B) {
 			}
 			b.ReportMetric(float64(b.N)*rows*cols/1e6/b.Elapsed().Seconds(), "Mweights/s")
 		})
+	}
+}
+
+// BenchmarkLDLQ measures one core's rounding with feedback, the factor of the Gram matrix made before.
+func BenchmarkLDLQ(b *testing.B) {
+	const rows, cols = 128, 2048
+	w := gaussian(1, rows, cols)
+	stats := correlated(2, cols, 64)
+	for _, name := range []string{"int4-g128", "q4_k", "tcq-lut8-2"} {
+		c, err := codec.Parse(name)
+		if err != nil {
+			b.Fatal(err)
+		}
+		for _, q := range []LDLQ{{Codec: c}, {Codec: c, Refit: true}, {Codec: c, Sweeps: 1}} {
+			b.Run(fmt.Sprintf("%s/refit=%t/sweeps=%d", name, q.Refit, q.Sweeps), func(b *testing.B) {
+				for b.Loop() {
+					if _, _, err := q.Solve(approx.Problem{W: w, Stats: stats}); err != nil {
+						b.Fatal(err)
+					}
+				}
+				b.ReportMetric(float64(b.N)*rows*cols/1e6/b.Elapsed().Seconds(), "Mweights/s")
+			})
+		}
+	}
+}
+
+// BenchmarkFactor measures what all weights that share an input share: Gram matrix → feedback.
+func BenchmarkFactor(b *testing.B) {
+	const cols = 1024
+	stats := correlated(2, cols, 64)
+	for b.Loop() {
+		if _, why := factor(stats, cols, defaultDamping, false, 1); why != "" {
+			b.Fatal(why)
+		}
 	}
 }

@@ -83,22 +83,21 @@ func (q LDLQ) round(p approx.Problem, f *feedback, gain float32) (codec.Grid, fl
 	if err != nil {
 		return nil, 0, fmt.Errorf("%s: %s: %w", p.Name, q.Codec.Name(), err)
 	}
-	bands := bandsOf(grid, p.W.Rows)
-	proxy := make([]float64, len(bands))
-	par.For(p.Workers, len(bands), func(i int) {
-		r0, r1 := bands[i].Rows()
-		b := newBandSolver(f, bands[i], p.W.Slice(r0, r1))
+	solvers := groups(bandsOf(grid, p.W.Rows), p.W.Rows, p.Workers)
+	proxy := make([]float64, p.W.Rows)
+	par.For(p.Workers, len(solvers), func(i int) {
+		b := newBandSolver(f, solvers[i], p.W)
 		b.ldlq(0, f.n)
 		if q.Refit {
-			b.refit(grid, r0)
+			b.refit(grid)
 		}
 		for range q.Sweeps {
 			b.sweep()
 			if q.Refit {
-				b.refit(grid, r0)
+				b.refit(grid)
 			}
 		}
-		proxy[i] = b.proxy()
+		b.proxy(proxy[b.first : b.first+b.rows])
 	})
 	var sum float64
 	for _, v := range proxy {

@@ -8,10 +8,10 @@ import (
 // refitPasses is how often the factors of a row's groups are visited in turn.
 const refitPasses = 3
 
-// refit multiplies the scales of the band's rows by the factors for which tr(E·H·Eᵀ) is least; codes stay as they are.
+// refit multiplies the scales of the rows by the factors for which tr(E·H·Eᵀ) is least; codes stay as they are.
 // With Ŵ_g what group g of a row w contributes, w ≈ Σ α_g·Ŵ_g is least squares in the norm of H; a row of one group has
 // α = (w·H·Ŵᵀ)/(Ŵ·H·Ŵᵀ). Groups are visited in turn, each factor rounded to what is stored, and what would raise the loss is undone.
-func (b *bandSolver) refit(grid codec.Grid, first int) {
+func (b *bandSolver) refit(grid codec.Grid) {
 	cols, set := scaleGroups(grid, b.f.n)
 	if set == nil || b.rows == 0 {
 		return
@@ -34,7 +34,7 @@ func (b *bandSolver) refit(grid codec.Grid, first int) {
 		for g := range groups {
 			s.moments(b, g, r, w, wl, parts, member)
 		}
-		s.descend(func(g int, factor float32) float32 { return set(first+r, g, factor) })
+		s.descend(func(g int, factor float32) float32 { return set(b.first+r, g, factor) })
 		row := b.q.Row(r)
 		for g, a := range s.factors {
 			if a == 1 {

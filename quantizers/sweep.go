@@ -53,8 +53,10 @@ func (s *sweeper) block(at, end, lo, hi int) {
 		}
 	}
 	s.sweepTargets(at, end)
-	s.band.Round(s.q, s.f.column(at))
-	s.keepBetter(at, end, old)
+	s.round(at)
+	for _, band := range s.bands {
+		s.keepBetter(band, at, end, old)
+	}
 	for r := range s.rows {
 		w, q := s.w.Row(r), s.q.Row(r)
 		for j := at; j < end; j++ {
@@ -98,33 +100,32 @@ func (s *sweeper) sweepTargets(at, end int) {
 	}
 }
 
-// keepBetter puts old back, values and codes, where the new values of the block do not lower the loss.
-func (s *sweeper) keepBetter(at, end int, old []float32) {
-	k := end - at
+// keepBetter puts old back, values and codes, where the new values of a band's block do not lower the loss.
+func (s *sweeper) keepBetter(band codec.Band, at, end int, old []float32) {
+	k, c := end-at, s.f.column(at)
+	r0, r1 := s.window(band)
 	var all float64
 	worse := false
-	for r := range s.rows {
+	for r := r0; r < r1; r++ {
 		change := s.change(r, at, old[r*k:(r+1)*k])
 		all += change
 		if s.step == 1 && change > 0 {
-			s.q.Row(r)[s.f.column(at)] = old[r]
+			s.q.Row(r)[c] = old[r]
 			worse = true
 		}
 	}
 	switch {
 	case s.step == 1 && worse:
-		s.band.Round(s.q, s.f.column(at)) // values of the grid stay what they are
+		band.Round(s.q.Slice(r0, r1), c) // values of the grid stay what they are
 	case s.step > 1 && !(all < 0):
-		for r := range s.rows {
-			for i := range k {
-				s.q.Row(r)[s.f.column(at+i)] = old[r*k+i]
-			}
+		for r := r0; r < r1; r++ {
+			copy(s.q.Row(r)[at:end], old[r*k:])
 		}
-		if back, ok := s.band.(codec.Reverter); ok {
+		if back, ok := band.(codec.Reverter); ok {
 			back.Revert(at)
 			return
 		}
-		s.band.Round(s.q, at)
+		band.Round(s.q.Slice(r0, r1), at)
 	}
 }
 
