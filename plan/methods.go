@@ -42,7 +42,7 @@ func gains(c codec.Codec) []float32 {
 	if !strings.HasPrefix(c.Name(), "tcq-") {
 		return nil
 	}
-	return []float32{0.9, 0.95, 1, 1.05, 1.1}
+	return []float32{1, 1.1, 1.2, 1.3}
 }
 
 // Methods returns the names of the methods that recipes can name.
