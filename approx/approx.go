@@ -5,6 +5,7 @@ package approx
 import (
 	"pith/calib"
 	"pith/codec"
+	"pith/internal/par"
 	"pith/tensor"
 )
 
@@ -79,15 +80,22 @@ func Measure(p Problem, term codec.Term) Report {
 		panic("approx: Measure of a term of another shape")
 	}
 	importance := p.Stats.Importance()
-	const tile = 16
-	buf := tensor.NewMat(min(tile, p.W.Rows), p.W.Cols)
-	var total Report
-	for r0 := 0; r0 < p.W.Rows; r0 += tile {
-		got := buf.Slice(0, min(tile, p.W.Rows-r0))
-		codec.Read(term, got, r0)
-		for r := range got.Rows {
-			total = total.Add(rowReport(p.W.Row(r0+r), got.Row(r), importance))
+	const tile, chunk = 16, 128 // rows decoded at once, and by one goroutine
+	chunks := make([]Report, (p.W.Rows+chunk-1)/chunk)
+	par.Ranges(p.Workers, p.W.Rows, chunk, func(lo, hi int) {
+		buf := tensor.NewMat(min(tile, hi-lo), p.W.Cols)
+		sum := &chunks[lo/chunk]
+		for r0 := lo; r0 < hi; r0 += tile {
+			got := buf.Slice(0, min(tile, hi-r0))
+			codec.Read(term, got, r0)
+			for r := range got.Rows {
+				*sum = sum.Add(rowReport(p.W.Row(r0+r), got.Row(r), importance))
+			}
 		}
+	})
+	var total Report
+	for _, c := range chunks {
+		total = total.Add(c)
 	}
 	return total
 }

@@ -32,7 +32,7 @@ var allowed = map[string][]string{
 	"linalg":               {"kernels", "internal/par"},
 	"codec/codectest":      {"codec", "tensor", "kernels"},
 	"calib":                {"tensor", "kernels", "formats", "internal/par"},
-	"approx":               {"tensor", "codec", "calib"},
+	"approx":               {"tensor", "codec", "calib", "internal/par"},
 	"quantizers":           {"tensor", "kernels", "linalg", "codec", "calib", "approx", "internal/par"},
 	"pruning":              {},
 	"lowrank":              {},
