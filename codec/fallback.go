@@ -3,14 +3,16 @@ package codec
 import "strings"
 
 // Fallback returns the codec that stores matrices of cols columns in place of the codec called name: name itself if it can, for
-// GGML's block types the one llama-quantize takes (llama-quant.cpp, tensor_type_fallback), f16 if no block fits. A rotated codec's is
-// its inner codec's, rotated.
+// GGML's block types the one llama-quantize takes (llama-quant.cpp, tensor_type_fallback), f16 if no block fits. A rotated or
+// scaled codec's is its inner codec's, rotated or scaled.
 func Fallback(name string, cols int) string {
-	if inner, ok := strings.CutSuffix(name, rotatedSuffix); ok {
-		if by := Fallback(inner, cols); by == inner || by != "f16" {
-			return by + rotatedSuffix
+	for _, suffix := range []string{rotatedSuffix, scaledSuffix} {
+		if inner, ok := strings.CutSuffix(name, suffix); ok {
+			if by := Fallback(inner, cols); by == inner || by != "f16" {
+				return by + suffix
+			}
+			return "f16"
 		}
-		return "f16"
 	}
 	substitutes := [...]struct{ name, by string }{
 		{"q2_k", "q4_0"}, {"q3_k", "q4_0"}, {"q4_k", "q5_0"}, {"q5_k", "q5_1"}, {"q6_k", "q8_0"},

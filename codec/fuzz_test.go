@@ -18,27 +18,27 @@ func FuzzOpenTerm(f *testing.F) {
 		if err != nil {
 			f.Fatal(err)
 		}
-		var data [3][]byte
+		var data [4][]byte
 		for k, p := range grid.Pack().Parts() {
 			data[k] = p.Data
 		}
-		f.Add(uint8(i), 2, 256, data[0], data[1], data[2])
+		f.Add(uint8(i), 2, 256, data[0], data[1], data[2], data[3])
 	}
-	f.Add(uint8(3), -1, 1<<62, []byte{}, []byte{1}, []byte(nil))
-	f.Fuzz(func(t *testing.T, which uint8, rows, cols int, a, b, d []byte) {
+	f.Add(uint8(3), -1, 1<<62, []byte{}, []byte{1}, []byte(nil), []byte{2})
+	f.Fuzz(func(t *testing.T, which uint8, rows, cols int, a, b, d, e []byte) {
 		c, err := codec.Parse(names[int(which)%len(names)])
 		if err != nil {
 			t.Fatal(err)
 		}
 		var parts []codec.Part
 		for i, p := range partsOf(c) {
-			parts = append(parts, codec.Part{Name: p.Name, DType: p.DType, Shape: []int{rows, cols}, Data: [3][]byte{a, b, d}[i]})
+			parts = append(parts, codec.Part{Name: p.Name, DType: p.DType, Shape: []int{rows, cols}, Data: [4][]byte{a, b, d, e}[i]})
 		}
 		term, err := c.Open(rows, cols, parts)
 		if err != nil {
 			return
 		}
-		if n := int64(len(a) + len(b) + len(d)); term.Bytes() != c.Size(rows, cols) || term.Bytes() > n {
+		if n := int64(len(a) + len(b) + len(d) + len(e)); term.Bytes() != c.Size(rows, cols) || term.Bytes() > n {
 			t.Fatalf("opened (%d, %d) of %d bytes from %d", rows, cols, term.Bytes(), n)
 		}
 		if rows > 1<<12 || cols > 1<<12 || rows*cols > 1<<16 {

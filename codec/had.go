@@ -133,14 +133,7 @@ func (g rotatedGrid) Round(w tensor.Mat, _ int) {
 }
 
 func (g rotatedGrid) RoundAll(w tensor.Mat) {
-	work := g.codec.rotated(w)
-	if whole, ok := g.inner.(WholeRounder); ok {
-		whole.RoundAll(work)
-		return
-	}
-	for c := 0; c < work.Cols; c += g.inner.Step() {
-		g.inner.Round(work, c)
-	}
+	RoundAll(g.inner, g.codec.rotated(w), 1)
 }
 
 // rotatedTerm is T·Q.
@@ -152,29 +145,35 @@ func (t rotatedTerm) Bytes() int64     { return t.inner.Bytes() }
 func (t rotatedTerm) Parts() []Part    { return t.inner.Parts() }
 
 // rowAlign is the inner term's.
-func (t rotatedTerm) rowAlign() int {
-	if a, ok := t.inner.(rowAligner); ok {
+func (t rotatedTerm) rowAlign() int { return alignOf(t.inner) }
+
+// alignOf returns how many rows t multiplies at once.
+func alignOf(t Term) int {
+	if a, ok := t.(rowAligner); ok {
 		return a.rowAlign()
 	}
 	return 1
 }
 
-// rotatedTile is how many rows are decoded at a time: codecs of bands decode whole bands.
-const rotatedTile = 64
+// turnedTile is how many rows are decoded at a time: codecs of bands decode whole bands.
+const turnedTile = 64
 
-func (t rotatedTerm) AddTo(dst tensor.Mat, r0 int) {
-	rows, cols := t.Dims()
+func (t rotatedTerm) AddTo(dst tensor.Mat, r0 int) { addTurned(t.inner, dst, r0, kernels.RotateBack) }
+
+// addTurned adds rows r0 … of inner, with turn applied to each, to dst.
+func addTurned(inner Term, dst tensor.Mat, r0 int, turn func([]float32)) {
+	rows, cols := inner.Dims()
 	if r0 < 0 || r0+dst.Rows > rows || dst.Cols != cols {
 		panic("codec: AddTo outside of the term")
 	}
-	buf := getScratch(min(rotatedTile, dst.Rows) * cols)
+	buf := getScratch(min(turnedTile, dst.Rows) * cols)
 	defer putScratch(buf)
 	for r := 0; r < dst.Rows; {
-		n := min(dst.Rows-r, rotatedTile-(r0+r)%rotatedTile)
+		n := min(dst.Rows-r, turnedTile-(r0+r)%turnedTile)
 		tile := tensor.Of(n, cols, (*buf)[:n*cols])
-		Read(t.inner, tile, r0+r)
+		Read(inner, tile, r0+r)
 		for i := range n {
-			kernels.RotateBack(tile.Row(i))
+			turn(tile.Row(i))
 			kernels.Axpy(dst.Row(r+i), 1, tile.Row(i))
 		}
 		r += n

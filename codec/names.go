@@ -28,6 +28,9 @@ func table() []Codec {
 	for _, bits := range []int{2, 3, 4, 8} { // the most useful; any other codec can be rotated too
 		all = append(all, rotatedCodec{intCodec{bits, 128, false}})
 	}
+	for _, bits := range []int{3, 4} {
+		all = append(all, scaledCodec{inner: intCodec{bits, 128, false}})
+	}
 	for _, name := range trellisNames() {
 		c, err := parseTrellis(name)
 		if err != nil {
@@ -38,8 +41,8 @@ func table() []Codec {
 	return all
 }
 
-// Names returns the names of the codecs that Parse knows; it knows each of them with -had too, the
-// groups 32, 64, 128 and row of every book, and trellis codes at any rate.
+// Names returns the names of the codecs that Parse knows; it knows each of them with -had and -scaled too,
+// the groups 32, 64, 128 and row of every book, and trellis codes at any rate.
 func Names() []string {
 	all := table()
 	names := make([]string, len(all))
@@ -54,6 +57,11 @@ func Parse(name string) (Codec, error) {
 	if inner, ok := strings.CutSuffix(name, rotatedSuffix); ok && !strings.HasSuffix(inner, rotatedSuffix) {
 		if c, err := Parse(inner); err == nil {
 			return Rotate(c), nil
+		}
+	}
+	if inner, ok := strings.CutSuffix(name, scaledSuffix); ok && !strings.HasSuffix(inner, scaledSuffix) {
+		if c, err := Parse(inner); err == nil {
+			return ScaleInputs(c, nil), nil
 		}
 	}
 	if strings.HasPrefix(name, trellisPrefix) {

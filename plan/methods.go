@@ -33,6 +33,7 @@ func methods() []method {
 		{"ldlq", func(c codec.Codec, l *Line) approx.Method {
 			return quantizers.LDLQ{Codec: c, Search: l.Search, Refit: true, Gains: gains(c)}
 		}},
+		{"awq", func(c codec.Codec, l *Line) approx.Method { return quantizers.AWQ{Codec: c, Search: l.Search} }},
 		{"gptq", func(c codec.Codec, _ *Line) approx.Method { return quantizers.GPTQ{Codec: c} }},
 	}
 }
