@@ -12,6 +12,7 @@ import (
 
 	"pith/calib"
 	"pith/checkpoint"
+	"pith/kernels"
 )
 
 // TestMain lets the test binary stand for a program that calibrates, so that a test can kill it.
@@ -26,13 +27,20 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// child calibrates, slowly.
+// child calibrates, slowly if asked to.
 func child(src, out string) error {
 	c, err := checkpoint.Open(src)
 	if err != nil {
 		return err
 	}
-	o := Options{Context: 64, HiddenBytes: 1, TempDir: filepath.Dir(out), Progress: func(Progress) { time.Sleep(100 * time.Millisecond) }}
+	if _, err := kernels.Level(); err != nil {
+		return err
+	}
+	o := Options{Context: 64, HiddenBytes: 1, TempDir: filepath.Dir(out), Progress: func(Progress) {
+		if os.Getenv("PITH_TEST_SLOWLY") != "" {
+			time.Sleep(100 * time.Millisecond)
+		}
+	}}
 	b, err := New(context.Background(), c, []Text{text("a.txt", 3000)}, o)
 	if err != nil {
 		return err
@@ -53,7 +61,7 @@ func TestKilledRunLeavesWholeFilesAndIsResumed(t *testing.T) {
 		t.Fatal(err)
 	}
 	cmd := exec.Command(self)
-	cmd.Env = append(os.Environ(), "PITH_TEST_SOURCE="+c.Path, "PITH_TEST_OUT="+path)
+	cmd.Env = append(os.Environ(), "PITH_TEST_SOURCE="+c.Path, "PITH_TEST_OUT="+path, "PITH_TEST_SLOWLY=1")
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -96,5 +104,35 @@ func TestKilledRunLeavesWholeFilesAndIsResumed(t *testing.T) {
 	}
 	if left, _ := filepath.Glob(path + ".work*"); len(left) > 0 {
 		t.Errorf("%v is left", left)
+	}
+}
+
+func TestEveryInstructionLevelGivesTheSameFile(t *testing.T) {
+	c := tiny(t)
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "stats")
+	if _, err := observer(t, c, Options{Context: 64}).Run(context.Background(), path); err != nil {
+		t.Fatal(err)
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, level := range []string{"generic", "avx2", "avx512"} {
+		out := path + "-" + level
+		cmd := exec.Command(self)
+		cmd.Env = append(os.Environ(), "PITH_TEST_SOURCE="+c.Path, "PITH_TEST_OUT="+out, "PITH_CPU="+level)
+		if text, err := cmd.CombinedOutput(); err != nil {
+			if level == "generic" {
+				t.Fatalf("%v: %s", err, text)
+			}
+			continue // the processor does not have it
+		}
+		if got, _ := os.ReadFile(out); !bytes.Equal(got, want) {
+			t.Errorf("%s: other bytes", level)
+		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
 	"slices"
 
 	"pith/calib"
@@ -110,6 +111,7 @@ func (b *Observer) Run(ctx context.Context, path string) (resumed int, err error
 	if err != nil {
 		return 0, err
 	}
+	defer debug.SetMemoryLimit(b.limitMemory())
 	w := workDir{path + ".work"}
 	if err := os.MkdirAll(w.path, 0o777); err != nil {
 		return 0, fmt.Errorf("%s: %w", path, err)
@@ -131,6 +133,16 @@ func (b *Observer) Run(ctx context.Context, path string) (resumed int, err error
 	}
 	w.remove(parts)
 	return resumed, nil
+}
+
+// programBytes is what the program takes besides a plan's memory: code, tokenizer, the text's tokens, buffers of files.
+const programBytes = 64 << 20
+
+// limitMemory makes the garbage collector keep to the plan, and returns the limit there was.
+func (b *Observer) limitMemory() (old int64) {
+	old = debug.SetMemoryLimit(-1)
+	debug.SetMemoryLimit(min(old, b.Plan().MemoryBytes+programBytes))
+	return old
 }
 
 // mayReplace returns an error if path holds something else than statistics.
