@@ -78,7 +78,22 @@ func TestDamagedFilesAreErrors(t *testing.T) {
 }
 
 func FuzzOpen(f *testing.F) {
-	good := savedBytes(f)
+	s := NewSet(Model{}, Corpus{Context: 1})
+	for _, name := range []string{"a", "b"} {
+		stats := NewGram(2)
+		stats.Observe(randomMat(1, 3, 2))
+		if err := s.Add(Site{Name: name, Features: 2, Weights: []string{name}}, stats); err != nil {
+			f.Fatal(err)
+		}
+	}
+	path := filepath.Join(f.TempDir(), "stats")
+	if err := s.Save(path); err != nil {
+		f.Fatal(err)
+	}
+	good, err := os.ReadFile(path)
+	if err != nil {
+		f.Fatal(err)
+	}
 	f.Add(good)
 	f.Add(good[:len(good)/2])
 	f.Fuzz(func(t *testing.T, data []byte) { openBytes(data) })
