@@ -107,14 +107,14 @@ func (c bookCodec) Open(rows, cols int, parts []Part) (Term, error) {
 		return nil, err
 	}
 	t := &bookTerm{bookCodec: c, rows: rows, cols: cols, codes: parts[0].Data, scales: parts[1].Data}
-	return t, checkScales(t.scales, c.groups(cols))
+	return t, checkScales("scales", t.scales, c.groups(cols))
 }
 
-// checkScales returns an error that names the first F16 scale which is not finite; a row has groups of them.
-func checkScales(scales []byte, groups int) error {
+// checkScales returns an error that names the first F16 number of a part which is not finite; a row has groups of them.
+func checkScales(part string, scales []byte, groups int) error {
 	for i := 0; i < len(scales); i += 2 {
 		if binary.LittleEndian.Uint16(scales[i:])&0x7c00 == 0x7c00 {
-			return fmt.Errorf("part %q: scale %d of row %d is not finite: the file is damaged", "scales", i/2%groups, i/2/groups)
+			return fmt.Errorf("part %q: number %d of row %d is not finite: the file is damaged", part, i/2%groups, i/2/groups)
 		}
 	}
 	return nil

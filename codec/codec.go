@@ -34,6 +34,8 @@ type Codec interface {
 // FitOptions are the choices a user may make about fitting scales. The zero value is the format's reference encoder.
 type FitOptions struct {
 	Search bool // search scales that minimise the (importance-weighted) squared error instead of the reference rule
+	// HalfQuadratic fits offsets that make Σ |error|^0.7 small (HQQ), where the codec is a HalfQuadratic.
+	HalfQuadratic bool
 	// Gain multiplies the fitted scales where the layout has some of its own to choose (int*, tcq-*): what error feedback
 	// rounds spreads wider than w. 0 means 1.
 	Gain float32
@@ -86,3 +88,6 @@ type GroupRefitter interface {
 
 // WholeOnly is a Codec that may not store rows one after another: methods then solve whole weights, not tiles of rows.
 type WholeOnly interface{ WholeOnly() bool }
+
+// HalfQuadratic is a Codec that may heed FitOptions.HalfQuadratic.
+type HalfQuadratic interface{ HalfQuadratic() bool }

@@ -85,7 +85,7 @@ func (c intCodec) Open(rows, cols int, parts []Part) (Term, error) {
 	if c.asym {
 		t.zeros = parts[2].Data
 	}
-	return t, checkScales(t.scales, int(groups))
+	return t, checkScales("scales", t.scales, int(groups))
 }
 
 // intTerm is a fitted matrix: codes, scales (F16, little endian) and zeros row-major.
@@ -203,18 +203,12 @@ const zeroChunk = 2048
 
 // subtractZeros adds what the kernels leave out: -scale·zero·Σx of each group, for rows r0 … r0+len(y).
 func (t *intTerm) subtractZeros(y []float32, x kernels.Q8, r0 int) {
-	groups, blocks := t.groups(t.cols), (t.cols+kernels.Q8Block-1)/kernels.Q8Block
+	groups := t.groups(t.cols)
 	rows := max(1, min(len(y), zeroChunk/groups))
 	buf := getScratch((1 + 2*rows) * groups)
 	defer putScratch(buf)
 	sums, scales, zeros := (*buf)[:groups], (*buf)[groups:groups+rows*groups], (*buf)[groups+rows*groups:]
-	clear(sums)
-	inGroup := (t.groupCols(t.cols) + kernels.Q8Block - 1) / kernels.Q8Block
-	for g := range sums {
-		for b := g * inGroup; b < min(blocks, (g+1)*inGroup); b++ {
-			sums[g] += float32(x.Scales[b] * float32(x.Sums[b]))
-		}
-	}
+	t.groupSums(sums, x)
 	for len(y) > 0 {
 		n := min(rows, len(y))
 		at, count := r0*groups, n*groups
@@ -225,6 +219,18 @@ func (t *intTerm) subtractZeros(y []float32, x kernels.Q8, r0 int) {
 			y[r] -= zeroSum(f, z, sums)
 		}
 		y, r0 = y[n:], r0+n
+	}
+}
+
+// groupSums sets sums to Σx of each group.
+func (t *intTerm) groupSums(sums []float32, x kernels.Q8) {
+	clear(sums)
+	blocks := (t.cols + kernels.Q8Block - 1) / kernels.Q8Block
+	inGroup := (t.groupCols(t.cols) + kernels.Q8Block - 1) / kernels.Q8Block
+	for g := range sums {
+		for b := g * inGroup; b < min(blocks, (g+1)*inGroup); b++ {
+			sums[g] += float32(x.Scales[b] * float32(x.Sums[b]))
+		}
 	}
 }
 

@@ -16,6 +16,11 @@ func table() []Codec {
 			all = append(all, intCodec{bits, group, false}, intCodec{bits, group, true})
 		}
 	}
+	for _, bits := range []int{2, 3, 4, 5, 6, 8} {
+		for _, group := range []int{32, 64, 128, 0} {
+			all = append(all, midCodec{intCodec{bits, group, false}})
+		}
+	}
 	for _, f := range blockFormats() {
 		all = append(all, blockCodec{f})
 	}

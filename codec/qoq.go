@@ -52,7 +52,7 @@ func (c qoqCodec) Open(rows, cols int, parts []Part) (Term, error) {
 			return nil, fmt.Errorf("part %q: zero %d of row %d is %d, more than 15: the file is damaged", "zeros", i%int(groups), i/int(groups), z)
 		}
 	}
-	if err := checkScales(t.scales, 1); err != nil {
+	if err := checkScales("scales", t.scales, 1); err != nil {
 		return nil, err
 	}
 	return t.ready(), nil

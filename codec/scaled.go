@@ -48,6 +48,14 @@ func (c scaledCodec) Size(rows, cols int) int64  { return c.inner.Size(rows, col
 // WholeOnly: all rows share the factors.
 func (c scaledCodec) WholeOnly() bool { return true }
 
+// HalfQuadratic is the inner codec's.
+func (c scaledCodec) HalfQuadratic() bool { return halfQuadratic(c.inner) }
+
+func halfQuadratic(c Codec) bool {
+	h, ok := c.(HalfQuadratic)
+	return ok && h.HalfQuadratic()
+}
+
 func (c scaledCodec) Open(rows, cols int, parts []Part) (Term, error) {
 	if len(parts) == 0 || cols < 0 {
 		return nil, fmt.Errorf("%d parts stored of shape (%d, %d): the file is damaged", len(parts), rows, cols)

@@ -34,6 +34,7 @@ func methods() []method {
 			return quantizers.LDLQ{Codec: c, Search: l.Search, Damping: ldlqDamping, Refit: true, Gains: gains(c)}
 		}},
 		{"awq", func(c codec.Codec, l *Line) approx.Method { return quantizers.AWQ{Codec: c, Search: l.Search} }},
+		{"hqq", func(c codec.Codec, _ *Line) approx.Method { return quantizers.HQQ{Codec: c} }},
 		{"gptq", func(c codec.Codec, _ *Line) approx.Method { return quantizers.GPTQ{Codec: c} }},
 	}
 }

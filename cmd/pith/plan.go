@@ -51,10 +51,10 @@ func (f *planFlags) add(c *cobra.Command) {
 // codecHelp ends the help of the commands that take a codec.
 const codecHelp = `
 Codecs for both formats: q8_0 q6_k q5_k q5_1 q5_0 q4_k q4_1 q4_0 q3_k q2_k f32 f16 bf16; for Pith artifacts also
-int{2,3,4,5,6,8}-g{32,64,128,row}, each with or without -asym at the end; qoq4-g{64,128}; nuq{2,3,4,5,6,7,8}-g…,
+int{2,3,4,5,6,8}-g{32,64,128,row}, plain, -asym or -mid at the end; qoq4-g{64,128}; nuq{2,3,4,5,6,7,8}-g…,
 vq2-{1.5,2,2.5,…,6}-g… and e8p-g…, code books for Gaussian weights; tcq-<code>-<bits>, trellis codes of any rate, as tcq-lut8-2.5.
 Any of them with -had at the end is stored rotated, which spreads outliers; with -scaled, with a factor for each input, which
-awq chooses. A matrix whose shape does not fit its codec gets the nearest codec that does, with a note.`
+the method awq chooses; the method hqq takes -mid. A matrix whose shape does not fit its codec gets the nearest codec that does, with a note.`
 
 // resolve opens the checkpoint and makes the plan that the flags ask for.
 func (f *planFlags) resolve(path string) (*checkpoint.Checkpoint, *plan.Plan, error) {

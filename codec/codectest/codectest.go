@@ -322,7 +322,7 @@ func idempotent(name string) bool {
 			return false
 		}
 	}
-	return !strings.HasSuffix(name, "-asym") && !strings.HasSuffix(name, "_1") && !strings.HasSuffix(name, "_k")
+	return !strings.HasSuffix(name, "-asym") && !strings.HasSuffix(name, "-mid") && !strings.HasSuffix(name, "_1") && !strings.HasSuffix(name, "_k")
 }
 
 const rotatedSuffix = "-had"

@@ -1,0 +1,36 @@
+package quantizers
+
+import (
+	"fmt"
+
+	"pith/approx"
+	"pith/calib"
+	"pith/codec"
+)
+
+// HQQ rounds to nearest with offsets fitted by half-quadratic splitting, so that Σ |W - Ŵ|^0.7 is small: Badri and Shaji 2023,
+// "Half-Quadratic Quantization of Large Machine Learning Models". It needs no data. The codec must have real offsets (int*-mid).
+type HQQ struct{ Codec codec.Codec }
+
+// Name returns "hqq".
+func (h HQQ) Name() string { return "hqq" }
+
+// Needs returns calib.Nothing.
+func (h HQQ) Needs() calib.Need { return calib.Nothing }
+
+// RowWise reports whether the codec stores rows one after another.
+func (h HQQ) RowWise() bool { return Nearest{Codec: h.Codec}.RowWise() }
+
+// Solve rounds p.W.
+func (h HQQ) Solve(p approx.Problem) (codec.Term, approx.Report, error) {
+	if c, ok := h.Codec.(codec.HalfQuadratic); !ok || !c.HalfQuadratic() {
+		return nil, approx.Report{}, fmt.Errorf("%s: hqq fits real offsets, which %s does not store; use int4-g64-mid or another -mid codec", p.Name, h.Codec.Name())
+	}
+	grid, err := h.Codec.Fit(p.W, nil, codec.FitOptions{HalfQuadratic: true})
+	if err != nil {
+		return nil, approx.Report{}, fmt.Errorf("%s: %s: %w", p.Name, h.Codec.Name(), err)
+	}
+	codec.RoundAll(grid, p.W, p.Workers)
+	term := grid.Pack()
+	return term, approx.Measure(p, term), nil
+}
