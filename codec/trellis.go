@@ -43,7 +43,7 @@ func parseTrellis(name string) (Codec, error) {
 
 // trellisNames are the ones that Names lists: every code is parsed at any rate it has.
 func trellisNames() []string {
-	return []string{"tcq-lut7-3", "tcq-lut8-2.5"}
+	return []string{"tcq-lut7-3", "tcq-lut8-2.5", "tcq-lut12-2"}
 }
 
 func (c trellisCodec) Name() string { return trellisPrefix + c.code.Name() + "-" + c.rate.String() }

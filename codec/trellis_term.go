@@ -32,11 +32,19 @@ func (c trellisCodec) tools() *trellisTools {
 	made, _ := toolbox.LoadOrStore(c.Name(), sync.OnceValue(func() *trellisTools {
 		t := &trellisTools{values: trellis.NewDecoder(c.code, c.rate)}
 		if lut, ok := c.code.Bytes(c.rate); ok {
-			t.product = kernels.NewTrellisDecoder(c.code.StateBits(), int(c.rate), c.code.Hashed(), trellis.HashAdd, lut)
+			t.product = trellisProduct(c, lut)
 		}
 		return t
 	}))
 	return made.(func() *trellisTools)()
+}
+
+// trellisProduct returns the kernel of c's code, whose table is lut.
+func trellisProduct(c trellisCodec, lut []int8) *kernels.TrellisDecoder {
+	if c.code.Linear() {
+		return kernels.NewLinearTrellisDecoder(c.code.StateBits(), int(c.rate), c.code.Rows(c.rate), lut)
+	}
+	return kernels.NewTrellisDecoder(c.code.StateBits(), int(c.rate), c.code.Hashed(), trellis.HashAdd, lut)
 }
 
 func newTrellisTerm(c trellisCodec, rows, cols int, tiles, codes []byte, base float32) *trellisTerm {

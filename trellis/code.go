@@ -8,32 +8,30 @@ import (
 
 // Code says which value a state stands for.
 type Code struct {
-	name  string
-	bits  int // L: bits of a state
-	v     int // weights a step
-	value func(c *Code, r Rate) []float32
-	gain  func(r Rate) float32
+	name string
+	bits int // L: bits of a state
+	v    int // weights a step
+	// What chooses an entry of a trained table: the state itself, a linear map of it, or a hash.
+	trained, linear, hashed bool
+	value                   func(c *Code, r Rate) []float32
+	gain                    func(c *Code, r Rate) float32
 }
 
 // codes lists every code, in the order in which Names gives them.
 func codes() []*Code {
-	return []*Code{
-		{name: "lut7", bits: 7, v: 1, value: lutValues, gain: lutGain},
-		{name: "lut8", bits: 8, v: 1, value: lutValues, gain: lutGain},
-		{name: "lut9", bits: 9, v: 1, value: lutValues, gain: lutGain},
-		{name: "lut10", bits: 10, v: 1, value: lutValues, gain: lutGain},
-		{name: "lut11", bits: 11, v: 1, value: lutValues, gain: lutGain},
-		{name: "lut12", bits: 12, v: 1, value: lutValues, gain: lutGain},
-		{name: "hash16", bits: 16, v: 1, value: lutValues, gain: lutGain},
-		{name: "1mad", bits: 16, v: 1, value: computed(oneMAD), gain: one},
-		{name: "3inst", bits: 16, v: 1, value: computed(threeInst), gain: one},
-		{name: "mcg", bits: 16, v: 1, value: computed(mcg), gain: one},
-		{name: "mul1", bits: 16, v: 1, value: computed(mul1), gain: one},
-		{name: "hyb", bits: 16, v: 2, value: hybValues, gain: one},
+	var all []*Code
+	for _, l := range []int{7, 8, 9, 10, 11, 12, 14, 16} {
+		all = append(all, &Code{name: fmt.Sprint("lut", l), bits: l, v: 1, trained: true, linear: l > 8, value: trainedValues, gain: trainedGain})
 	}
+	return append(all,
+		&Code{name: "hash16", bits: 16, v: 1, trained: true, hashed: true, value: trainedValues, gain: trainedGain},
+		&Code{name: "1mad", bits: 16, v: 1, value: computed(oneMAD), gain: byteGain},
+		&Code{name: "3inst", bits: 16, v: 1, value: computed(threeInst), gain: halfGain},
+		&Code{name: "mcg", bits: 16, v: 1, value: computed(mcg), gain: halfGain},
+		&Code{name: "mul1", bits: 16, v: 1, value: computed(mul1), gain: byteGain},
+		&Code{name: "hyb", bits: 16, v: 2, value: hybValues, gain: hybGain},
+	)
 }
-
-func one(Rate) float32 { return 1 }
 
 // Names returns the names Lookup knows.
 func Names() []string {
@@ -88,7 +86,7 @@ func (c *Code) Values(r Rate) []float32 {
 }
 
 // Gain returns the scale that serves a unit Gaussian best at rate r: x is rounded to Gain·value.
-func (c *Code) Gain(r Rate) float32 { return c.gain(r) }
+func (c *Code) Gain(r Rate) float32 { return c.gain(c, r) }
 
-// reverse returns the low n bits of s in the opposite order.
-func reverse(s uint32, n int) uint32 { return bits.Reverse32(s) >> (32 - n) }
+// Reverse returns the low n bits of s in the opposite order.
+func Reverse(s uint32, n int) uint32 { return bits.Reverse32(s) >> (32 - n) }

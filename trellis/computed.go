@@ -1,10 +1,6 @@
 package trellis
 
-import (
-	"math"
-
-	"pith/kernels"
-)
+import "pith/kernels"
 
 // The codes of other tools are functions of the state as those tools read it, most significant bit first; ours is the same
 // window read from its other end. So their tiles become ours by reversing the order of bits, and nothing is quantized again.
@@ -14,7 +10,7 @@ func computed(f func(s uint32) float32) func(*Code, Rate) []float32 {
 	return func(c *Code, _ Rate) []float32 {
 		values := make([]float32, 1<<c.bits)
 		for s := range values {
-			values[s] = f(reverse(uint32(s), c.bits))
+			values[s] = f(Reverse(uint32(s), c.bits))
 		}
 		return values
 	}
@@ -50,7 +46,7 @@ func hybValues(c *Code, r Rate) []float32 {
 	q, table := hybTable(r)
 	values := make([]float32, 2<<c.bits)
 	for s := range uint32(1 << c.bits) {
-		h := reverse(s, c.bits)
+		h := Reverse(s, c.bits)
 		h *= h + 1
 		i := h >> (15 - q) & (1<<q - 1)
 		x, y := table[2*i], table[2*i+1]
@@ -62,18 +58,43 @@ func hybValues(c *Code, r Rate) []float32 {
 	return values
 }
 
-// hybTable returns Q and the 2^Q pairs at rate r.
+// HybTableBits returns the sizes of tables that there are, as binary logarithms.
+func HybTableBits() []int { return []int{9, 10, 11} }
+
+// hybTable returns Q and the 2^Q pairs at rate r, those that Q-Palette (arXiv 2509.20214) takes: 9 up to 4 bits, 10 at 4.5, 11 at 5.
 func hybTable(r Rate) (q int, table []float32) {
-	q = 9
-	switch {
-	case r > 72:
-		q = 11
-	case r > 64:
-		q = 10
+	file, err := tableFiles.ReadFile("tables/hyb.bin")
+	if err != nil {
+		panic("trellis: tables are not those of this version")
+	}
+	at := 0
+	for i, bits := range HybTableBits() {
+		if i == max(0, (int(r)-64+7)/8) {
+			q = bits
+			break
+		}
+		at += 4 << bits
 	}
 	table = make([]float32, 2<<q)
-	for i := range table {
-		table[i] = float32(math.Sin(float64(i)) * 2)
-	}
+	kernels.F16ToF32(table, file[at:at+4<<q])
 	return q, table
+}
+
+// The scales that serve a unit Gaussian best shrink as the rate grows: a code's few largest values have to reach further out. They
+// were searched in steps of 0.05 by TestGainsOfComputedCodes.
+func between(r Rate, at [8]float32) float32 {
+	i := min(int(r)/16-1, 6)
+	f := float32(int(r)-16*(i+1)) / 16
+	return at[i] + f*(at[i+1]-at[i])
+}
+
+// byteGain is that of byte sums, whose values have a standard deviation of 1; halfGain that of sums of two halves, which have 1.2437.
+func byteGain(_ *Code, r Rate) float32 {
+	return 1 / between(r, [8]float32{1, 1, 0.9, 0.9, 0.9, 0.8, 0.8, 0.75})
+}
+
+func halfGain(c *Code, r Rate) float32 { return byteGain(c, r) / 1.24371 }
+
+func hybGain(_ *Code, r Rate) float32 {
+	return 1 / between(r, [8]float32{1, 1, 0.9, 0.85, 0.8, 0.8, 0.8, 0.8})
 }

@@ -6,8 +6,14 @@ import (
 	"pith/kernels"
 )
 
-// searchUnit is how many units of the search a standard deviation of the target has.
-const searchUnit = 8192
+// SearchUnit is how many units of the search a standard deviation of the target has at rate r: 16 bits hold 4 of them at low
+// rates, and at high ones, where the error of the few targets that lie further out matters, 5.
+func SearchUnit(r Rate) float64 {
+	if r > 72 {
+		return 6144
+	}
+	return 8192
+}
 
 // Encoder searches the tile nearest to 256 numbers. It is for one goroutine; what it finds depends on the numbers only.
 type Encoder struct {
@@ -27,16 +33,20 @@ func NewEncoder(c *Code, r Rate) *Encoder {
 	for _, v := range d.values {
 		peak = max(peak, v, -v)
 	}
-	e := &Encoder{rate: r, unit: min(searchUnit*c.Gain(r), 32767/peak), decoder: d}
-	e.search = kernels.Viterbi{L: c.bits, V: c.v, Steps: d.advances, Table: e.searchTable(), Doublings: doublings(r)}
+	e := &Encoder{rate: r, unit: min(float32(SearchUnit(r))*c.Gain(r), 32767/peak), decoder: d}
+	e.search = kernels.Viterbi{L: c.bits, V: c.v, Steps: d.advances, Table: e.searchTable(), Doublings: Doublings(r), Lead: max(leastLead, 16*c.bits*c.bits/(c.v*int(r)))}
 	e.x = make([]int16, TileWeights)
 	e.path = make([]uint16, len(d.advances))
 	e.decoded = make([]float32, TileWeights)
 	return e
 }
 
-// doublings keeps the resolution of 16-bit costs up with the rate: the typical error halves with every bit.
-func doublings(r Rate) int { return max(0, (int(r)-72+15)/16) }
+// leastLead is the fewest steps before the seam that a search runs over to judge what may pass it; more gain nothing that can be
+// measured at two bits and above.
+const leastLead = 32
+
+// Doublings keeps the resolution of 16-bit costs up with the rate: the typical error halves with every bit.
+func Doublings(r Rate) int { return max(0, (int(r)-56+15)/16) }
 
 // searchTable returns the values in units of the search, by states as the search has them: oldest bit first.
 func (e *Encoder) searchTable() []int16 {
@@ -44,7 +54,7 @@ func (e *Encoder) searchTable() []int16 {
 	table := make([]int16, v<<l)
 	for s := range 1 << l {
 		for j := range v {
-			table[j<<l+int(reverse(uint32(s), l))] = toUnits(e.decoder.values[s*v+j], e.unit)
+			table[j<<l+int(Reverse(uint32(s), l))] = toUnits(e.decoder.values[s*v+j], e.unit)
 		}
 	}
 	return table
@@ -68,7 +78,7 @@ func (e *Encoder) Encode(dst []byte, x []float32) float64 {
 	clear(dst)
 	at := 0
 	for t, k := range e.decoder.advances {
-		putBits(dst, at, reverse(uint32(e.path[t]), int(k)), int(k))
+		putBits(dst, at, Reverse(uint32(e.path[t]), int(k)), int(k))
 		at += int(k)
 	}
 	e.decoder.Decode(e.decoded, dst)

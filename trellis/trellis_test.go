@@ -104,7 +104,7 @@ func TestStatesOverlapAroundTheSeam(t *testing.T) {
 				if s[i]>>k != next&(1<<(c.bits-int(k))-1) {
 					t.Fatalf("states %d and %d do not overlap: %x, %x", i, i+1, s[i], next)
 				}
-				if path := reverse(uint32(e.path[i]), int(k)); path != s[i]&(1<<k-1) {
+				if path := Reverse(uint32(e.path[i]), int(k)); path != s[i]&(1<<k-1) {
 					t.Fatalf("step %d stores %x, the path has %x", i, s[i]&(1<<k-1), path)
 				}
 			}

@@ -43,6 +43,7 @@ var allowed = map[string][]string{
 	"plan":                 {"tensor", "formats", "codec", "calib", "approx", "quantizers", "model", "checkpoint"},
 	"compress":             {"tensor", "kernels", "tokenizer", "formats", "codec", "calib", "approx", "quantizers", "model", "formats/interop", "checkpoint", "plan", "observe", "internal/par"},
 	"eval":                 {"tensor", "kernels", "tokenizer", "codec", "model", "checkpoint", "internal/par"},
+	"internal/traintables": {"kernels", "trellis", "internal/par"},
 	"internal/synth":       {"tensor", "internal/synth/llama"},
 	"internal/synth/llama": {"tensor", "formats", "internal/par"},
 	"internal/demo":        {"tensor", "kernels", "tokenizer", "formats", "codec", "calib", "approx", "quantizers", "model", "formats/interop", "checkpoint", "plan", "compress", "eval", "internal/par", "internal/human"},
