@@ -62,7 +62,7 @@ func TestRotatedGramIsTheGramOfRotatedInputs(t *testing.T) {
 		}
 	}
 	s := statsOf(gaussian(1, 4, 64), true)
-	if rotateStats(s, 1) != rotateStats(s, 1) {
+	if first, second := rotateStats(s, 1), rotateStats(s, 1); first != second {
 		t.Error("weights that share an input do not share its rotated statistics")
 	}
 	if rotateStats(nil, 1) != nil {
