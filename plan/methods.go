@@ -30,8 +30,8 @@ func (m method) forCodec(c codec.Codec, l *Line) approx.Method {
 func methods() []method {
 	return []method{
 		{defaultMethod, func(c codec.Codec, l *Line) approx.Method { return quantizers.Nearest{Codec: c, Search: l.Search} }},
-		{"ldlq", func(c codec.Codec, l *Line) approx.Method {
-			return quantizers.LDLQ{Codec: c, Search: l.Search, Damping: ldlqDamping, Refit: true, Gains: gains(c)}
+		{"ldlq", func(c codec.Codec, _ *Line) approx.Method {
+			return quantizers.LDLQ{Codec: c, Search: true, Ordered: true, Damping: ldlqDamping, Refit: true, Gains: gains(c), Sweeps: sweeps(c)}
 		}},
 		{"awq", func(c codec.Codec, l *Line) approx.Method { return quantizers.AWQ{Codec: c, Search: l.Search} }},
 		{"hqq", func(c codec.Codec, _ *Line) approx.Method { return quantizers.HQQ{Codec: c} }},
@@ -45,11 +45,22 @@ const ldlqDamping = 0.1
 
 // gains are the scales that ldlq tries for a codec: trellis codes have one scale per row, and error feedback makes targets wider than w.
 func gains(c codec.Codec) []float32 {
-	if !strings.HasPrefix(c.Name(), "tcq-") {
+	if !trellisCode(c) {
 		return nil
 	}
 	return []float32{1, 1.1, 1.2, 1.3}
 }
+
+// sweeps is how often ldlq rounds a weight again. On pith-ref the KL of scalar codes falls by 3 to 16 %, that of trellis codes by less
+// than its noise (docs/methods/ldlq.md).
+func sweeps(c codec.Codec) int {
+	if trellisCode(c) {
+		return 0
+	}
+	return 4
+}
+
+func trellisCode(c codec.Codec) bool { return strings.HasPrefix(c.Name(), "tcq-") }
 
 // Methods returns the names of the methods that recipes can name.
 func Methods() []string {
