@@ -198,14 +198,23 @@ func add[T int64 | float64](to, from []T) {
 }
 
 // Importance returns the mean of x² of each feature: how much an error in a column of the weight costs at its output. It is
-// nil, all columns equal, if s is nil, saw no token, or has no moments.
+// nil, all columns equal, if s is nil, saw no token, or has no moments. Where the largest is beyond 2^±40, as after huge norm weights,
+// all are multiplied by the power of two that brings it to 0.5 … 1, so that sums of them stay finite and above zero in float32.
 func (s *Stats) Importance() []float32 {
 	if s == nil || s.Tokens == 0 || s.SqSum == nil {
 		return nil
 	}
+	var top float64
+	for _, v := range s.SqSum {
+		top = max(top, v/float64(s.Tokens))
+	}
+	_, exponent := math.Frexp(top)
+	if exponent >= -40 && exponent <= 40 {
+		exponent = 0
+	}
 	out := make([]float32, len(s.SqSum))
 	for c, v := range s.SqSum {
-		out[c] = float32(v / float64(s.Tokens))
+		out[c] = float32(math.Ldexp(v/float64(s.Tokens), -exponent))
 	}
 	return out
 }

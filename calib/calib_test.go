@@ -1,6 +1,7 @@
 package calib
 
 import (
+	"math"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -45,5 +46,16 @@ func TestImportanceIsTheMeanSquare(t *testing.T) {
 func TestNeedsAreSets(t *testing.T) {
 	if !Moments.Has(Nothing) || Nothing.Has(Moments) || !Moments.Has(Moments) {
 		t.Error("Has is not inclusion")
+	}
+}
+
+// Activations of any size give the importance of ordinary ones, but for a power of two.
+func TestImportanceOfExtremeActivationsIsFinite(t *testing.T) {
+	want := (&Stats{Tokens: 2, SqSum: []float64{0, 1.5, 1}}).Importance()
+	for _, exponent := range []int{-900, -160, 0, 80, 140, 900} {
+		got := (&Stats{Tokens: 2, SqSum: []float64{0, math.Ldexp(1.5, exponent), math.Ldexp(1, exponent)}}).Importance()
+		if got[0] != 0 || got[2]/got[1] != want[2]/want[1] || !(got[1] > 0 && got[1] <= 1) {
+			t.Errorf("2^%d: %v", exponent, got)
+		}
 	}
 }

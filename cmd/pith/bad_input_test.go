@@ -51,6 +51,7 @@ func TestBadUsageIsOneLine(t *testing.T) {
 		{[]string{"eval", model, "--text", text + ".none"}, []string{text + ".none"}},
 		{[]string{"compress", model, "--codec", "int8-g32"}, []string{"-o"}},
 		{[]string{"compress", model, "-o", out, "--codec", "q8_0", "--recipe", "x.yaml"}, []string{"recipe", "codec"}},
+		{[]string{"compress", model, "-o", out, "--bpw", "0"}, []string{"0 bits per weight", "1 to 8"}},
 		{[]string{"compress", model, "-o", out, "--codec", "int4g128"}, []string{"int4g128", "int4-g128"}},
 		{[]string{"compress", model, "-o", out, "--codec", "q8_0", "--format", "onnx"}, []string{"onnx", "pith or gguf"}},
 		{[]string{"compress", model, "-o", out, "--codec", "q8_0", "--memory", "lots"}, []string{"--memory", "lots", "512MiB"}},

@@ -23,7 +23,8 @@ type planFlags struct {
 	recipe, codec, planFile string
 	method                  string
 	search                  bool
-	bits                    float64 // --bpw; 0: not given
+	bits                    float64
+	bitsGiven               func() bool
 	calibration             calibrationFlags
 	format                  string // "" until resolve: what the output's name says
 	output                  string
@@ -38,6 +39,7 @@ func (f *planFlags) add(c *cobra.Command) {
 	p.StringVar(&f.method, "method", "", "with --codec: how its codes are chosen ("+strings.Join(plan.Methods(), ", ")+"; default nearest)")
 	p.BoolVar(&f.search, "search", false, "with --codec: search the scales of least squared error")
 	p.Float64Var(&f.bits, "bpw", 0, "bits per weight of all tensors together, as 2.5: trellis codes of the rate that fits")
+	f.bitsGiven = func() bool { return p.Changed("bpw") } // --bpw 0 too, which is an error
 	p.StringVar(&f.planFile, "plan", "", "carry out a plan saved by pith plan --save")
 	p.StringVar(&f.format, "format", "", "pith (a directory of safetensors) or gguf (one file for llama.cpp) (default: gguf if OUT ends in .gguf, else pith)")
 	p.StringVarP(&f.output, "output", "o", "", "OUT, the directory or .gguf file that compress writes")
@@ -59,7 +61,7 @@ the method awq chooses; the method hqq takes -mid. A matrix whose shape does not
 // resolve opens the checkpoint and makes the plan that the flags ask for.
 func (f *planFlags) resolve(path string) (*checkpoint.Checkpoint, *plan.Plan, error) {
 	given := 0
-	for _, v := range []bool{f.codec != "", f.recipe != "", f.planFile != "", f.bits != 0} {
+	for _, v := range []bool{f.codec != "", f.recipe != "", f.planFile != "", f.bitsGiven()} {
 		if v {
 			given++
 		}
@@ -114,7 +116,7 @@ func (f *planFlags) plan(c *checkpoint.Checkpoint) (*plan.Plan, error) {
 // chooseRecipe returns the recipe that the flags ask for.
 func (f *planFlags) chooseRecipe(c *checkpoint.Checkpoint) (plan.Recipe, error) {
 	bits, ready := plan.ParseBudget(f.recipe)
-	if f.bits != 0 {
+	if f.bitsGiven() {
 		bits, ready = f.bits, true
 	}
 	switch {
