@@ -15,7 +15,7 @@ import (
 type BudgetOptions struct {
 	BitsPerWeight float64 // of all tensors of the artifact over all weights, at most
 	Data          bool    // there will be statistics: error feedback (ldlq); without, rounding to nearest
-	Code          string  // trellis code: lut7 … lut12, hash16; "" chooses by the number of weights
+	Code          string  // trellis code: lut7 … lut16, hash16; "" chooses by the number of weights
 }
 
 // recipePrefix begins the names of ready recipes: pith-2.5 is the recipe of 2.5 bits per weight.
@@ -35,8 +35,12 @@ const (
 	maxRate    = 8 * sixteenths
 )
 
-// smallModel is the number of weights up to which the default code is hash16, the best and slowest to encode: some minutes on two cores.
-const smallModel = 50e6
+// smallModel is the number of weights up to which the default code is lut16, the best and slowest to encode: some minutes on two cores.
+// Above longStatesUpTo bits a weight its search slows down a hundredfold and more, and lut12 is as good.
+const (
+	smallModel     = 50e6
+	longStatesUpTo = 5
+)
 
 // Budget returns the recipe whose artifact takes at most o.BitsPerWeight: rotated trellis codes at one rate for every matrix, but for the
 // offsets of roles, and what is left given away a sixteenth of a bit at a time.
@@ -54,8 +58,8 @@ func Budget(ckpt *checkpoint.Checkpoint, o BudgetOptions) (Recipe, error) {
 	}
 	if o.Code == "" {
 		o.Code = "lut12"
-		if p.Totals.Weights <= smallModel {
-			o.Code = "hash16"
+		if p.Totals.Weights <= smallModel && o.BitsPerWeight <= longStatesUpTo {
+			o.Code = "lut16"
 		}
 	}
 	b := budget{code: o.Code, tied: tied(p), bytes: int64(o.BitsPerWeight * float64(p.Totals.Weights) / 8)}
