@@ -45,7 +45,7 @@ const (
 // Budget returns the recipe whose artifact takes at most o.BitsPerWeight: rotated trellis codes at one rate for every matrix, but for the
 // offsets of roles, and what is left given away a sixteenth of a bit at a time.
 func Budget(ckpt *checkpoint.Checkpoint, o BudgetOptions) (Recipe, error) {
-	if math.IsNaN(o.BitsPerWeight) || o.BitsPerWeight <= 0 || o.BitsPerWeight > 16 {
+	if math.IsNaN(o.BitsPerWeight) || o.BitsPerWeight <= 0 || o.BitsPerWeight > maxRate/sixteenths {
 		return Recipe{}, fmt.Errorf("%v bits per weight: ask for 1 to 8", o.BitsPerWeight)
 	}
 	probe, err := FromCodec("f16", "", false)

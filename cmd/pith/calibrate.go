@@ -33,7 +33,7 @@ func calibrateCommand(s streams) *cobra.Command {
 Gram matrix Σ x·xᵀ (with --moments-only its diagonal alone). Weights that share an input (q, k and v; gate and up) share its statistics.
 
 The text is cut into windows of --ctx tokens from its beginning, as llama.cpp's llama-imatrix does; --text may be given several times.
-An STATS that ends in .gguf or .dat is written as llama.cpp's importance matrix in that form; anything else is a safetensors file.
+A STATS that ends in .gguf or .dat is written as llama.cpp's importance matrix in that form; anything else is a safetensors file.
 An interrupted run resumes with the same command, to the same bytes; finished layers lie in STATS.work meanwhile.
 
 With --merge, the arguments are files of statistics of one model on different texts, and STATS their sum. One file alone is converted to

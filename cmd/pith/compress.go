@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -26,6 +27,7 @@ An interrupted run leaves whole files only; the same command resumes where it st
 With --json, standard output is one JSON object a line: started, progress, block, skipped, finished, and last the result.
 ` + codecHelp,
 		Example: `  pith compress MODEL --codec int4-g128 -o out
+  pith compress MODEL --bpw 2.5 --text calibration.txt -o out2
   pith compress MODEL --recipe mixed.yaml -o out --memory 512MiB --workers 2
   pith compress MODEL --codec q4_k -o model-q4_k.gguf`,
 		Args: one("MODEL"),
@@ -84,6 +86,27 @@ type resultEvent struct {
 	BitsPerWeight float64 `json:"bits_per_weight"`
 }
 
+// gathered makes one note of those that say the same of many weights ("weight: what"), so that thirty layers do not hide the result.
+func gathered(notes []string) []string {
+	count := map[string]int{}
+	for _, n := range notes {
+		_, what, _ := strings.Cut(n, ": ")
+		count[what]++
+	}
+	var out []string
+	for _, n := range notes {
+		weight, what, _ := strings.Cut(n, ": ")
+		switch k := count[what]; {
+		case what == "" || k == 1:
+			out = append(out, n)
+		case k > 1:
+			out = append(out, fmt.Sprintf("%s and %d more: %s", weight, k-1, what))
+			count[what] = 0
+		}
+	}
+	return out
+}
+
 // printCompressed writes what a run made.
 func printCompressed(s streams, p *plan.Plan, r compress.Result) error {
 	fmt.Fprintf(s.out, "written     %s\n", r.Dir)
@@ -97,12 +120,12 @@ func printCompressed(s streams, p *plan.Plan, r compress.Result) error {
 	if n := fallbackNote(p); n != "" {
 		fmt.Fprintf(s.out, "note        %s\n", n)
 	}
-	for _, n := range r.Notes {
+	for _, n := range gathered(r.Notes) {
 		fmt.Fprintf(s.out, "note        %s\n", n)
 	}
 	speed := ""
 	if r.Seconds > 0 && r.Solved > 0 {
-		speed = fmt.Sprintf(", %.1f million weights/s", float64(r.Solved)/r.Seconds/1e6)
+		speed = ", " + human.Count(int64(float64(r.Solved)/r.Seconds)) + " weights/s"
 	}
 	_, err := fmt.Fprintf(s.out, "time        %s%s\n", human.Duration(seconds(r.Seconds)), speed)
 	return err

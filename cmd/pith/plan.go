@@ -38,7 +38,7 @@ func (f *planFlags) add(c *cobra.Command) {
 	p.StringVar(&f.codec, "codec", "", "one codec for every matrix, as int4-g128 or q4_k (default: 8 bits for embedding and head, 4 for the rest)")
 	p.StringVar(&f.method, "method", "", "with --codec: how its codes are chosen ("+strings.Join(plan.Methods(), ", ")+"; default nearest)")
 	p.BoolVar(&f.search, "search", false, "with --codec: search the scales of least squared error")
-	p.Float64Var(&f.bits, "bpw", 0, "bits per weight of all tensors together, as 2.5: trellis codes of the rate that fits")
+	p.Float64Var(&f.bits, "bpw", 0, "bits per weight of all tensors together, at most 8, as 2.5: trellis codes of the rate that fits")
 	f.bitsGiven = func() bool { return p.Changed("bpw") } // --bpw 0 too, which is an error
 	p.StringVar(&f.planFile, "plan", "", "carry out a plan saved by pith plan --save")
 	p.StringVar(&f.format, "format", "", "pith (a directory of safetensors) or gguf (one file for llama.cpp) (default: gguf if OUT ends in .gguf, else pith)")
@@ -157,7 +157,7 @@ func planCommand(s streams) *cobra.Command {
 		Long: `Resolves a recipe (or one codec for every matrix) against a checkpoint: one line per weight with its codec and exact bytes. Only headers
 are read and nothing is written, unless --save keeps the plan for pith compress --plan.
 ` + codecHelp,
-		Example: "  pith plan MODEL --codec int4-g128\n  pith plan MODEL --recipe mixed.yaml --json\n  pith plan MODEL --codec q4_k --save plan.json",
+		Example: "  pith plan MODEL --codec int4-g128\n  pith plan MODEL --bpw 2.5\n  pith plan MODEL --recipe mixed.yaml --json\n  pith plan MODEL --codec q4_k --save plan.json",
 		Args:    one("MODEL"),
 		RunE: func(_ *cobra.Command, args []string) error {
 			if _, err := f.memoryBytes(); err != nil {
