@@ -109,7 +109,7 @@ func (b *budget) at(common int) (int64, error) {
 	b.rates = make([]int, len(b.lines))
 	total := b.kept
 	for i := range b.lines {
-		b.rates[i] = min(max(common+rateOffset(b.lines[i].Role), minRate), maxRate)
+		b.rates[i] = min(max(common+b.offset(i), minRate), maxRate)
 		n, err := b.size(i, b.rates[i])
 		if err != nil {
 			return 0, err
@@ -147,7 +147,7 @@ func (b *budget) solve() error {
 	for i := range order {
 		order[i] = i
 	}
-	slices.SortStableFunc(order, func(x, y int) int { return rateOffset(b.lines[y].Role) - rateOffset(b.lines[x].Role) })
+	slices.SortStableFunc(order, func(x, y int) int { return b.offset(y) - b.offset(x) })
 	for _, i := range order {
 		if b.rates[i] >= maxRate {
 			continue
@@ -183,6 +183,15 @@ func rateOffset(role string) int {
 		return 2
 	}
 	return 0
+}
+
+// offset is rateOffset of a line; an embedding that is also the head is as dear as a head.
+func (b *budget) offset(i int) int {
+	role := b.lines[i].Role
+	if role == "embedding" && b.tied {
+		role = "head"
+	}
+	return rateOffset(role)
 }
 
 // recipe puts weights of the same method and codec into one rule.
