@@ -14,6 +14,7 @@ type Problem struct {
 	Name  string       // for errors
 	W     tensor.Mat   // (out, in); methods leave it as it is
 	Stats *calib.Stats // of W's input; nil: data-free
+	Row0  int          // which row of the weight W's first row is, where tiles of rows are solved on their own
 
 	// Workers is how many goroutines Solve may use; 0 means 1. Terms and reports never depend on it.
 	Workers int

@@ -4,6 +4,7 @@
 package calib
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -63,6 +64,7 @@ type Stats struct {
 	SqSum     []float64 // Σ over tokens of x², one entry per input feature (column of the weight)
 	Gram      []float64 // Σ of x·xᵀ, lower triangle by rows: Gram[i(i+1)/2+j] = Σ x_i·x_j, j ≤ i; nil if it was not collected
 	Counts    []int64   // of an embedding: how often each row was read; SqSum is then nil
+	Drift     *Drift    // nil if it was not observed; no file keeps it
 
 	mu      sync.Mutex
 	derived map[string]*derived
@@ -169,6 +171,10 @@ func (s *Stats) Reset() {
 	clear(s.SqSum)
 	clear(s.Gram)
 	clear(s.Counts)
+	if s.Drift != nil {
+		clear(s.Drift.Input)
+		clear(s.Drift.Output)
+	}
 	s.Tokens, s.NonFinite = 0, 0
 }
 
@@ -179,6 +185,8 @@ func (s *Stats) Merge(other *Stats) error {
 		return fmt.Errorf("statistics of %d features cannot be merged with those of %d", len(other.SqSum), len(s.SqSum))
 	case len(s.Counts) != len(other.Counts):
 		return fmt.Errorf("counts of %d rows cannot be merged with those of %d", len(other.Counts), len(s.Counts))
+	case s.Drift != nil || other.Drift != nil:
+		return errors.New("what compression changed in one run cannot be merged with another run's")
 	case (s.Gram == nil) != (other.Gram == nil):
 		return fmt.Errorf("a Gram matrix cannot be merged with moments alone; collect both with --moments-only, or neither")
 	}

@@ -196,6 +196,36 @@ func TestSolveAndInverse(t *testing.T) {
 	}
 }
 
+func TestSolveRightSolvesRows(t *testing.T) {
+	for _, n := range sizes {
+		l := gram(10, n, 3*n+1, 0.01, even)
+		if err := Cholesky(l, 2); err != nil {
+			t.Fatal(err)
+		}
+		for _, rows := range []int{0, 1, 5, 70} {
+			x := make([]float64, rows*n)
+			for i := range x {
+				x[i] = float64(i%11) - 4
+			}
+			want := slices.Clone(x)
+			for r := range rows {
+				Solve(l, want[r*n:(r+1)*n])
+			}
+			other := slices.Clone(x)
+			SolveRight(l, x, rows, 1)
+			SolveRight(l, other, rows, 3)
+			if !slices.Equal(x, other) {
+				t.Fatalf("%d rows of %d: the solution depends on workers", rows, n)
+			}
+			for i, v := range want {
+				if math.Abs(x[i]-v) > 1e-9*(1+math.Abs(v)) {
+					t.Fatalf("%d rows of %d: element %d is %g, want %g", rows, n, i, x[i], v)
+				}
+			}
+		}
+	}
+}
+
 func TestBlockLDLTimesItselfIsTheMatrix(t *testing.T) {
 	for _, n := range sizes {
 		for _, step := range []int{1, 2, 4, 8, 16} {

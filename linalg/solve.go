@@ -4,6 +4,7 @@ import (
 	"math"
 
 	"pith/internal/par"
+	"pith/kernels"
 )
 
 // SolveLower overwrites x with L⁻¹·x, L lower triangular.
@@ -53,4 +54,68 @@ func Inverse(l Matrix, workers int) Matrix {
 		}
 	}
 	return inv
+}
+
+// SolveRight overwrites x, (rows, N) by rows, with x·A⁻¹, l being the Cholesky factor of A.
+func SolveRight(l Matrix, x []float64, rows, workers int) {
+	if len(x) != rows*l.N {
+		panic("linalg: SolveRight of a matrix of another shape")
+	}
+	u := l.transposed()
+	par.Ranges(workers, rows, grain, func(lo, hi int) {
+		part := x[lo*l.N : hi*l.N]
+		l.rightForward(part, hi-lo, 0, l.N)
+		l.rightBackward(u, part, hi-lo, 0, l.N)
+	})
+}
+
+// transposed returns the upper triangular Lᵀ.
+func (a Matrix) transposed() Matrix {
+	u := NewMatrix(a.N)
+	for i := range a.N {
+		for j, v := range a.Row(i)[:i+1] {
+			u.Data[j*a.N+i] = v
+		}
+	}
+	return u
+}
+
+// rightForward overwrites columns at … at+n of x with those columns times L⁻ᵀ of the triangle there.
+func (a Matrix) rightForward(x []float64, rows, at, n int) {
+	if n <= small {
+		for r := range rows {
+			row := x[r*a.N+at:][:n]
+			for j := range row {
+				t := a.window(at+j, at)
+				row[j] = reduce(row[j], row[:j], t) / t[j]
+			}
+		}
+		return
+	}
+	half := split(n)
+	a.rightForward(x, rows, at, half)
+	if rows > 0 {
+		kernels.Gemm64NTSub(x[at+half:], a.N, x[at:], a.N, a.window(at+half, at), a.N, rows, n-half, half)
+	}
+	a.rightForward(x, rows, at+half, n-half)
+}
+
+// rightBackward overwrites columns at … at+n of x with those columns times L⁻¹ of the triangle there; u is Lᵀ.
+func (a Matrix) rightBackward(u Matrix, x []float64, rows, at, n int) {
+	if n <= small {
+		for r := range rows {
+			row := x[r*a.N+at:][:n]
+			for j := n - 1; j >= 0; j-- {
+				t := u.window(at+j, at)
+				row[j] = reduce(row[j], row[j+1:], t[j+1:]) / t[j]
+			}
+		}
+		return
+	}
+	half := split(n)
+	a.rightBackward(u, x, rows, at+half, n-half)
+	if rows > 0 {
+		kernels.Gemm64NTSub(x[at:], a.N, x[at+half:], a.N, u.window(at, at+half), a.N, rows, half, n-half)
+	}
+	a.rightBackward(u, x, rows, at, half)
 }
