@@ -95,6 +95,9 @@ func byteGain(_ *Code, r Rate) float32 {
 
 func halfGain(c *Code, r Rate) float32 { return byteGain(c, r) / 1.24371 }
 
+// hybSpread is the standard deviation that HYB's pairs are scaled to, √(15/16) (QTIP, arXiv 2406.11235).
+const hybSpread = 0.96824584
+
 func hybGain(_ *Code, r Rate) float32 {
-	return 1 / between(r, [8]float32{1, 1, 0.9, 0.85, 0.8, 0.8, 0.8, 0.8})
+	return 1 / (hybSpread * between(r, [8]float32{1, 1, 0.9, 0.85, 0.8, 0.8, 0.8, 0.8}))
 }
