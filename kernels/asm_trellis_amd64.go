@@ -7,62 +7,92 @@ package kernels
 // trellisLut7x512 adds the products of blocks of 32 columns of a band to sums.
 //
 //go:noescape
-func trellisLut7x512(sums *float32, tiles *byte, rate int, wrap uint64, blocks int, codes *int8, scales *float32, totals *int32, plan *byte, height *int)
+func trellisLut7x512(call **byte)
 
 // trellisBytesLut7x512 writes the 256 entries of each of n tiles.
 //
 //go:noescape
-func trellisBytesLut7x512(dst *int8, tiles *byte, rate int, wrap uint64, n int, plan *byte)
+func trellisBytesLut7x512(call **byte)
 
 // trellisLut8x512 adds the products of blocks of 32 columns of a band to sums.
 //
 //go:noescape
-func trellisLut8x512(sums *float32, tiles *byte, rate int, wrap uint64, blocks int, codes *int8, scales *float32, totals *int32, plan *byte, height *int)
+func trellisLut8x512(call **byte)
 
 // trellisBytesLut8x512 writes the 256 entries of each of n tiles.
 //
 //go:noescape
-func trellisBytesLut8x512(dst *int8, tiles *byte, rate int, wrap uint64, n int, plan *byte)
+func trellisBytesLut8x512(call **byte)
 
 // trellisLinear7x512 adds the products of blocks of 32 columns of a band to sums.
 //
 //go:noescape
-func trellisLinear7x512(sums *float32, tiles *byte, rate int, wrap uint64, blocks int, codes *int8, scales *float32, totals *int32, plan *byte, height *int)
+func trellisLinear7x512(call **byte)
 
 // trellisBytesLinear7x512 writes the 256 entries of each of n tiles.
 //
 //go:noescape
-func trellisBytesLinear7x512(dst *int8, tiles *byte, rate int, wrap uint64, n int, plan *byte)
+func trellisBytesLinear7x512(call **byte)
 
 // trellisLinear8x512 adds the products of blocks of 32 columns of a band to sums.
 //
 //go:noescape
-func trellisLinear8x512(sums *float32, tiles *byte, rate int, wrap uint64, blocks int, codes *int8, scales *float32, totals *int32, plan *byte, height *int)
+func trellisLinear8x512(call **byte)
 
 // trellisBytesLinear8x512 writes the 256 entries of each of n tiles.
 //
 //go:noescape
-func trellisBytesLinear8x512(dst *int8, tiles *byte, rate int, wrap uint64, n int, plan *byte)
+func trellisBytesLinear8x512(call **byte)
 
 // trellisHash7x512 adds the products of blocks of 32 columns of a band to sums.
 //
 //go:noescape
-func trellisHash7x512(sums *float32, tiles *byte, rate int, wrap uint64, blocks int, codes *int8, scales *float32, totals *int32, plan *byte, height *int)
+func trellisHash7x512(call **byte)
 
 // trellisBytesHash7x512 writes the 256 entries of each of n tiles.
 //
 //go:noescape
-func trellisBytesHash7x512(dst *int8, tiles *byte, rate int, wrap uint64, n int, plan *byte)
+func trellisBytesHash7x512(call **byte)
 
 // trellisHash8x512 adds the products of blocks of 32 columns of a band to sums.
 //
 //go:noescape
-func trellisHash8x512(sums *float32, tiles *byte, rate int, wrap uint64, blocks int, codes *int8, scales *float32, totals *int32, plan *byte, height *int)
+func trellisHash8x512(call **byte)
 
 // trellisBytesHash8x512 writes the 256 entries of each of n tiles.
 //
 //go:noescape
-func trellisBytesHash8x512(dst *int8, tiles *byte, rate int, wrap uint64, n int, plan *byte)
+func trellisBytesHash8x512(call **byte)
+
+// trellisLutMirrorx512 adds the products of blocks of 32 columns of a band to sums.
+//
+//go:noescape
+func trellisLutMirrorx512(call **byte)
+
+// trellisBytesLutMirrorx512 writes the 256 entries of each of n tiles.
+//
+//go:noescape
+func trellisBytesLutMirrorx512(call **byte)
+
+// trellisLinearMirrorx512 adds the products of blocks of 32 columns of a band to sums.
+//
+//go:noescape
+func trellisLinearMirrorx512(call **byte)
+
+// trellisBytesLinearMirrorx512 writes the 256 entries of each of n tiles.
+//
+//go:noescape
+func trellisBytesLinearMirrorx512(call **byte)
+
+// trellisHashMirrorx512 adds the products of blocks of 32 columns of a band to sums.
+//
+//go:noescape
+func trellisHashMirrorx512(call **byte)
+
+// trellisBytesHashMirrorx512 writes the 256 entries of each of n tiles.
+//
+//go:noescape
+func trellisBytesHashMirrorx512(call **byte)
 
 // trellisDecodex256 writes the 256 entries of each of n tiles; values holds those of all states, whose bits mask has.
 //

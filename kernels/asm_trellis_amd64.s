@@ -2,100 +2,100 @@
 
 //go:build !noasm
 
-// func trellisLut7x512(sums *float32, tiles *byte, rate int, wrap uint64, blocks int, codes *int8, scales *float32, totals *int32, plan *byte, height *int)
+// func trellisLut7x512(call **byte)
 // Requires: AVX, AVX512BW, AVX512F, AVX512VBMI, AVX512VNNI, MMX+
-TEXT ·trellisLut7x512(SB), $0-80
-	MOVQ      plan+64(FP), AX
-	VMOVDQU64 (AX), Z0
-	VMOVDQU64 64(AX), Z1
-	VMOVDQU64 128(AX), Z2
-	VMOVDQU64 192(AX), Z3
-	VMOVDQU64 640(AX), Z4
-	VMOVDQU64 704(AX), Z5
-	MOVQ      wrap+24(FP), AX
-	KMOVQ     AX, K1
-	MOVQ      rate+16(FP), AX
-	MOVQ      tiles+8(FP), BX
-	MOVQ      AX, CX
-	SHRQ      $0x01, CX
+TEXT ·trellisLut7x512(SB), $8-8
+	MOVQ      call+0(FP), AX
+	MOVQ      (AX), CX
+	VMOVDQU64 (CX), Z0
+	VMOVDQU64 64(CX), Z1
+	VMOVDQU64 128(CX), Z2
+	VMOVDQU64 192(CX), Z3
+	VMOVDQU64 640(CX), Z4
+	VMOVDQU64 704(CX), Z5
+	KMOVQ     24(AX), K1
+	MOVQ      16(AX), CX
+	MOVQ      8(AX), SI
 	MOVQ      CX, DX
-	SUBQ      AX, DX
-	MOVQ      height+72(FP), SI
-	MOVL      32(SI), DI
-	KMOVW     DI, K2
-	MOVL      36(SI), DI
-	KMOVW     DI, K3
+	SHRQ      $0x01, DX
+	MOVQ      DX, BX
+	SUBQ      CX, BX
+	MOVQ      80(AX), DI
+	MOVL      32(DI), R8
+	KMOVW     R8, K2
+	MOVL      36(DI), R8
+	KMOVW     R8, K3
 	KNOTW     K2, K4
 	KNOTW     K3, K5
-	MOVQ      codes+40(FP), DI
-	MOVQ      scales+48(FP), R8
-	MOVQ      totals+56(FP), R9
-	MOVQ      8(SI), R10
-	MOVQ      16(SI), R11
-	MOVQ      24(SI), R12
-	MOVQ      sums+0(FP), R13
-	VMOVUPS   (R13), Z6
-	VMOVUPS   64(R13), Z8
-	VMOVUPS   128(R13), Z10
-	VMOVUPS   192(R13), Z12
+	MOVQ      56(AX), R8
+	MOVQ      64(AX), R9
+	MOVQ      72(AX), R10
+	MOVQ      8(DI), R11
+	MOVQ      16(DI), R12
+	MOVQ      24(DI), R13
+	MOVQ      48(AX), R14
+	VMOVUPS   (R14), Z6
+	VMOVUPS   64(R14), Z8
+	VMOVUPS   128(R14), Z10
+	VMOVUPS   192(R14), Z12
 
 block:
-	VPBROADCASTD (R9), Z7
+	VPBROADCASTD (R10), Z7
 	VPSLLD       $0x07, Z7, Z7
 	VPXORD       Z9, Z9, Z9
 	VPSUBD       Z7, Z9, Z7
 	VMOVDQA32.Z  Z7, K2, Z9
 	VMOVDQA32.Z  Z7, K3, Z11
 	VMOVDQA32.Z  Z7, K3, Z13
-	MOVQ         (SI), R13
+	MOVQ         (DI), R14
 
 tile:
-	LEAQ           (DI)(R10*1), R14
-	LEAQ           (BX)(AX*1), R15
-	PREFETCHT0     1024(BX)
-	PREFETCHT0     1088(BX)
-	VPERMB         (BX), Z0, Z14
+	LEAQ           (R8)(R11*1), R15
+	LEAQ           (SI)(CX*1), BP
+	PREFETCHT0     4096(SI)
+	PREFETCHT0     4160(SI)
+	VPERMB         (SI), Z0, Z14
 	VPMULTISHIFTQB Z14, Z2, Z14
 	VPERMI2B       Z5, Z4, Z14
-	VPDPBUSD.BCST  (DI), Z14, Z7
-	VPERMB         (BX)(CX*1), Z1, Z14
+	VPDPBUSD.BCST  (R8), Z14, Z7
+	VPERMB         (SI)(DX*1), Z1, Z14
 	VPMULTISHIFTQB Z14, Z3, Z14
 	VPERMI2B       Z5, Z4, Z14
-	VPDPBUSD.BCST  (R14), Z14, Z9
-	VPERMB         (R15), Z0, Z14
+	VPDPBUSD.BCST  (R15), Z14, Z9
+	VPERMB         (BP), Z0, Z14
 	VPMULTISHIFTQB Z14, Z2, Z14
 	VPERMI2B       Z5, Z4, Z14
-	VPDPBUSD.BCST  (DI)(R11*1), Z14, Z11
-	VMOVDQU64      (R15)(CX*1), Z14
-	VMOVDQU8       (BX)(DX*1), K1, Z14
+	VPDPBUSD.BCST  (R8)(R12*1), Z14, Z11
+	VMOVDQU64      (BP)(DX*1), Z14
+	VMOVDQU8       (SI)(BX*1), K1, Z14
 	VPERMB         Z14, Z1, Z14
 	VPMULTISHIFTQB Z14, Z3, Z14
 	VPERMI2B       Z5, Z4, Z14
-	VPDPBUSD.BCST  (R14)(R11*1), Z14, Z13
-	LEAQ           (BX)(AX*2), BX
-	ADDQ           R12, DI
-	DECQ           R13
+	VPDPBUSD.BCST  (R15)(R12*1), Z14, Z13
+	LEAQ           (SI)(CX*2), SI
+	ADDQ           R13, R8
+	DECQ           R14
 	JNZ            tile
 	VPADDD         Z11, Z7, K5, Z7
 	VPADDD         Z13, Z9, K5, Z9
 	VPADDD         Z9, Z7, K4, Z7
 	VCVTDQ2PS      Z7, Z7
-	VMULPS.BCST    (R8), Z7, Z7
+	VMULPS.BCST    (R9), Z7, Z7
 	VADDPS         Z7, Z6, Z6
 	VCVTDQ2PS      Z9, Z9
-	VMULPS.BCST    (R8), Z9, Z9
+	VMULPS.BCST    (R9), Z9, Z9
 	VADDPS         Z9, Z8, Z8
 	VCVTDQ2PS      Z11, Z11
-	VMULPS.BCST    (R8), Z11, Z11
+	VMULPS.BCST    (R9), Z11, Z11
 	VADDPS         Z11, Z10, Z10
 	VCVTDQ2PS      Z13, Z13
-	VMULPS.BCST    (R8), Z13, Z13
+	VMULPS.BCST    (R9), Z13, Z13
 	VADDPS         Z13, Z12, Z12
-	ADDQ           $0x04, R8
 	ADDQ           $0x04, R9
-	DECQ           blocks+32(FP)
+	ADDQ           $0x04, R10
+	DECQ           32(AX)
 	JNZ            block
-	MOVQ           sums+0(FP), AX
+	MOVQ           48(AX), AX
 	VMOVUPS        Z6, (AX)
 	VMOVUPS        Z8, 64(AX)
 	VMOVUPS        Z10, 128(AX)
@@ -103,118 +103,118 @@ tile:
 	VZEROUPPER
 	RET
 
-// func trellisBytesLut7x512(dst *int8, tiles *byte, rate int, wrap uint64, n int, plan *byte)
+// func trellisBytesLut7x512(call **byte)
 // Requires: AVX, AVX512BW, AVX512F, AVX512VBMI, MMX+
-TEXT ·trellisBytesLut7x512(SB), $0-48
-	MOVQ         plan+40(FP), AX
-	VMOVDQU64    (AX), Z0
-	VMOVDQU64    64(AX), Z1
-	VMOVDQU64    128(AX), Z2
-	VMOVDQU64    192(AX), Z3
-	VMOVDQU64    640(AX), Z4
-	VMOVDQU64    704(AX), Z5
-	MOVQ         wrap+24(FP), AX
-	KMOVQ        AX, K1
-	MOVQ         rate+16(FP), AX
-	MOVQ         tiles+8(FP), BX
-	MOVQ         AX, CX
-	SHRQ         $0x01, CX
+TEXT ·trellisBytesLut7x512(SB), $0-8
+	MOVQ         call+0(FP), AX
+	MOVQ         (AX), CX
+	VMOVDQU64    (CX), Z0
+	VMOVDQU64    64(CX), Z1
+	VMOVDQU64    128(CX), Z2
+	VMOVDQU64    192(CX), Z3
+	VMOVDQU64    640(CX), Z4
+	VMOVDQU64    704(CX), Z5
+	KMOVQ        24(AX), K1
+	MOVQ         16(AX), CX
+	MOVQ         8(AX), SI
 	MOVQ         CX, DX
-	SUBQ         AX, DX
-	MOVL         $0x80808080, SI
-	VMOVD        SI, X6
+	SHRQ         $0x01, DX
+	MOVQ         DX, BX
+	SUBQ         CX, BX
+	MOVL         $0x80808080, DI
+	VMOVD        DI, X6
 	VPBROADCASTD X6, Z6
-	MOVQ         dst+0(FP), SI
-	MOVQ         n+32(FP), DI
+	MOVQ         40(AX), DI
+	MOVQ         32(AX), AX
 
 tile:
-	LEAQ           (BX)(AX*1), R8
-	PREFETCHT0     1024(BX)
-	PREFETCHT0     1088(BX)
-	VPERMB         (BX), Z0, Z7
+	LEAQ           (SI)(CX*1), R8
+	PREFETCHT0     4096(SI)
+	PREFETCHT0     4160(SI)
+	VPERMB         (SI), Z0, Z7
 	VPMULTISHIFTQB Z7, Z2, Z7
 	VPERMI2B       Z5, Z4, Z7
 	VPXORD         Z6, Z7, Z7
-	VMOVDQU64      Z7, (SI)
-	VPERMB         (BX)(CX*1), Z1, Z7
+	VMOVDQU64      Z7, (DI)
+	VPERMB         (SI)(DX*1), Z1, Z7
 	VPMULTISHIFTQB Z7, Z3, Z7
 	VPERMI2B       Z5, Z4, Z7
 	VPXORD         Z6, Z7, Z7
-	VMOVDQU64      Z7, 64(SI)
+	VMOVDQU64      Z7, 64(DI)
 	VPERMB         (R8), Z0, Z7
 	VPMULTISHIFTQB Z7, Z2, Z7
 	VPERMI2B       Z5, Z4, Z7
 	VPXORD         Z6, Z7, Z7
-	VMOVDQU64      Z7, 128(SI)
-	VMOVDQU64      (R8)(CX*1), Z7
-	VMOVDQU8       (BX)(DX*1), K1, Z7
+	VMOVDQU64      Z7, 128(DI)
+	VMOVDQU64      (R8)(DX*1), Z7
+	VMOVDQU8       (SI)(BX*1), K1, Z7
 	VPERMB         Z7, Z1, Z7
 	VPMULTISHIFTQB Z7, Z3, Z7
 	VPERMI2B       Z5, Z4, Z7
 	VPXORD         Z6, Z7, Z7
-	VMOVDQU64      Z7, 192(SI)
-	LEAQ           (BX)(AX*2), BX
-	ADDQ           $0x00000100, SI
-	DECQ           DI
+	VMOVDQU64      Z7, 192(DI)
+	LEAQ           (SI)(CX*2), SI
+	ADDQ           $0x00000100, DI
+	DECQ           AX
 	JNZ            tile
 	VZEROUPPER
 	RET
 
-// func trellisLut8x512(sums *float32, tiles *byte, rate int, wrap uint64, blocks int, codes *int8, scales *float32, totals *int32, plan *byte, height *int)
+// func trellisLut8x512(call **byte)
 // Requires: AVX, AVX512BW, AVX512F, AVX512VBMI, AVX512VNNI, MMX+
-TEXT ·trellisLut8x512(SB), $0-80
-	MOVQ      plan+64(FP), AX
-	VMOVDQU64 (AX), Z0
-	VMOVDQU64 64(AX), Z1
-	VMOVDQU64 128(AX), Z2
-	VMOVDQU64 192(AX), Z3
-	VMOVDQU64 640(AX), Z4
-	VMOVDQU64 704(AX), Z5
-	VMOVDQU64 768(AX), Z6
-	VMOVDQU64 832(AX), Z7
-	MOVQ      wrap+24(FP), AX
-	KMOVQ     AX, K1
-	MOVQ      rate+16(FP), AX
-	MOVQ      tiles+8(FP), BX
-	MOVQ      AX, CX
-	SHRQ      $0x01, CX
+TEXT ·trellisLut8x512(SB), $8-8
+	MOVQ      call+0(FP), AX
+	MOVQ      (AX), CX
+	VMOVDQU64 (CX), Z0
+	VMOVDQU64 64(CX), Z1
+	VMOVDQU64 128(CX), Z2
+	VMOVDQU64 192(CX), Z3
+	VMOVDQU64 640(CX), Z4
+	VMOVDQU64 704(CX), Z5
+	VMOVDQU64 768(CX), Z6
+	VMOVDQU64 832(CX), Z7
+	KMOVQ     24(AX), K1
+	MOVQ      16(AX), CX
+	MOVQ      8(AX), SI
 	MOVQ      CX, DX
-	SUBQ      AX, DX
-	MOVQ      height+72(FP), SI
-	MOVL      32(SI), DI
-	KMOVW     DI, K2
-	MOVL      36(SI), DI
-	KMOVW     DI, K3
+	SHRQ      $0x01, DX
+	MOVQ      DX, BX
+	SUBQ      CX, BX
+	MOVQ      80(AX), DI
+	MOVL      32(DI), R8
+	KMOVW     R8, K2
+	MOVL      36(DI), R8
+	KMOVW     R8, K3
 	KNOTW     K2, K4
 	KNOTW     K3, K5
-	MOVQ      codes+40(FP), DI
-	MOVQ      scales+48(FP), R8
-	MOVQ      totals+56(FP), R9
-	MOVQ      8(SI), R10
-	MOVQ      16(SI), R11
-	MOVQ      24(SI), R12
-	MOVQ      sums+0(FP), R13
-	VMOVUPS   (R13), Z8
-	VMOVUPS   64(R13), Z10
-	VMOVUPS   128(R13), Z12
-	VMOVUPS   192(R13), Z14
+	MOVQ      56(AX), R8
+	MOVQ      64(AX), R9
+	MOVQ      72(AX), R10
+	MOVQ      8(DI), R11
+	MOVQ      16(DI), R12
+	MOVQ      24(DI), R13
+	MOVQ      48(AX), R14
+	VMOVUPS   (R14), Z8
+	VMOVUPS   64(R14), Z10
+	VMOVUPS   128(R14), Z12
+	VMOVUPS   192(R14), Z14
 
 block:
-	VPBROADCASTD (R9), Z9
+	VPBROADCASTD (R10), Z9
 	VPSLLD       $0x07, Z9, Z9
 	VPXORD       Z11, Z11, Z11
 	VPSUBD       Z9, Z11, Z9
 	VMOVDQA32.Z  Z9, K2, Z11
 	VMOVDQA32.Z  Z9, K3, Z13
 	VMOVDQA32.Z  Z9, K3, Z15
-	MOVQ         (SI), R13
+	MOVQ         (DI), R14
 
 tile:
-	LEAQ           (DI)(R10*1), R14
-	LEAQ           (BX)(AX*1), R15
-	PREFETCHT0     1024(BX)
-	PREFETCHT0     1088(BX)
-	VPERMB         (BX), Z0, Z16
+	LEAQ           (R8)(R11*1), R15
+	LEAQ           (SI)(CX*1), BP
+	PREFETCHT0     4096(SI)
+	PREFETCHT0     4160(SI)
+	VPERMB         (SI), Z0, Z16
 	VPMULTISHIFTQB Z16, Z2, Z16
 	VPMOVB2M       Z16, K7
 	VPADDB         Z16, Z16, Z17
@@ -224,8 +224,8 @@ tile:
 	VPERMB         Z5, Z16, K6, Z17
 	VPERMB         Z7, Z16, K6, Z18
 	VMOVDQU8       Z18, K7, Z17
-	VPDPBUSD.BCST  (DI), Z17, Z9
-	VPERMB         (BX)(CX*1), Z1, Z16
+	VPDPBUSD.BCST  (R8), Z17, Z9
+	VPERMB         (SI)(DX*1), Z1, Z16
 	VPMULTISHIFTQB Z16, Z3, Z16
 	VPMOVB2M       Z16, K7
 	VPADDB         Z16, Z16, Z17
@@ -235,8 +235,8 @@ tile:
 	VPERMB         Z5, Z16, K6, Z17
 	VPERMB         Z7, Z16, K6, Z18
 	VMOVDQU8       Z18, K7, Z17
-	VPDPBUSD.BCST  (R14), Z17, Z11
-	VPERMB         (R15), Z0, Z16
+	VPDPBUSD.BCST  (R15), Z17, Z11
+	VPERMB         (BP), Z0, Z16
 	VPMULTISHIFTQB Z16, Z2, Z16
 	VPMOVB2M       Z16, K7
 	VPADDB         Z16, Z16, Z17
@@ -246,9 +246,9 @@ tile:
 	VPERMB         Z5, Z16, K6, Z17
 	VPERMB         Z7, Z16, K6, Z18
 	VMOVDQU8       Z18, K7, Z17
-	VPDPBUSD.BCST  (DI)(R11*1), Z17, Z13
-	VMOVDQU64      (R15)(CX*1), Z16
-	VMOVDQU8       (BX)(DX*1), K1, Z16
+	VPDPBUSD.BCST  (R8)(R12*1), Z17, Z13
+	VMOVDQU64      (BP)(DX*1), Z16
+	VMOVDQU8       (SI)(BX*1), K1, Z16
 	VPERMB         Z16, Z1, Z16
 	VPMULTISHIFTQB Z16, Z3, Z16
 	VPMOVB2M       Z16, K7
@@ -259,31 +259,31 @@ tile:
 	VPERMB         Z5, Z16, K6, Z17
 	VPERMB         Z7, Z16, K6, Z18
 	VMOVDQU8       Z18, K7, Z17
-	VPDPBUSD.BCST  (R14)(R11*1), Z17, Z15
-	LEAQ           (BX)(AX*2), BX
-	ADDQ           R12, DI
-	DECQ           R13
+	VPDPBUSD.BCST  (R15)(R12*1), Z17, Z15
+	LEAQ           (SI)(CX*2), SI
+	ADDQ           R13, R8
+	DECQ           R14
 	JNZ            tile
 	VPADDD         Z13, Z9, K5, Z9
 	VPADDD         Z15, Z11, K5, Z11
 	VPADDD         Z11, Z9, K4, Z9
 	VCVTDQ2PS      Z9, Z9
-	VMULPS.BCST    (R8), Z9, Z9
+	VMULPS.BCST    (R9), Z9, Z9
 	VADDPS         Z9, Z8, Z8
 	VCVTDQ2PS      Z11, Z11
-	VMULPS.BCST    (R8), Z11, Z11
+	VMULPS.BCST    (R9), Z11, Z11
 	VADDPS         Z11, Z10, Z10
 	VCVTDQ2PS      Z13, Z13
-	VMULPS.BCST    (R8), Z13, Z13
+	VMULPS.BCST    (R9), Z13, Z13
 	VADDPS         Z13, Z12, Z12
 	VCVTDQ2PS      Z15, Z15
-	VMULPS.BCST    (R8), Z15, Z15
+	VMULPS.BCST    (R9), Z15, Z15
 	VADDPS         Z15, Z14, Z14
-	ADDQ           $0x04, R8
 	ADDQ           $0x04, R9
-	DECQ           blocks+32(FP)
+	ADDQ           $0x04, R10
+	DECQ           32(AX)
 	JNZ            block
-	MOVQ           sums+0(FP), AX
+	MOVQ           48(AX), AX
 	VMOVUPS        Z8, (AX)
 	VMOVUPS        Z10, 64(AX)
 	VMOVUPS        Z12, 128(AX)
@@ -291,37 +291,37 @@ tile:
 	VZEROUPPER
 	RET
 
-// func trellisBytesLut8x512(dst *int8, tiles *byte, rate int, wrap uint64, n int, plan *byte)
+// func trellisBytesLut8x512(call **byte)
 // Requires: AVX, AVX512BW, AVX512F, AVX512VBMI, MMX+
-TEXT ·trellisBytesLut8x512(SB), $0-48
-	MOVQ         plan+40(FP), AX
-	VMOVDQU64    (AX), Z0
-	VMOVDQU64    64(AX), Z1
-	VMOVDQU64    128(AX), Z2
-	VMOVDQU64    192(AX), Z3
-	VMOVDQU64    640(AX), Z4
-	VMOVDQU64    704(AX), Z5
-	VMOVDQU64    768(AX), Z6
-	VMOVDQU64    832(AX), Z7
-	MOVQ         wrap+24(FP), AX
-	KMOVQ        AX, K1
-	MOVQ         rate+16(FP), AX
-	MOVQ         tiles+8(FP), BX
-	MOVQ         AX, CX
-	SHRQ         $0x01, CX
+TEXT ·trellisBytesLut8x512(SB), $0-8
+	MOVQ         call+0(FP), AX
+	MOVQ         (AX), CX
+	VMOVDQU64    (CX), Z0
+	VMOVDQU64    64(CX), Z1
+	VMOVDQU64    128(CX), Z2
+	VMOVDQU64    192(CX), Z3
+	VMOVDQU64    640(CX), Z4
+	VMOVDQU64    704(CX), Z5
+	VMOVDQU64    768(CX), Z6
+	VMOVDQU64    832(CX), Z7
+	KMOVQ        24(AX), K1
+	MOVQ         16(AX), CX
+	MOVQ         8(AX), SI
 	MOVQ         CX, DX
-	SUBQ         AX, DX
-	MOVL         $0x80808080, SI
-	VMOVD        SI, X8
+	SHRQ         $0x01, DX
+	MOVQ         DX, BX
+	SUBQ         CX, BX
+	MOVL         $0x80808080, DI
+	VMOVD        DI, X8
 	VPBROADCASTD X8, Z8
-	MOVQ         dst+0(FP), SI
-	MOVQ         n+32(FP), DI
+	MOVQ         40(AX), DI
+	MOVQ         32(AX), AX
 
 tile:
-	LEAQ           (BX)(AX*1), R8
-	PREFETCHT0     1024(BX)
-	PREFETCHT0     1088(BX)
-	VPERMB         (BX), Z0, Z9
+	LEAQ           (SI)(CX*1), R8
+	PREFETCHT0     4096(SI)
+	PREFETCHT0     4160(SI)
+	VPERMB         (SI), Z0, Z9
 	VPMULTISHIFTQB Z9, Z2, Z9
 	VPMOVB2M       Z9, K7
 	VPADDB         Z9, Z9, Z10
@@ -332,8 +332,8 @@ tile:
 	VPERMB         Z7, Z9, K6, Z11
 	VMOVDQU8       Z11, K7, Z10
 	VPXORD         Z8, Z10, Z10
-	VMOVDQU64      Z10, (SI)
-	VPERMB         (BX)(CX*1), Z1, Z9
+	VMOVDQU64      Z10, (DI)
+	VPERMB         (SI)(DX*1), Z1, Z9
 	VPMULTISHIFTQB Z9, Z3, Z9
 	VPMOVB2M       Z9, K7
 	VPADDB         Z9, Z9, Z10
@@ -344,7 +344,7 @@ tile:
 	VPERMB         Z7, Z9, K6, Z11
 	VMOVDQU8       Z11, K7, Z10
 	VPXORD         Z8, Z10, Z10
-	VMOVDQU64      Z10, 64(SI)
+	VMOVDQU64      Z10, 64(DI)
 	VPERMB         (R8), Z0, Z9
 	VPMULTISHIFTQB Z9, Z2, Z9
 	VPMOVB2M       Z9, K7
@@ -356,9 +356,9 @@ tile:
 	VPERMB         Z7, Z9, K6, Z11
 	VMOVDQU8       Z11, K7, Z10
 	VPXORD         Z8, Z10, Z10
-	VMOVDQU64      Z10, 128(SI)
-	VMOVDQU64      (R8)(CX*1), Z9
-	VMOVDQU8       (BX)(DX*1), K1, Z9
+	VMOVDQU64      Z10, 128(DI)
+	VMOVDQU64      (R8)(DX*1), Z9
+	VMOVDQU8       (SI)(BX*1), K1, Z9
 	VPERMB         Z9, Z1, Z9
 	VPMULTISHIFTQB Z9, Z3, Z9
 	VPMOVB2M       Z9, K7
@@ -370,96 +370,96 @@ tile:
 	VPERMB         Z7, Z9, K6, Z11
 	VMOVDQU8       Z11, K7, Z10
 	VPXORD         Z8, Z10, Z10
-	VMOVDQU64      Z10, 192(SI)
-	LEAQ           (BX)(AX*2), BX
-	ADDQ           $0x00000100, SI
-	DECQ           DI
+	VMOVDQU64      Z10, 192(DI)
+	LEAQ           (SI)(CX*2), SI
+	ADDQ           $0x00000100, DI
+	DECQ           AX
 	JNZ            tile
 	VZEROUPPER
 	RET
 
-// func trellisLinear7x512(sums *float32, tiles *byte, rate int, wrap uint64, blocks int, codes *int8, scales *float32, totals *int32, plan *byte, height *int)
+// func trellisLinear7x512(call **byte)
 // Requires: AVX, AVX512BW, AVX512F, AVX512VBMI, AVX512VNNI, GFNI, MMX+
-TEXT ·trellisLinear7x512(SB), $0-80
-	MOVQ         plan+64(FP), AX
-	VMOVDQU64    (AX), Z0
-	VMOVDQU64    64(AX), Z1
-	VMOVDQU64    128(AX), Z2
-	VMOVDQU64    192(AX), Z3
-	VMOVDQU64    256(AX), Z4
-	VMOVDQU64    320(AX), Z5
-	VPBROADCASTQ 896(AX), Z6
-	VPBROADCASTQ 904(AX), Z7
-	VMOVDQU64    640(AX), Z8
-	VMOVDQU64    704(AX), Z9
-	MOVQ         wrap+24(FP), AX
-	KMOVQ        AX, K1
-	MOVQ         rate+16(FP), AX
-	MOVQ         tiles+8(FP), BX
-	MOVQ         AX, CX
-	SHRQ         $0x01, CX
+TEXT ·trellisLinear7x512(SB), $8-8
+	MOVQ         call+0(FP), AX
+	MOVQ         (AX), CX
+	VMOVDQU64    (CX), Z0
+	VMOVDQU64    64(CX), Z1
+	VMOVDQU64    128(CX), Z2
+	VMOVDQU64    192(CX), Z3
+	VMOVDQU64    256(CX), Z4
+	VMOVDQU64    320(CX), Z5
+	VPBROADCASTQ 896(CX), Z6
+	VPBROADCASTQ 904(CX), Z7
+	VMOVDQU64    640(CX), Z8
+	VMOVDQU64    704(CX), Z9
+	KMOVQ        24(AX), K1
+	MOVQ         16(AX), CX
+	MOVQ         8(AX), SI
 	MOVQ         CX, DX
-	SUBQ         AX, DX
-	MOVQ         height+72(FP), SI
-	MOVL         32(SI), DI
-	KMOVW        DI, K2
-	MOVL         36(SI), DI
-	KMOVW        DI, K3
+	SHRQ         $0x01, DX
+	MOVQ         DX, BX
+	SUBQ         CX, BX
+	MOVQ         80(AX), DI
+	MOVL         32(DI), R8
+	KMOVW        R8, K2
+	MOVL         36(DI), R8
+	KMOVW        R8, K3
 	KNOTW        K2, K4
 	KNOTW        K3, K5
-	MOVQ         codes+40(FP), DI
-	MOVQ         scales+48(FP), R8
-	MOVQ         totals+56(FP), R9
-	MOVQ         8(SI), R10
-	MOVQ         16(SI), R11
-	MOVQ         24(SI), R12
-	MOVQ         sums+0(FP), R13
-	VMOVUPS      (R13), Z10
-	VMOVUPS      64(R13), Z12
-	VMOVUPS      128(R13), Z14
-	VMOVUPS      192(R13), Z16
+	MOVQ         56(AX), R8
+	MOVQ         64(AX), R9
+	MOVQ         72(AX), R10
+	MOVQ         8(DI), R11
+	MOVQ         16(DI), R12
+	MOVQ         24(DI), R13
+	MOVQ         48(AX), R14
+	VMOVUPS      (R14), Z10
+	VMOVUPS      64(R14), Z12
+	VMOVUPS      128(R14), Z14
+	VMOVUPS      192(R14), Z16
 
 block:
-	VPBROADCASTD (R9), Z11
+	VPBROADCASTD (R10), Z11
 	VPSLLD       $0x07, Z11, Z11
 	VPXORD       Z13, Z13, Z13
 	VPSUBD       Z11, Z13, Z11
 	VMOVDQA32.Z  Z11, K2, Z13
 	VMOVDQA32.Z  Z11, K3, Z15
 	VMOVDQA32.Z  Z11, K3, Z17
-	MOVQ         (SI), R13
+	MOVQ         (DI), R14
 
 tile:
-	LEAQ           (DI)(R10*1), R14
-	LEAQ           (BX)(AX*1), R15
-	PREFETCHT0     1024(BX)
-	PREFETCHT0     1088(BX)
-	VPERMB         (BX), Z0, Z18
+	LEAQ           (R8)(R11*1), R15
+	LEAQ           (SI)(CX*1), BP
+	PREFETCHT0     4096(SI)
+	PREFETCHT0     4160(SI)
+	VPERMB         (SI), Z0, Z18
 	VPMULTISHIFTQB Z18, Z2, Z19
 	VPMULTISHIFTQB Z18, Z4, Z18
 	VGF2P8AFFINEQB $0x00, Z6, Z19, Z19
 	VGF2P8AFFINEQB $0x00, Z7, Z18, Z18
 	VPXORD         Z19, Z18, Z18
 	VPERMI2B       Z9, Z8, Z18
-	VPDPBUSD.BCST  (DI), Z18, Z11
-	VPERMB         (BX)(CX*1), Z1, Z18
+	VPDPBUSD.BCST  (R8), Z18, Z11
+	VPERMB         (SI)(DX*1), Z1, Z18
 	VPMULTISHIFTQB Z18, Z3, Z19
 	VPMULTISHIFTQB Z18, Z5, Z18
 	VGF2P8AFFINEQB $0x00, Z6, Z19, Z19
 	VGF2P8AFFINEQB $0x00, Z7, Z18, Z18
 	VPXORD         Z19, Z18, Z18
 	VPERMI2B       Z9, Z8, Z18
-	VPDPBUSD.BCST  (R14), Z18, Z13
-	VPERMB         (R15), Z0, Z18
+	VPDPBUSD.BCST  (R15), Z18, Z13
+	VPERMB         (BP), Z0, Z18
 	VPMULTISHIFTQB Z18, Z2, Z19
 	VPMULTISHIFTQB Z18, Z4, Z18
 	VGF2P8AFFINEQB $0x00, Z6, Z19, Z19
 	VGF2P8AFFINEQB $0x00, Z7, Z18, Z18
 	VPXORD         Z19, Z18, Z18
 	VPERMI2B       Z9, Z8, Z18
-	VPDPBUSD.BCST  (DI)(R11*1), Z18, Z15
-	VMOVDQU64      (R15)(CX*1), Z18
-	VMOVDQU8       (BX)(DX*1), K1, Z18
+	VPDPBUSD.BCST  (R8)(R12*1), Z18, Z15
+	VMOVDQU64      (BP)(DX*1), Z18
+	VMOVDQU8       (SI)(BX*1), K1, Z18
 	VPERMB         Z18, Z1, Z18
 	VPMULTISHIFTQB Z18, Z3, Z19
 	VPMULTISHIFTQB Z18, Z5, Z18
@@ -467,31 +467,31 @@ tile:
 	VGF2P8AFFINEQB $0x00, Z7, Z18, Z18
 	VPXORD         Z19, Z18, Z18
 	VPERMI2B       Z9, Z8, Z18
-	VPDPBUSD.BCST  (R14)(R11*1), Z18, Z17
-	LEAQ           (BX)(AX*2), BX
-	ADDQ           R12, DI
-	DECQ           R13
+	VPDPBUSD.BCST  (R15)(R12*1), Z18, Z17
+	LEAQ           (SI)(CX*2), SI
+	ADDQ           R13, R8
+	DECQ           R14
 	JNZ            tile
 	VPADDD         Z15, Z11, K5, Z11
 	VPADDD         Z17, Z13, K5, Z13
 	VPADDD         Z13, Z11, K4, Z11
 	VCVTDQ2PS      Z11, Z11
-	VMULPS.BCST    (R8), Z11, Z11
+	VMULPS.BCST    (R9), Z11, Z11
 	VADDPS         Z11, Z10, Z10
 	VCVTDQ2PS      Z13, Z13
-	VMULPS.BCST    (R8), Z13, Z13
+	VMULPS.BCST    (R9), Z13, Z13
 	VADDPS         Z13, Z12, Z12
 	VCVTDQ2PS      Z15, Z15
-	VMULPS.BCST    (R8), Z15, Z15
+	VMULPS.BCST    (R9), Z15, Z15
 	VADDPS         Z15, Z14, Z14
 	VCVTDQ2PS      Z17, Z17
-	VMULPS.BCST    (R8), Z17, Z17
+	VMULPS.BCST    (R9), Z17, Z17
 	VADDPS         Z17, Z16, Z16
-	ADDQ           $0x04, R8
 	ADDQ           $0x04, R9
-	DECQ           blocks+32(FP)
+	ADDQ           $0x04, R10
+	DECQ           32(AX)
 	JNZ            block
-	MOVQ           sums+0(FP), AX
+	MOVQ           48(AX), AX
 	VMOVUPS        Z10, (AX)
 	VMOVUPS        Z12, 64(AX)
 	VMOVUPS        Z14, 128(AX)
@@ -499,39 +499,39 @@ tile:
 	VZEROUPPER
 	RET
 
-// func trellisBytesLinear7x512(dst *int8, tiles *byte, rate int, wrap uint64, n int, plan *byte)
+// func trellisBytesLinear7x512(call **byte)
 // Requires: AVX, AVX512BW, AVX512F, AVX512VBMI, GFNI, MMX+
-TEXT ·trellisBytesLinear7x512(SB), $0-48
-	MOVQ         plan+40(FP), AX
-	VMOVDQU64    (AX), Z0
-	VMOVDQU64    64(AX), Z1
-	VMOVDQU64    128(AX), Z2
-	VMOVDQU64    192(AX), Z3
-	VMOVDQU64    256(AX), Z4
-	VMOVDQU64    320(AX), Z5
-	VPBROADCASTQ 896(AX), Z6
-	VPBROADCASTQ 904(AX), Z7
-	VMOVDQU64    640(AX), Z8
-	VMOVDQU64    704(AX), Z9
-	MOVQ         wrap+24(FP), AX
-	KMOVQ        AX, K1
-	MOVQ         rate+16(FP), AX
-	MOVQ         tiles+8(FP), BX
-	MOVQ         AX, CX
-	SHRQ         $0x01, CX
+TEXT ·trellisBytesLinear7x512(SB), $0-8
+	MOVQ         call+0(FP), AX
+	MOVQ         (AX), CX
+	VMOVDQU64    (CX), Z0
+	VMOVDQU64    64(CX), Z1
+	VMOVDQU64    128(CX), Z2
+	VMOVDQU64    192(CX), Z3
+	VMOVDQU64    256(CX), Z4
+	VMOVDQU64    320(CX), Z5
+	VPBROADCASTQ 896(CX), Z6
+	VPBROADCASTQ 904(CX), Z7
+	VMOVDQU64    640(CX), Z8
+	VMOVDQU64    704(CX), Z9
+	KMOVQ        24(AX), K1
+	MOVQ         16(AX), CX
+	MOVQ         8(AX), SI
 	MOVQ         CX, DX
-	SUBQ         AX, DX
-	MOVL         $0x80808080, SI
-	VMOVD        SI, X10
+	SHRQ         $0x01, DX
+	MOVQ         DX, BX
+	SUBQ         CX, BX
+	MOVL         $0x80808080, DI
+	VMOVD        DI, X10
 	VPBROADCASTD X10, Z10
-	MOVQ         dst+0(FP), SI
-	MOVQ         n+32(FP), DI
+	MOVQ         40(AX), DI
+	MOVQ         32(AX), AX
 
 tile:
-	LEAQ           (BX)(AX*1), R8
-	PREFETCHT0     1024(BX)
-	PREFETCHT0     1088(BX)
-	VPERMB         (BX), Z0, Z11
+	LEAQ           (SI)(CX*1), R8
+	PREFETCHT0     4096(SI)
+	PREFETCHT0     4160(SI)
+	VPERMB         (SI), Z0, Z11
 	VPMULTISHIFTQB Z11, Z2, Z12
 	VPMULTISHIFTQB Z11, Z4, Z11
 	VGF2P8AFFINEQB $0x00, Z6, Z12, Z12
@@ -539,8 +539,8 @@ tile:
 	VPXORD         Z12, Z11, Z11
 	VPERMI2B       Z9, Z8, Z11
 	VPXORD         Z10, Z11, Z11
-	VMOVDQU64      Z11, (SI)
-	VPERMB         (BX)(CX*1), Z1, Z11
+	VMOVDQU64      Z11, (DI)
+	VPERMB         (SI)(DX*1), Z1, Z11
 	VPMULTISHIFTQB Z11, Z3, Z12
 	VPMULTISHIFTQB Z11, Z5, Z11
 	VGF2P8AFFINEQB $0x00, Z6, Z12, Z12
@@ -548,7 +548,7 @@ tile:
 	VPXORD         Z12, Z11, Z11
 	VPERMI2B       Z9, Z8, Z11
 	VPXORD         Z10, Z11, Z11
-	VMOVDQU64      Z11, 64(SI)
+	VMOVDQU64      Z11, 64(DI)
 	VPERMB         (R8), Z0, Z11
 	VPMULTISHIFTQB Z11, Z2, Z12
 	VPMULTISHIFTQB Z11, Z4, Z11
@@ -557,9 +557,9 @@ tile:
 	VPXORD         Z12, Z11, Z11
 	VPERMI2B       Z9, Z8, Z11
 	VPXORD         Z10, Z11, Z11
-	VMOVDQU64      Z11, 128(SI)
-	VMOVDQU64      (R8)(CX*1), Z11
-	VMOVDQU8       (BX)(DX*1), K1, Z11
+	VMOVDQU64      Z11, 128(DI)
+	VMOVDQU64      (R8)(DX*1), Z11
+	VMOVDQU8       (SI)(BX*1), K1, Z11
 	VPERMB         Z11, Z1, Z11
 	VPMULTISHIFTQB Z11, Z3, Z12
 	VPMULTISHIFTQB Z11, Z5, Z11
@@ -568,73 +568,73 @@ tile:
 	VPXORD         Z12, Z11, Z11
 	VPERMI2B       Z9, Z8, Z11
 	VPXORD         Z10, Z11, Z11
-	VMOVDQU64      Z11, 192(SI)
-	LEAQ           (BX)(AX*2), BX
-	ADDQ           $0x00000100, SI
-	DECQ           DI
+	VMOVDQU64      Z11, 192(DI)
+	LEAQ           (SI)(CX*2), SI
+	ADDQ           $0x00000100, DI
+	DECQ           AX
 	JNZ            tile
 	VZEROUPPER
 	RET
 
-// func trellisLinear8x512(sums *float32, tiles *byte, rate int, wrap uint64, blocks int, codes *int8, scales *float32, totals *int32, plan *byte, height *int)
+// func trellisLinear8x512(call **byte)
 // Requires: AVX, AVX512BW, AVX512F, AVX512VBMI, AVX512VNNI, GFNI, MMX+
-TEXT ·trellisLinear8x512(SB), $0-80
-	MOVQ         plan+64(FP), AX
-	VMOVDQU64    (AX), Z0
-	VMOVDQU64    64(AX), Z1
-	VMOVDQU64    128(AX), Z2
-	VMOVDQU64    192(AX), Z3
-	VMOVDQU64    256(AX), Z4
-	VMOVDQU64    320(AX), Z5
-	VPBROADCASTQ 896(AX), Z6
-	VPBROADCASTQ 904(AX), Z7
-	VMOVDQU64    640(AX), Z8
-	VMOVDQU64    704(AX), Z9
-	VMOVDQU64    768(AX), Z10
-	VMOVDQU64    832(AX), Z11
-	MOVQ         wrap+24(FP), AX
-	KMOVQ        AX, K1
-	MOVQ         rate+16(FP), AX
-	MOVQ         tiles+8(FP), BX
-	MOVQ         AX, CX
-	SHRQ         $0x01, CX
+TEXT ·trellisLinear8x512(SB), $8-8
+	MOVQ         call+0(FP), AX
+	MOVQ         (AX), CX
+	VMOVDQU64    (CX), Z0
+	VMOVDQU64    64(CX), Z1
+	VMOVDQU64    128(CX), Z2
+	VMOVDQU64    192(CX), Z3
+	VMOVDQU64    256(CX), Z4
+	VMOVDQU64    320(CX), Z5
+	VPBROADCASTQ 896(CX), Z6
+	VPBROADCASTQ 904(CX), Z7
+	VMOVDQU64    640(CX), Z8
+	VMOVDQU64    704(CX), Z9
+	VMOVDQU64    768(CX), Z10
+	VMOVDQU64    832(CX), Z11
+	KMOVQ        24(AX), K1
+	MOVQ         16(AX), CX
+	MOVQ         8(AX), SI
 	MOVQ         CX, DX
-	SUBQ         AX, DX
-	MOVQ         height+72(FP), SI
-	MOVL         32(SI), DI
-	KMOVW        DI, K2
-	MOVL         36(SI), DI
-	KMOVW        DI, K3
+	SHRQ         $0x01, DX
+	MOVQ         DX, BX
+	SUBQ         CX, BX
+	MOVQ         80(AX), DI
+	MOVL         32(DI), R8
+	KMOVW        R8, K2
+	MOVL         36(DI), R8
+	KMOVW        R8, K3
 	KNOTW        K2, K4
 	KNOTW        K3, K5
-	MOVQ         codes+40(FP), DI
-	MOVQ         scales+48(FP), R8
-	MOVQ         totals+56(FP), R9
-	MOVQ         8(SI), R10
-	MOVQ         16(SI), R11
-	MOVQ         24(SI), R12
-	MOVQ         sums+0(FP), R13
-	VMOVUPS      (R13), Z12
-	VMOVUPS      64(R13), Z14
-	VMOVUPS      128(R13), Z16
-	VMOVUPS      192(R13), Z18
+	MOVQ         56(AX), R8
+	MOVQ         64(AX), R9
+	MOVQ         72(AX), R10
+	MOVQ         8(DI), R11
+	MOVQ         16(DI), R12
+	MOVQ         24(DI), R13
+	MOVQ         48(AX), R14
+	VMOVUPS      (R14), Z12
+	VMOVUPS      64(R14), Z14
+	VMOVUPS      128(R14), Z16
+	VMOVUPS      192(R14), Z18
 
 block:
-	VPBROADCASTD (R9), Z13
+	VPBROADCASTD (R10), Z13
 	VPSLLD       $0x07, Z13, Z13
 	VPXORD       Z15, Z15, Z15
 	VPSUBD       Z13, Z15, Z13
 	VMOVDQA32.Z  Z13, K2, Z15
 	VMOVDQA32.Z  Z13, K3, Z17
 	VMOVDQA32.Z  Z13, K3, Z19
-	MOVQ         (SI), R13
+	MOVQ         (DI), R14
 
 tile:
-	LEAQ           (DI)(R10*1), R14
-	LEAQ           (BX)(AX*1), R15
-	PREFETCHT0     1024(BX)
-	PREFETCHT0     1088(BX)
-	VPERMB         (BX), Z0, Z20
+	LEAQ           (R8)(R11*1), R15
+	LEAQ           (SI)(CX*1), BP
+	PREFETCHT0     4096(SI)
+	PREFETCHT0     4160(SI)
+	VPERMB         (SI), Z0, Z20
 	VPMULTISHIFTQB Z20, Z2, Z21
 	VPMULTISHIFTQB Z20, Z4, Z20
 	VGF2P8AFFINEQB $0x00, Z6, Z21, Z21
@@ -648,8 +648,8 @@ tile:
 	VPERMB         Z9, Z20, K6, Z21
 	VPERMB         Z11, Z20, K6, Z22
 	VMOVDQU8       Z22, K7, Z21
-	VPDPBUSD.BCST  (DI), Z21, Z13
-	VPERMB         (BX)(CX*1), Z1, Z20
+	VPDPBUSD.BCST  (R8), Z21, Z13
+	VPERMB         (SI)(DX*1), Z1, Z20
 	VPMULTISHIFTQB Z20, Z3, Z21
 	VPMULTISHIFTQB Z20, Z5, Z20
 	VGF2P8AFFINEQB $0x00, Z6, Z21, Z21
@@ -663,8 +663,8 @@ tile:
 	VPERMB         Z9, Z20, K6, Z21
 	VPERMB         Z11, Z20, K6, Z22
 	VMOVDQU8       Z22, K7, Z21
-	VPDPBUSD.BCST  (R14), Z21, Z15
-	VPERMB         (R15), Z0, Z20
+	VPDPBUSD.BCST  (R15), Z21, Z15
+	VPERMB         (BP), Z0, Z20
 	VPMULTISHIFTQB Z20, Z2, Z21
 	VPMULTISHIFTQB Z20, Z4, Z20
 	VGF2P8AFFINEQB $0x00, Z6, Z21, Z21
@@ -678,9 +678,9 @@ tile:
 	VPERMB         Z9, Z20, K6, Z21
 	VPERMB         Z11, Z20, K6, Z22
 	VMOVDQU8       Z22, K7, Z21
-	VPDPBUSD.BCST  (DI)(R11*1), Z21, Z17
-	VMOVDQU64      (R15)(CX*1), Z20
-	VMOVDQU8       (BX)(DX*1), K1, Z20
+	VPDPBUSD.BCST  (R8)(R12*1), Z21, Z17
+	VMOVDQU64      (BP)(DX*1), Z20
+	VMOVDQU8       (SI)(BX*1), K1, Z20
 	VPERMB         Z20, Z1, Z20
 	VPMULTISHIFTQB Z20, Z3, Z21
 	VPMULTISHIFTQB Z20, Z5, Z20
@@ -695,31 +695,31 @@ tile:
 	VPERMB         Z9, Z20, K6, Z21
 	VPERMB         Z11, Z20, K6, Z22
 	VMOVDQU8       Z22, K7, Z21
-	VPDPBUSD.BCST  (R14)(R11*1), Z21, Z19
-	LEAQ           (BX)(AX*2), BX
-	ADDQ           R12, DI
-	DECQ           R13
+	VPDPBUSD.BCST  (R15)(R12*1), Z21, Z19
+	LEAQ           (SI)(CX*2), SI
+	ADDQ           R13, R8
+	DECQ           R14
 	JNZ            tile
 	VPADDD         Z17, Z13, K5, Z13
 	VPADDD         Z19, Z15, K5, Z15
 	VPADDD         Z15, Z13, K4, Z13
 	VCVTDQ2PS      Z13, Z13
-	VMULPS.BCST    (R8), Z13, Z13
+	VMULPS.BCST    (R9), Z13, Z13
 	VADDPS         Z13, Z12, Z12
 	VCVTDQ2PS      Z15, Z15
-	VMULPS.BCST    (R8), Z15, Z15
+	VMULPS.BCST    (R9), Z15, Z15
 	VADDPS         Z15, Z14, Z14
 	VCVTDQ2PS      Z17, Z17
-	VMULPS.BCST    (R8), Z17, Z17
+	VMULPS.BCST    (R9), Z17, Z17
 	VADDPS         Z17, Z16, Z16
 	VCVTDQ2PS      Z19, Z19
-	VMULPS.BCST    (R8), Z19, Z19
+	VMULPS.BCST    (R9), Z19, Z19
 	VADDPS         Z19, Z18, Z18
-	ADDQ           $0x04, R8
 	ADDQ           $0x04, R9
-	DECQ           blocks+32(FP)
+	ADDQ           $0x04, R10
+	DECQ           32(AX)
 	JNZ            block
-	MOVQ           sums+0(FP), AX
+	MOVQ           48(AX), AX
 	VMOVUPS        Z12, (AX)
 	VMOVUPS        Z14, 64(AX)
 	VMOVUPS        Z16, 128(AX)
@@ -727,41 +727,41 @@ tile:
 	VZEROUPPER
 	RET
 
-// func trellisBytesLinear8x512(dst *int8, tiles *byte, rate int, wrap uint64, n int, plan *byte)
+// func trellisBytesLinear8x512(call **byte)
 // Requires: AVX, AVX512BW, AVX512F, AVX512VBMI, GFNI, MMX+
-TEXT ·trellisBytesLinear8x512(SB), $0-48
-	MOVQ         plan+40(FP), AX
-	VMOVDQU64    (AX), Z0
-	VMOVDQU64    64(AX), Z1
-	VMOVDQU64    128(AX), Z2
-	VMOVDQU64    192(AX), Z3
-	VMOVDQU64    256(AX), Z4
-	VMOVDQU64    320(AX), Z5
-	VPBROADCASTQ 896(AX), Z6
-	VPBROADCASTQ 904(AX), Z7
-	VMOVDQU64    640(AX), Z8
-	VMOVDQU64    704(AX), Z9
-	VMOVDQU64    768(AX), Z10
-	VMOVDQU64    832(AX), Z11
-	MOVQ         wrap+24(FP), AX
-	KMOVQ        AX, K1
-	MOVQ         rate+16(FP), AX
-	MOVQ         tiles+8(FP), BX
-	MOVQ         AX, CX
-	SHRQ         $0x01, CX
+TEXT ·trellisBytesLinear8x512(SB), $0-8
+	MOVQ         call+0(FP), AX
+	MOVQ         (AX), CX
+	VMOVDQU64    (CX), Z0
+	VMOVDQU64    64(CX), Z1
+	VMOVDQU64    128(CX), Z2
+	VMOVDQU64    192(CX), Z3
+	VMOVDQU64    256(CX), Z4
+	VMOVDQU64    320(CX), Z5
+	VPBROADCASTQ 896(CX), Z6
+	VPBROADCASTQ 904(CX), Z7
+	VMOVDQU64    640(CX), Z8
+	VMOVDQU64    704(CX), Z9
+	VMOVDQU64    768(CX), Z10
+	VMOVDQU64    832(CX), Z11
+	KMOVQ        24(AX), K1
+	MOVQ         16(AX), CX
+	MOVQ         8(AX), SI
 	MOVQ         CX, DX
-	SUBQ         AX, DX
-	MOVL         $0x80808080, SI
-	VMOVD        SI, X12
+	SHRQ         $0x01, DX
+	MOVQ         DX, BX
+	SUBQ         CX, BX
+	MOVL         $0x80808080, DI
+	VMOVD        DI, X12
 	VPBROADCASTD X12, Z12
-	MOVQ         dst+0(FP), SI
-	MOVQ         n+32(FP), DI
+	MOVQ         40(AX), DI
+	MOVQ         32(AX), AX
 
 tile:
-	LEAQ           (BX)(AX*1), R8
-	PREFETCHT0     1024(BX)
-	PREFETCHT0     1088(BX)
-	VPERMB         (BX), Z0, Z13
+	LEAQ           (SI)(CX*1), R8
+	PREFETCHT0     4096(SI)
+	PREFETCHT0     4160(SI)
+	VPERMB         (SI), Z0, Z13
 	VPMULTISHIFTQB Z13, Z2, Z14
 	VPMULTISHIFTQB Z13, Z4, Z13
 	VGF2P8AFFINEQB $0x00, Z6, Z14, Z14
@@ -776,8 +776,8 @@ tile:
 	VPERMB         Z11, Z13, K6, Z15
 	VMOVDQU8       Z15, K7, Z14
 	VPXORD         Z12, Z14, Z14
-	VMOVDQU64      Z14, (SI)
-	VPERMB         (BX)(CX*1), Z1, Z13
+	VMOVDQU64      Z14, (DI)
+	VPERMB         (SI)(DX*1), Z1, Z13
 	VPMULTISHIFTQB Z13, Z3, Z14
 	VPMULTISHIFTQB Z13, Z5, Z13
 	VGF2P8AFFINEQB $0x00, Z6, Z14, Z14
@@ -792,7 +792,7 @@ tile:
 	VPERMB         Z11, Z13, K6, Z15
 	VMOVDQU8       Z15, K7, Z14
 	VPXORD         Z12, Z14, Z14
-	VMOVDQU64      Z14, 64(SI)
+	VMOVDQU64      Z14, 64(DI)
 	VPERMB         (R8), Z0, Z13
 	VPMULTISHIFTQB Z13, Z2, Z14
 	VPMULTISHIFTQB Z13, Z4, Z13
@@ -808,9 +808,9 @@ tile:
 	VPERMB         Z11, Z13, K6, Z15
 	VMOVDQU8       Z15, K7, Z14
 	VPXORD         Z12, Z14, Z14
-	VMOVDQU64      Z14, 128(SI)
-	VMOVDQU64      (R8)(CX*1), Z13
-	VMOVDQU8       (BX)(DX*1), K1, Z13
+	VMOVDQU64      Z14, 128(DI)
+	VMOVDQU64      (R8)(DX*1), Z13
+	VMOVDQU8       (SI)(BX*1), K1, Z13
 	VPERMB         Z13, Z1, Z13
 	VPMULTISHIFTQB Z13, Z3, Z14
 	VPMULTISHIFTQB Z13, Z5, Z13
@@ -826,73 +826,73 @@ tile:
 	VPERMB         Z11, Z13, K6, Z15
 	VMOVDQU8       Z15, K7, Z14
 	VPXORD         Z12, Z14, Z14
-	VMOVDQU64      Z14, 192(SI)
-	LEAQ           (BX)(AX*2), BX
-	ADDQ           $0x00000100, SI
-	DECQ           DI
+	VMOVDQU64      Z14, 192(DI)
+	LEAQ           (SI)(CX*2), SI
+	ADDQ           $0x00000100, DI
+	DECQ           AX
 	JNZ            tile
 	VZEROUPPER
 	RET
 
-// func trellisHash7x512(sums *float32, tiles *byte, rate int, wrap uint64, blocks int, codes *int8, scales *float32, totals *int32, plan *byte, height *int)
+// func trellisHash7x512(call **byte)
 // Requires: AVX, AVX512BW, AVX512F, AVX512VBMI, AVX512VNNI, MMX+
-TEXT ·trellisHash7x512(SB), $0-80
-	MOVQ         plan+64(FP), AX
-	VMOVDQU64    (AX), Z0
-	VMOVDQU64    64(AX), Z1
-	VMOVDQU64    384(AX), Z2
-	VMOVDQU64    448(AX), Z3
-	VMOVDQU64    512(AX), Z4
-	VMOVDQU64    576(AX), Z5
-	MOVL         $0xff00ff00, CX
-	VMOVD        CX, X7
+TEXT ·trellisHash7x512(SB), $8-8
+	MOVQ         call+0(FP), AX
+	MOVQ         (AX), CX
+	VMOVDQU64    (CX), Z0
+	VMOVDQU64    64(CX), Z1
+	VMOVDQU64    384(CX), Z2
+	VMOVDQU64    448(CX), Z3
+	VMOVDQU64    512(CX), Z4
+	VMOVDQU64    576(CX), Z5
+	MOVL         $0xff00ff00, DX
+	VMOVD        DX, X7
 	VPBROADCASTD X7, Z7
-	VPBROADCASTW 912(AX), Z6
-	VMOVDQU64    640(AX), Z8
-	VMOVDQU64    704(AX), Z9
-	MOVQ         wrap+24(FP), AX
-	KMOVQ        AX, K1
-	MOVQ         rate+16(FP), AX
-	MOVQ         tiles+8(FP), BX
-	MOVQ         AX, CX
-	SHRQ         $0x01, CX
+	VPBROADCASTW 912(CX), Z6
+	VMOVDQU64    640(CX), Z8
+	VMOVDQU64    704(CX), Z9
+	KMOVQ        24(AX), K1
+	MOVQ         16(AX), CX
+	MOVQ         8(AX), SI
 	MOVQ         CX, DX
-	SUBQ         AX, DX
-	MOVQ         height+72(FP), SI
-	MOVL         32(SI), DI
-	KMOVW        DI, K2
-	MOVL         36(SI), DI
-	KMOVW        DI, K3
+	SHRQ         $0x01, DX
+	MOVQ         DX, BX
+	SUBQ         CX, BX
+	MOVQ         80(AX), DI
+	MOVL         32(DI), R8
+	KMOVW        R8, K2
+	MOVL         36(DI), R8
+	KMOVW        R8, K3
 	KNOTW        K2, K4
 	KNOTW        K3, K5
-	MOVQ         codes+40(FP), DI
-	MOVQ         scales+48(FP), R8
-	MOVQ         totals+56(FP), R9
-	MOVQ         8(SI), R10
-	MOVQ         16(SI), R11
-	MOVQ         24(SI), R12
-	MOVQ         sums+0(FP), R13
-	VMOVUPS      (R13), Z10
-	VMOVUPS      64(R13), Z12
-	VMOVUPS      128(R13), Z14
-	VMOVUPS      192(R13), Z16
+	MOVQ         56(AX), R8
+	MOVQ         64(AX), R9
+	MOVQ         72(AX), R10
+	MOVQ         8(DI), R11
+	MOVQ         16(DI), R12
+	MOVQ         24(DI), R13
+	MOVQ         48(AX), R14
+	VMOVUPS      (R14), Z10
+	VMOVUPS      64(R14), Z12
+	VMOVUPS      128(R14), Z14
+	VMOVUPS      192(R14), Z16
 
 block:
-	VPBROADCASTD (R9), Z11
+	VPBROADCASTD (R10), Z11
 	VPSLLD       $0x07, Z11, Z11
 	VPXORD       Z13, Z13, Z13
 	VPSUBD       Z11, Z13, Z11
 	VMOVDQA32.Z  Z11, K2, Z13
 	VMOVDQA32.Z  Z11, K3, Z15
 	VMOVDQA32.Z  Z11, K3, Z17
-	MOVQ         (SI), R13
+	MOVQ         (DI), R14
 
 tile:
-	LEAQ           (DI)(R10*1), R14
-	LEAQ           (BX)(AX*1), R15
-	PREFETCHT0     1024(BX)
-	PREFETCHT0     1088(BX)
-	VPERMB         (BX), Z0, Z18
+	LEAQ           (R8)(R11*1), R15
+	LEAQ           (SI)(CX*1), BP
+	PREFETCHT0     4096(SI)
+	PREFETCHT0     4160(SI)
+	VPERMB         (SI), Z0, Z18
 	VPMULTISHIFTQB Z18, Z2, Z19
 	VPMULTISHIFTQB Z18, Z4, Z18
 	VPADDW         Z6, Z19, Z20
@@ -903,8 +903,8 @@ tile:
 	VPTERNLOGD     $0xf8, Z18, Z7, Z19
 	VPSRLW         $0x01, Z19, Z19
 	VPERMI2B       Z9, Z8, Z19
-	VPDPBUSD.BCST  (DI), Z19, Z11
-	VPERMB         (BX)(CX*1), Z1, Z18
+	VPDPBUSD.BCST  (R8), Z19, Z11
+	VPERMB         (SI)(DX*1), Z1, Z18
 	VPMULTISHIFTQB Z18, Z3, Z19
 	VPMULTISHIFTQB Z18, Z5, Z18
 	VPADDW         Z6, Z19, Z20
@@ -915,8 +915,8 @@ tile:
 	VPTERNLOGD     $0xf8, Z18, Z7, Z19
 	VPSRLW         $0x01, Z19, Z19
 	VPERMI2B       Z9, Z8, Z19
-	VPDPBUSD.BCST  (R14), Z19, Z13
-	VPERMB         (R15), Z0, Z18
+	VPDPBUSD.BCST  (R15), Z19, Z13
+	VPERMB         (BP), Z0, Z18
 	VPMULTISHIFTQB Z18, Z2, Z19
 	VPMULTISHIFTQB Z18, Z4, Z18
 	VPADDW         Z6, Z19, Z20
@@ -927,9 +927,9 @@ tile:
 	VPTERNLOGD     $0xf8, Z18, Z7, Z19
 	VPSRLW         $0x01, Z19, Z19
 	VPERMI2B       Z9, Z8, Z19
-	VPDPBUSD.BCST  (DI)(R11*1), Z19, Z15
-	VMOVDQU64      (R15)(CX*1), Z18
-	VMOVDQU8       (BX)(DX*1), K1, Z18
+	VPDPBUSD.BCST  (R8)(R12*1), Z19, Z15
+	VMOVDQU64      (BP)(DX*1), Z18
+	VMOVDQU8       (SI)(BX*1), K1, Z18
 	VPERMB         Z18, Z1, Z18
 	VPMULTISHIFTQB Z18, Z3, Z19
 	VPMULTISHIFTQB Z18, Z5, Z18
@@ -941,31 +941,31 @@ tile:
 	VPTERNLOGD     $0xf8, Z18, Z7, Z19
 	VPSRLW         $0x01, Z19, Z19
 	VPERMI2B       Z9, Z8, Z19
-	VPDPBUSD.BCST  (R14)(R11*1), Z19, Z17
-	LEAQ           (BX)(AX*2), BX
-	ADDQ           R12, DI
-	DECQ           R13
+	VPDPBUSD.BCST  (R15)(R12*1), Z19, Z17
+	LEAQ           (SI)(CX*2), SI
+	ADDQ           R13, R8
+	DECQ           R14
 	JNZ            tile
 	VPADDD         Z15, Z11, K5, Z11
 	VPADDD         Z17, Z13, K5, Z13
 	VPADDD         Z13, Z11, K4, Z11
 	VCVTDQ2PS      Z11, Z11
-	VMULPS.BCST    (R8), Z11, Z11
+	VMULPS.BCST    (R9), Z11, Z11
 	VADDPS         Z11, Z10, Z10
 	VCVTDQ2PS      Z13, Z13
-	VMULPS.BCST    (R8), Z13, Z13
+	VMULPS.BCST    (R9), Z13, Z13
 	VADDPS         Z13, Z12, Z12
 	VCVTDQ2PS      Z15, Z15
-	VMULPS.BCST    (R8), Z15, Z15
+	VMULPS.BCST    (R9), Z15, Z15
 	VADDPS         Z15, Z14, Z14
 	VCVTDQ2PS      Z17, Z17
-	VMULPS.BCST    (R8), Z17, Z17
+	VMULPS.BCST    (R9), Z17, Z17
 	VADDPS         Z17, Z16, Z16
-	ADDQ           $0x04, R8
 	ADDQ           $0x04, R9
-	DECQ           blocks+32(FP)
+	ADDQ           $0x04, R10
+	DECQ           32(AX)
 	JNZ            block
-	MOVQ           sums+0(FP), AX
+	MOVQ           48(AX), AX
 	VMOVUPS        Z10, (AX)
 	VMOVUPS        Z12, 64(AX)
 	VMOVUPS        Z14, 128(AX)
@@ -973,41 +973,41 @@ tile:
 	VZEROUPPER
 	RET
 
-// func trellisBytesHash7x512(dst *int8, tiles *byte, rate int, wrap uint64, n int, plan *byte)
+// func trellisBytesHash7x512(call **byte)
 // Requires: AVX, AVX512BW, AVX512F, AVX512VBMI, MMX+
-TEXT ·trellisBytesHash7x512(SB), $0-48
-	MOVQ         plan+40(FP), AX
-	VMOVDQU64    (AX), Z0
-	VMOVDQU64    64(AX), Z1
-	VMOVDQU64    384(AX), Z2
-	VMOVDQU64    448(AX), Z3
-	VMOVDQU64    512(AX), Z4
-	VMOVDQU64    576(AX), Z5
-	MOVL         $0xff00ff00, CX
-	VMOVD        CX, X7
+TEXT ·trellisBytesHash7x512(SB), $0-8
+	MOVQ         call+0(FP), AX
+	MOVQ         (AX), CX
+	VMOVDQU64    (CX), Z0
+	VMOVDQU64    64(CX), Z1
+	VMOVDQU64    384(CX), Z2
+	VMOVDQU64    448(CX), Z3
+	VMOVDQU64    512(CX), Z4
+	VMOVDQU64    576(CX), Z5
+	MOVL         $0xff00ff00, DX
+	VMOVD        DX, X7
 	VPBROADCASTD X7, Z7
-	VPBROADCASTW 912(AX), Z6
-	VMOVDQU64    640(AX), Z8
-	VMOVDQU64    704(AX), Z9
-	MOVQ         wrap+24(FP), AX
-	KMOVQ        AX, K1
-	MOVQ         rate+16(FP), AX
-	MOVQ         tiles+8(FP), BX
-	MOVQ         AX, CX
-	SHRQ         $0x01, CX
+	VPBROADCASTW 912(CX), Z6
+	VMOVDQU64    640(CX), Z8
+	VMOVDQU64    704(CX), Z9
+	KMOVQ        24(AX), K1
+	MOVQ         16(AX), CX
+	MOVQ         8(AX), SI
 	MOVQ         CX, DX
-	SUBQ         AX, DX
-	MOVL         $0x80808080, SI
-	VMOVD        SI, X10
+	SHRQ         $0x01, DX
+	MOVQ         DX, BX
+	SUBQ         CX, BX
+	MOVL         $0x80808080, DI
+	VMOVD        DI, X10
 	VPBROADCASTD X10, Z10
-	MOVQ         dst+0(FP), SI
-	MOVQ         n+32(FP), DI
+	MOVQ         40(AX), DI
+	MOVQ         32(AX), AX
 
 tile:
-	LEAQ           (BX)(AX*1), R8
-	PREFETCHT0     1024(BX)
-	PREFETCHT0     1088(BX)
-	VPERMB         (BX), Z0, Z11
+	LEAQ           (SI)(CX*1), R8
+	PREFETCHT0     4096(SI)
+	PREFETCHT0     4160(SI)
+	VPERMB         (SI), Z0, Z11
 	VPMULTISHIFTQB Z11, Z2, Z12
 	VPMULTISHIFTQB Z11, Z4, Z11
 	VPADDW         Z6, Z12, Z13
@@ -1019,8 +1019,8 @@ tile:
 	VPSRLW         $0x01, Z12, Z12
 	VPERMI2B       Z9, Z8, Z12
 	VPXORD         Z10, Z12, Z12
-	VMOVDQU64      Z12, (SI)
-	VPERMB         (BX)(CX*1), Z1, Z11
+	VMOVDQU64      Z12, (DI)
+	VPERMB         (SI)(DX*1), Z1, Z11
 	VPMULTISHIFTQB Z11, Z3, Z12
 	VPMULTISHIFTQB Z11, Z5, Z11
 	VPADDW         Z6, Z12, Z13
@@ -1032,7 +1032,7 @@ tile:
 	VPSRLW         $0x01, Z12, Z12
 	VPERMI2B       Z9, Z8, Z12
 	VPXORD         Z10, Z12, Z12
-	VMOVDQU64      Z12, 64(SI)
+	VMOVDQU64      Z12, 64(DI)
 	VPERMB         (R8), Z0, Z11
 	VPMULTISHIFTQB Z11, Z2, Z12
 	VPMULTISHIFTQB Z11, Z4, Z11
@@ -1045,9 +1045,9 @@ tile:
 	VPSRLW         $0x01, Z12, Z12
 	VPERMI2B       Z9, Z8, Z12
 	VPXORD         Z10, Z12, Z12
-	VMOVDQU64      Z12, 128(SI)
-	VMOVDQU64      (R8)(CX*1), Z11
-	VMOVDQU8       (BX)(DX*1), K1, Z11
+	VMOVDQU64      Z12, 128(DI)
+	VMOVDQU64      (R8)(DX*1), Z11
+	VMOVDQU8       (SI)(BX*1), K1, Z11
 	VPERMB         Z11, Z1, Z11
 	VPMULTISHIFTQB Z11, Z3, Z12
 	VPMULTISHIFTQB Z11, Z5, Z11
@@ -1060,75 +1060,75 @@ tile:
 	VPSRLW         $0x01, Z12, Z12
 	VPERMI2B       Z9, Z8, Z12
 	VPXORD         Z10, Z12, Z12
-	VMOVDQU64      Z12, 192(SI)
-	LEAQ           (BX)(AX*2), BX
-	ADDQ           $0x00000100, SI
-	DECQ           DI
+	VMOVDQU64      Z12, 192(DI)
+	LEAQ           (SI)(CX*2), SI
+	ADDQ           $0x00000100, DI
+	DECQ           AX
 	JNZ            tile
 	VZEROUPPER
 	RET
 
-// func trellisHash8x512(sums *float32, tiles *byte, rate int, wrap uint64, blocks int, codes *int8, scales *float32, totals *int32, plan *byte, height *int)
+// func trellisHash8x512(call **byte)
 // Requires: AVX, AVX512BW, AVX512F, AVX512VBMI, AVX512VNNI, MMX+
-TEXT ·trellisHash8x512(SB), $0-80
-	MOVQ         plan+64(FP), AX
-	VMOVDQU64    (AX), Z0
-	VMOVDQU64    64(AX), Z1
-	VMOVDQU64    384(AX), Z2
-	VMOVDQU64    448(AX), Z3
-	VMOVDQU64    512(AX), Z4
-	VMOVDQU64    576(AX), Z5
-	MOVL         $0xff00ff00, CX
-	VMOVD        CX, X7
+TEXT ·trellisHash8x512(SB), $8-8
+	MOVQ         call+0(FP), AX
+	MOVQ         (AX), CX
+	VMOVDQU64    (CX), Z0
+	VMOVDQU64    64(CX), Z1
+	VMOVDQU64    384(CX), Z2
+	VMOVDQU64    448(CX), Z3
+	VMOVDQU64    512(CX), Z4
+	VMOVDQU64    576(CX), Z5
+	MOVL         $0xff00ff00, DX
+	VMOVD        DX, X7
 	VPBROADCASTD X7, Z7
-	VPBROADCASTW 912(AX), Z6
-	VMOVDQU64    640(AX), Z8
-	VMOVDQU64    704(AX), Z9
-	VMOVDQU64    768(AX), Z10
-	VMOVDQU64    832(AX), Z11
-	MOVQ         wrap+24(FP), AX
-	KMOVQ        AX, K1
-	MOVQ         rate+16(FP), AX
-	MOVQ         tiles+8(FP), BX
-	MOVQ         AX, CX
-	SHRQ         $0x01, CX
+	VPBROADCASTW 912(CX), Z6
+	VMOVDQU64    640(CX), Z8
+	VMOVDQU64    704(CX), Z9
+	VMOVDQU64    768(CX), Z10
+	VMOVDQU64    832(CX), Z11
+	KMOVQ        24(AX), K1
+	MOVQ         16(AX), CX
+	MOVQ         8(AX), SI
 	MOVQ         CX, DX
-	SUBQ         AX, DX
-	MOVQ         height+72(FP), SI
-	MOVL         32(SI), DI
-	KMOVW        DI, K2
-	MOVL         36(SI), DI
-	KMOVW        DI, K3
+	SHRQ         $0x01, DX
+	MOVQ         DX, BX
+	SUBQ         CX, BX
+	MOVQ         80(AX), DI
+	MOVL         32(DI), R8
+	KMOVW        R8, K2
+	MOVL         36(DI), R8
+	KMOVW        R8, K3
 	KNOTW        K2, K4
 	KNOTW        K3, K5
-	MOVQ         codes+40(FP), DI
-	MOVQ         scales+48(FP), R8
-	MOVQ         totals+56(FP), R9
-	MOVQ         8(SI), R10
-	MOVQ         16(SI), R11
-	MOVQ         24(SI), R12
-	MOVQ         sums+0(FP), R13
-	VMOVUPS      (R13), Z12
-	VMOVUPS      64(R13), Z14
-	VMOVUPS      128(R13), Z16
-	VMOVUPS      192(R13), Z18
+	MOVQ         56(AX), R8
+	MOVQ         64(AX), R9
+	MOVQ         72(AX), R10
+	MOVQ         8(DI), R11
+	MOVQ         16(DI), R12
+	MOVQ         24(DI), R13
+	MOVQ         48(AX), R14
+	VMOVUPS      (R14), Z12
+	VMOVUPS      64(R14), Z14
+	VMOVUPS      128(R14), Z16
+	VMOVUPS      192(R14), Z18
 
 block:
-	VPBROADCASTD (R9), Z13
+	VPBROADCASTD (R10), Z13
 	VPSLLD       $0x07, Z13, Z13
 	VPXORD       Z15, Z15, Z15
 	VPSUBD       Z13, Z15, Z13
 	VMOVDQA32.Z  Z13, K2, Z15
 	VMOVDQA32.Z  Z13, K3, Z17
 	VMOVDQA32.Z  Z13, K3, Z19
-	MOVQ         (SI), R13
+	MOVQ         (DI), R14
 
 tile:
-	LEAQ           (DI)(R10*1), R14
-	LEAQ           (BX)(AX*1), R15
-	PREFETCHT0     1024(BX)
-	PREFETCHT0     1088(BX)
-	VPERMB         (BX), Z0, Z20
+	LEAQ           (R8)(R11*1), R15
+	LEAQ           (SI)(CX*1), BP
+	PREFETCHT0     4096(SI)
+	PREFETCHT0     4160(SI)
+	VPERMB         (SI), Z0, Z20
 	VPMULTISHIFTQB Z20, Z2, Z21
 	VPMULTISHIFTQB Z20, Z4, Z20
 	VPADDW         Z6, Z21, Z22
@@ -1145,8 +1145,8 @@ tile:
 	VPERMB         Z9, Z21, K6, Z20
 	VPERMB         Z11, Z21, K6, Z22
 	VMOVDQU8       Z22, K7, Z20
-	VPDPBUSD.BCST  (DI), Z20, Z13
-	VPERMB         (BX)(CX*1), Z1, Z20
+	VPDPBUSD.BCST  (R8), Z20, Z13
+	VPERMB         (SI)(DX*1), Z1, Z20
 	VPMULTISHIFTQB Z20, Z3, Z21
 	VPMULTISHIFTQB Z20, Z5, Z20
 	VPADDW         Z6, Z21, Z22
@@ -1163,8 +1163,8 @@ tile:
 	VPERMB         Z9, Z21, K6, Z20
 	VPERMB         Z11, Z21, K6, Z22
 	VMOVDQU8       Z22, K7, Z20
-	VPDPBUSD.BCST  (R14), Z20, Z15
-	VPERMB         (R15), Z0, Z20
+	VPDPBUSD.BCST  (R15), Z20, Z15
+	VPERMB         (BP), Z0, Z20
 	VPMULTISHIFTQB Z20, Z2, Z21
 	VPMULTISHIFTQB Z20, Z4, Z20
 	VPADDW         Z6, Z21, Z22
@@ -1181,9 +1181,9 @@ tile:
 	VPERMB         Z9, Z21, K6, Z20
 	VPERMB         Z11, Z21, K6, Z22
 	VMOVDQU8       Z22, K7, Z20
-	VPDPBUSD.BCST  (DI)(R11*1), Z20, Z17
-	VMOVDQU64      (R15)(CX*1), Z20
-	VMOVDQU8       (BX)(DX*1), K1, Z20
+	VPDPBUSD.BCST  (R8)(R12*1), Z20, Z17
+	VMOVDQU64      (BP)(DX*1), Z20
+	VMOVDQU8       (SI)(BX*1), K1, Z20
 	VPERMB         Z20, Z1, Z20
 	VPMULTISHIFTQB Z20, Z3, Z21
 	VPMULTISHIFTQB Z20, Z5, Z20
@@ -1201,31 +1201,31 @@ tile:
 	VPERMB         Z9, Z21, K6, Z20
 	VPERMB         Z11, Z21, K6, Z22
 	VMOVDQU8       Z22, K7, Z20
-	VPDPBUSD.BCST  (R14)(R11*1), Z20, Z19
-	LEAQ           (BX)(AX*2), BX
-	ADDQ           R12, DI
-	DECQ           R13
+	VPDPBUSD.BCST  (R15)(R12*1), Z20, Z19
+	LEAQ           (SI)(CX*2), SI
+	ADDQ           R13, R8
+	DECQ           R14
 	JNZ            tile
 	VPADDD         Z17, Z13, K5, Z13
 	VPADDD         Z19, Z15, K5, Z15
 	VPADDD         Z15, Z13, K4, Z13
 	VCVTDQ2PS      Z13, Z13
-	VMULPS.BCST    (R8), Z13, Z13
+	VMULPS.BCST    (R9), Z13, Z13
 	VADDPS         Z13, Z12, Z12
 	VCVTDQ2PS      Z15, Z15
-	VMULPS.BCST    (R8), Z15, Z15
+	VMULPS.BCST    (R9), Z15, Z15
 	VADDPS         Z15, Z14, Z14
 	VCVTDQ2PS      Z17, Z17
-	VMULPS.BCST    (R8), Z17, Z17
+	VMULPS.BCST    (R9), Z17, Z17
 	VADDPS         Z17, Z16, Z16
 	VCVTDQ2PS      Z19, Z19
-	VMULPS.BCST    (R8), Z19, Z19
+	VMULPS.BCST    (R9), Z19, Z19
 	VADDPS         Z19, Z18, Z18
-	ADDQ           $0x04, R8
 	ADDQ           $0x04, R9
-	DECQ           blocks+32(FP)
+	ADDQ           $0x04, R10
+	DECQ           32(AX)
 	JNZ            block
-	MOVQ           sums+0(FP), AX
+	MOVQ           48(AX), AX
 	VMOVUPS        Z12, (AX)
 	VMOVUPS        Z14, 64(AX)
 	VMOVUPS        Z16, 128(AX)
@@ -1233,43 +1233,43 @@ tile:
 	VZEROUPPER
 	RET
 
-// func trellisBytesHash8x512(dst *int8, tiles *byte, rate int, wrap uint64, n int, plan *byte)
+// func trellisBytesHash8x512(call **byte)
 // Requires: AVX, AVX512BW, AVX512F, AVX512VBMI, MMX+
-TEXT ·trellisBytesHash8x512(SB), $0-48
-	MOVQ         plan+40(FP), AX
-	VMOVDQU64    (AX), Z0
-	VMOVDQU64    64(AX), Z1
-	VMOVDQU64    384(AX), Z2
-	VMOVDQU64    448(AX), Z3
-	VMOVDQU64    512(AX), Z4
-	VMOVDQU64    576(AX), Z5
-	MOVL         $0xff00ff00, CX
-	VMOVD        CX, X7
+TEXT ·trellisBytesHash8x512(SB), $0-8
+	MOVQ         call+0(FP), AX
+	MOVQ         (AX), CX
+	VMOVDQU64    (CX), Z0
+	VMOVDQU64    64(CX), Z1
+	VMOVDQU64    384(CX), Z2
+	VMOVDQU64    448(CX), Z3
+	VMOVDQU64    512(CX), Z4
+	VMOVDQU64    576(CX), Z5
+	MOVL         $0xff00ff00, DX
+	VMOVD        DX, X7
 	VPBROADCASTD X7, Z7
-	VPBROADCASTW 912(AX), Z6
-	VMOVDQU64    640(AX), Z8
-	VMOVDQU64    704(AX), Z9
-	VMOVDQU64    768(AX), Z10
-	VMOVDQU64    832(AX), Z11
-	MOVQ         wrap+24(FP), AX
-	KMOVQ        AX, K1
-	MOVQ         rate+16(FP), AX
-	MOVQ         tiles+8(FP), BX
-	MOVQ         AX, CX
-	SHRQ         $0x01, CX
+	VPBROADCASTW 912(CX), Z6
+	VMOVDQU64    640(CX), Z8
+	VMOVDQU64    704(CX), Z9
+	VMOVDQU64    768(CX), Z10
+	VMOVDQU64    832(CX), Z11
+	KMOVQ        24(AX), K1
+	MOVQ         16(AX), CX
+	MOVQ         8(AX), SI
 	MOVQ         CX, DX
-	SUBQ         AX, DX
-	MOVL         $0x80808080, SI
-	VMOVD        SI, X12
+	SHRQ         $0x01, DX
+	MOVQ         DX, BX
+	SUBQ         CX, BX
+	MOVL         $0x80808080, DI
+	VMOVD        DI, X12
 	VPBROADCASTD X12, Z12
-	MOVQ         dst+0(FP), SI
-	MOVQ         n+32(FP), DI
+	MOVQ         40(AX), DI
+	MOVQ         32(AX), AX
 
 tile:
-	LEAQ           (BX)(AX*1), R8
-	PREFETCHT0     1024(BX)
-	PREFETCHT0     1088(BX)
-	VPERMB         (BX), Z0, Z13
+	LEAQ           (SI)(CX*1), R8
+	PREFETCHT0     4096(SI)
+	PREFETCHT0     4160(SI)
+	VPERMB         (SI), Z0, Z13
 	VPMULTISHIFTQB Z13, Z2, Z14
 	VPMULTISHIFTQB Z13, Z4, Z13
 	VPADDW         Z6, Z14, Z15
@@ -1287,8 +1287,8 @@ tile:
 	VPERMB         Z11, Z14, K6, Z15
 	VMOVDQU8       Z15, K7, Z13
 	VPXORD         Z12, Z13, Z13
-	VMOVDQU64      Z13, (SI)
-	VPERMB         (BX)(CX*1), Z1, Z13
+	VMOVDQU64      Z13, (DI)
+	VPERMB         (SI)(DX*1), Z1, Z13
 	VPMULTISHIFTQB Z13, Z3, Z14
 	VPMULTISHIFTQB Z13, Z5, Z13
 	VPADDW         Z6, Z14, Z15
@@ -1306,7 +1306,7 @@ tile:
 	VPERMB         Z11, Z14, K6, Z15
 	VMOVDQU8       Z15, K7, Z13
 	VPXORD         Z12, Z13, Z13
-	VMOVDQU64      Z13, 64(SI)
+	VMOVDQU64      Z13, 64(DI)
 	VPERMB         (R8), Z0, Z13
 	VPMULTISHIFTQB Z13, Z2, Z14
 	VPMULTISHIFTQB Z13, Z4, Z13
@@ -1325,9 +1325,9 @@ tile:
 	VPERMB         Z11, Z14, K6, Z15
 	VMOVDQU8       Z15, K7, Z13
 	VPXORD         Z12, Z13, Z13
-	VMOVDQU64      Z13, 128(SI)
-	VMOVDQU64      (R8)(CX*1), Z13
-	VMOVDQU8       (BX)(DX*1), K1, Z13
+	VMOVDQU64      Z13, 128(DI)
+	VMOVDQU64      (R8)(DX*1), Z13
+	VMOVDQU8       (SI)(BX*1), K1, Z13
 	VPERMB         Z13, Z1, Z13
 	VPMULTISHIFTQB Z13, Z3, Z14
 	VPMULTISHIFTQB Z13, Z5, Z13
@@ -1346,10 +1346,670 @@ tile:
 	VPERMB         Z11, Z14, K6, Z15
 	VMOVDQU8       Z15, K7, Z13
 	VPXORD         Z12, Z13, Z13
-	VMOVDQU64      Z13, 192(SI)
-	LEAQ           (BX)(AX*2), BX
-	ADDQ           $0x00000100, SI
-	DECQ           DI
+	VMOVDQU64      Z13, 192(DI)
+	LEAQ           (SI)(CX*2), SI
+	ADDQ           $0x00000100, DI
+	DECQ           AX
+	JNZ            tile
+	VZEROUPPER
+	RET
+
+// func trellisLutMirrorx512(call **byte)
+// Requires: AVX, AVX512BW, AVX512F, AVX512VBMI, AVX512VNNI, GFNI, MMX+
+TEXT ·trellisLutMirrorx512(SB), $8-8
+	MOVQ         call+0(FP), AX
+	MOVQ         (AX), CX
+	VMOVDQU64    (CX), Z0
+	VMOVDQU64    64(CX), Z1
+	VMOVDQU64    128(CX), Z2
+	VMOVDQU64    192(CX), Z3
+	VPBROADCASTQ 896(CX), Z4
+	VMOVDQU64    640(CX), Z5
+	VMOVDQU64    704(CX), Z6
+	VPTERNLOGD   $0xff, Z7, Z7, Z7
+	VPXORD       Z8, Z8, Z8
+	KMOVQ        24(AX), K1
+	MOVQ         16(AX), CX
+	MOVQ         8(AX), SI
+	MOVQ         CX, DX
+	SHRQ         $0x01, DX
+	MOVQ         DX, BX
+	SUBQ         CX, BX
+	MOVQ         80(AX), DI
+	MOVL         32(DI), R8
+	KMOVW        R8, K2
+	MOVL         36(DI), R8
+	KMOVW        R8, K3
+	KNOTW        K2, K4
+	KNOTW        K3, K5
+	MOVQ         56(AX), R8
+	MOVQ         64(AX), R9
+	MOVQ         72(AX), R10
+	MOVQ         8(DI), R11
+	MOVQ         16(DI), R12
+	MOVQ         24(DI), R13
+	MOVQ         48(AX), R14
+	VMOVUPS      (R14), Z7
+	VMOVUPS      64(R14), Z11
+	VMOVUPS      128(R14), Z12
+	VMOVUPS      192(R14), Z14
+
+block:
+	VPBROADCASTD (R10), Z10
+	VPSLLD       $0x07, Z10, Z10
+	VPXORD       Z9, Z9, Z9
+	VPSUBD       Z10, Z9, Z10
+	VMOVDQA32.Z  Z10, K2, Z9
+	VMOVDQA32.Z  Z10, K3, Z13
+	VMOVDQA32.Z  Z10, K3, Z15
+	MOVQ         (DI), R14
+
+tile:
+	LEAQ           (R8)(R11*1), R15
+	LEAQ           (SI)(CX*1), BP
+	PREFETCHT0     4096(SI)
+	PREFETCHT0     4160(SI)
+	VPERMB         (SI), Z0, Z16
+	VPMULTISHIFTQB Z16, Z2, Z16
+	VGF2P8AFFINEQB $0x00, Z4, Z16, Z16
+	VPMOVB2M       Z16, K6
+	VPERMI2B       Z6, Z5, Z16
+	VPSUBB         Z16, Z8, K6, Z16
+	VPDPBUSD.BCST  (R8), Z16, Z10
+	VPERMB         (SI)(DX*1), Z1, Z16
+	VPMULTISHIFTQB Z16, Z3, Z16
+	VGF2P8AFFINEQB $0x00, Z4, Z16, Z16
+	VPMOVB2M       Z16, K6
+	VPERMI2B       Z6, Z5, Z16
+	VPSUBB         Z16, Z8, K6, Z16
+	VPDPBUSD.BCST  (R15), Z16, Z9
+	VPERMB         (BP), Z0, Z16
+	VPMULTISHIFTQB Z16, Z2, Z16
+	VGF2P8AFFINEQB $0x00, Z4, Z16, Z16
+	VPMOVB2M       Z16, K6
+	VPERMI2B       Z6, Z5, Z16
+	VPSUBB         Z16, Z8, K6, Z16
+	VPDPBUSD.BCST  (R8)(R12*1), Z16, Z13
+	VMOVDQU64      (BP)(DX*1), Z16
+	VMOVDQU8       (SI)(BX*1), K1, Z16
+	VPERMB         Z16, Z1, Z16
+	VPMULTISHIFTQB Z16, Z3, Z16
+	VGF2P8AFFINEQB $0x00, Z4, Z16, Z16
+	VPMOVB2M       Z16, K6
+	VPERMI2B       Z6, Z5, Z16
+	VPSUBB         Z16, Z8, K6, Z16
+	VPDPBUSD.BCST  (R15)(R12*1), Z16, Z15
+	LEAQ           (SI)(CX*2), SI
+	ADDQ           R13, R8
+	DECQ           R14
+	JNZ            tile
+	VPADDD         Z13, Z10, K5, Z10
+	VPADDD         Z15, Z9, K5, Z9
+	VPADDD         Z9, Z10, K4, Z10
+	VCVTDQ2PS      Z10, Z10
+	VMULPS.BCST    (R9), Z10, Z10
+	VADDPS         Z10, Z7, Z7
+	VCVTDQ2PS      Z9, Z9
+	VMULPS.BCST    (R9), Z9, Z9
+	VADDPS         Z9, Z11, Z11
+	VCVTDQ2PS      Z13, Z13
+	VMULPS.BCST    (R9), Z13, Z13
+	VADDPS         Z13, Z12, Z12
+	VCVTDQ2PS      Z15, Z15
+	VMULPS.BCST    (R9), Z15, Z15
+	VADDPS         Z15, Z14, Z14
+	ADDQ           $0x04, R9
+	ADDQ           $0x04, R10
+	DECQ           32(AX)
+	JNZ            block
+	MOVQ           48(AX), AX
+	VMOVUPS        Z7, (AX)
+	VMOVUPS        Z11, 64(AX)
+	VMOVUPS        Z12, 128(AX)
+	VMOVUPS        Z14, 192(AX)
+	VZEROUPPER
+	RET
+
+// func trellisBytesLutMirrorx512(call **byte)
+// Requires: AVX, AVX512BW, AVX512F, AVX512VBMI, GFNI, MMX+
+TEXT ·trellisBytesLutMirrorx512(SB), $0-8
+	MOVQ         call+0(FP), AX
+	MOVQ         (AX), CX
+	VMOVDQU64    (CX), Z0
+	VMOVDQU64    64(CX), Z1
+	VMOVDQU64    128(CX), Z2
+	VMOVDQU64    192(CX), Z3
+	VPBROADCASTQ 896(CX), Z4
+	VMOVDQU64    640(CX), Z5
+	VMOVDQU64    704(CX), Z6
+	VPTERNLOGD   $0xff, Z7, Z7, Z7
+	VPXORD       Z8, Z8, Z8
+	KMOVQ        24(AX), K1
+	MOVQ         16(AX), CX
+	MOVQ         8(AX), SI
+	MOVQ         CX, DX
+	SHRQ         $0x01, DX
+	MOVQ         DX, BX
+	SUBQ         CX, BX
+	MOVL         $0x80808080, DI
+	VMOVD        DI, X7
+	VPBROADCASTD X7, Z7
+	MOVQ         40(AX), DI
+	MOVQ         32(AX), AX
+
+tile:
+	LEAQ           (SI)(CX*1), R8
+	PREFETCHT0     4096(SI)
+	PREFETCHT0     4160(SI)
+	VPERMB         (SI), Z0, Z9
+	VPMULTISHIFTQB Z9, Z2, Z9
+	VGF2P8AFFINEQB $0x00, Z4, Z9, Z9
+	VPMOVB2M       Z9, K6
+	VPERMI2B       Z6, Z5, Z9
+	VPSUBB         Z9, Z8, K6, Z9
+	VPXORD         Z7, Z9, Z9
+	VMOVDQU64      Z9, (DI)
+	VPERMB         (SI)(DX*1), Z1, Z9
+	VPMULTISHIFTQB Z9, Z3, Z9
+	VGF2P8AFFINEQB $0x00, Z4, Z9, Z9
+	VPMOVB2M       Z9, K6
+	VPERMI2B       Z6, Z5, Z9
+	VPSUBB         Z9, Z8, K6, Z9
+	VPXORD         Z7, Z9, Z9
+	VMOVDQU64      Z9, 64(DI)
+	VPERMB         (R8), Z0, Z9
+	VPMULTISHIFTQB Z9, Z2, Z9
+	VGF2P8AFFINEQB $0x00, Z4, Z9, Z9
+	VPMOVB2M       Z9, K6
+	VPERMI2B       Z6, Z5, Z9
+	VPSUBB         Z9, Z8, K6, Z9
+	VPXORD         Z7, Z9, Z9
+	VMOVDQU64      Z9, 128(DI)
+	VMOVDQU64      (R8)(DX*1), Z9
+	VMOVDQU8       (SI)(BX*1), K1, Z9
+	VPERMB         Z9, Z1, Z9
+	VPMULTISHIFTQB Z9, Z3, Z9
+	VGF2P8AFFINEQB $0x00, Z4, Z9, Z9
+	VPMOVB2M       Z9, K6
+	VPERMI2B       Z6, Z5, Z9
+	VPSUBB         Z9, Z8, K6, Z9
+	VPXORD         Z7, Z9, Z9
+	VMOVDQU64      Z9, 192(DI)
+	LEAQ           (SI)(CX*2), SI
+	ADDQ           $0x00000100, DI
+	DECQ           AX
+	JNZ            tile
+	VZEROUPPER
+	RET
+
+// func trellisLinearMirrorx512(call **byte)
+// Requires: AVX, AVX512BW, AVX512F, AVX512VBMI, AVX512VNNI, GFNI, MMX+
+TEXT ·trellisLinearMirrorx512(SB), $8-8
+	MOVQ         call+0(FP), AX
+	MOVQ         (AX), CX
+	VMOVDQU64    (CX), Z0
+	VMOVDQU64    64(CX), Z1
+	VMOVDQU64    128(CX), Z2
+	VMOVDQU64    192(CX), Z3
+	VMOVDQU64    256(CX), Z4
+	VMOVDQU64    320(CX), Z5
+	VPBROADCASTQ 896(CX), Z6
+	VPBROADCASTQ 904(CX), Z7
+	VMOVDQU64    640(CX), Z8
+	VMOVDQU64    704(CX), Z9
+	VPTERNLOGD   $0xff, Z10, Z10, Z10
+	VPXORD       Z11, Z11, Z11
+	KMOVQ        24(AX), K1
+	MOVQ         16(AX), CX
+	MOVQ         8(AX), SI
+	MOVQ         CX, DX
+	SHRQ         $0x01, DX
+	MOVQ         DX, BX
+	SUBQ         CX, BX
+	MOVQ         80(AX), DI
+	MOVL         32(DI), R8
+	KMOVW        R8, K2
+	MOVL         36(DI), R8
+	KMOVW        R8, K3
+	KNOTW        K2, K4
+	KNOTW        K3, K5
+	MOVQ         56(AX), R8
+	MOVQ         64(AX), R9
+	MOVQ         72(AX), R10
+	MOVQ         8(DI), R11
+	MOVQ         16(DI), R12
+	MOVQ         24(DI), R13
+	MOVQ         48(AX), R14
+	VMOVUPS      (R14), Z10
+	VMOVUPS      64(R14), Z14
+	VMOVUPS      128(R14), Z15
+	VMOVUPS      192(R14), Z17
+
+block:
+	VPBROADCASTD (R10), Z13
+	VPSLLD       $0x07, Z13, Z13
+	VPXORD       Z12, Z12, Z12
+	VPSUBD       Z13, Z12, Z13
+	VMOVDQA32.Z  Z13, K2, Z12
+	VMOVDQA32.Z  Z13, K3, Z16
+	VMOVDQA32.Z  Z13, K3, Z18
+	MOVQ         (DI), R14
+
+tile:
+	LEAQ           (R8)(R11*1), R15
+	LEAQ           (SI)(CX*1), BP
+	PREFETCHT0     4096(SI)
+	PREFETCHT0     4160(SI)
+	VPERMB         (SI), Z0, Z19
+	VPMULTISHIFTQB Z19, Z2, Z20
+	VPMULTISHIFTQB Z19, Z4, Z19
+	VGF2P8AFFINEQB $0x00, Z6, Z20, Z20
+	VGF2P8AFFINEQB $0x00, Z7, Z19, Z19
+	VPXORD         Z20, Z19, Z19
+	VPMOVB2M       Z19, K6
+	VPERMI2B       Z9, Z8, Z19
+	VPSUBB         Z19, Z11, K6, Z19
+	VPDPBUSD.BCST  (R8), Z19, Z13
+	VPERMB         (SI)(DX*1), Z1, Z19
+	VPMULTISHIFTQB Z19, Z3, Z20
+	VPMULTISHIFTQB Z19, Z5, Z19
+	VGF2P8AFFINEQB $0x00, Z6, Z20, Z20
+	VGF2P8AFFINEQB $0x00, Z7, Z19, Z19
+	VPXORD         Z20, Z19, Z19
+	VPMOVB2M       Z19, K6
+	VPERMI2B       Z9, Z8, Z19
+	VPSUBB         Z19, Z11, K6, Z19
+	VPDPBUSD.BCST  (R15), Z19, Z12
+	VPERMB         (BP), Z0, Z19
+	VPMULTISHIFTQB Z19, Z2, Z20
+	VPMULTISHIFTQB Z19, Z4, Z19
+	VGF2P8AFFINEQB $0x00, Z6, Z20, Z20
+	VGF2P8AFFINEQB $0x00, Z7, Z19, Z19
+	VPXORD         Z20, Z19, Z19
+	VPMOVB2M       Z19, K6
+	VPERMI2B       Z9, Z8, Z19
+	VPSUBB         Z19, Z11, K6, Z19
+	VPDPBUSD.BCST  (R8)(R12*1), Z19, Z16
+	VMOVDQU64      (BP)(DX*1), Z19
+	VMOVDQU8       (SI)(BX*1), K1, Z19
+	VPERMB         Z19, Z1, Z19
+	VPMULTISHIFTQB Z19, Z3, Z20
+	VPMULTISHIFTQB Z19, Z5, Z19
+	VGF2P8AFFINEQB $0x00, Z6, Z20, Z20
+	VGF2P8AFFINEQB $0x00, Z7, Z19, Z19
+	VPXORD         Z20, Z19, Z19
+	VPMOVB2M       Z19, K6
+	VPERMI2B       Z9, Z8, Z19
+	VPSUBB         Z19, Z11, K6, Z19
+	VPDPBUSD.BCST  (R15)(R12*1), Z19, Z18
+	LEAQ           (SI)(CX*2), SI
+	ADDQ           R13, R8
+	DECQ           R14
+	JNZ            tile
+	VPADDD         Z16, Z13, K5, Z13
+	VPADDD         Z18, Z12, K5, Z12
+	VPADDD         Z12, Z13, K4, Z13
+	VCVTDQ2PS      Z13, Z13
+	VMULPS.BCST    (R9), Z13, Z13
+	VADDPS         Z13, Z10, Z10
+	VCVTDQ2PS      Z12, Z12
+	VMULPS.BCST    (R9), Z12, Z12
+	VADDPS         Z12, Z14, Z14
+	VCVTDQ2PS      Z16, Z16
+	VMULPS.BCST    (R9), Z16, Z16
+	VADDPS         Z16, Z15, Z15
+	VCVTDQ2PS      Z18, Z18
+	VMULPS.BCST    (R9), Z18, Z18
+	VADDPS         Z18, Z17, Z17
+	ADDQ           $0x04, R9
+	ADDQ           $0x04, R10
+	DECQ           32(AX)
+	JNZ            block
+	MOVQ           48(AX), AX
+	VMOVUPS        Z10, (AX)
+	VMOVUPS        Z14, 64(AX)
+	VMOVUPS        Z15, 128(AX)
+	VMOVUPS        Z17, 192(AX)
+	VZEROUPPER
+	RET
+
+// func trellisBytesLinearMirrorx512(call **byte)
+// Requires: AVX, AVX512BW, AVX512F, AVX512VBMI, GFNI, MMX+
+TEXT ·trellisBytesLinearMirrorx512(SB), $0-8
+	MOVQ         call+0(FP), AX
+	MOVQ         (AX), CX
+	VMOVDQU64    (CX), Z0
+	VMOVDQU64    64(CX), Z1
+	VMOVDQU64    128(CX), Z2
+	VMOVDQU64    192(CX), Z3
+	VMOVDQU64    256(CX), Z4
+	VMOVDQU64    320(CX), Z5
+	VPBROADCASTQ 896(CX), Z6
+	VPBROADCASTQ 904(CX), Z7
+	VMOVDQU64    640(CX), Z8
+	VMOVDQU64    704(CX), Z9
+	VPTERNLOGD   $0xff, Z10, Z10, Z10
+	VPXORD       Z11, Z11, Z11
+	KMOVQ        24(AX), K1
+	MOVQ         16(AX), CX
+	MOVQ         8(AX), SI
+	MOVQ         CX, DX
+	SHRQ         $0x01, DX
+	MOVQ         DX, BX
+	SUBQ         CX, BX
+	MOVL         $0x80808080, DI
+	VMOVD        DI, X10
+	VPBROADCASTD X10, Z10
+	MOVQ         40(AX), DI
+	MOVQ         32(AX), AX
+
+tile:
+	LEAQ           (SI)(CX*1), R8
+	PREFETCHT0     4096(SI)
+	PREFETCHT0     4160(SI)
+	VPERMB         (SI), Z0, Z12
+	VPMULTISHIFTQB Z12, Z2, Z13
+	VPMULTISHIFTQB Z12, Z4, Z12
+	VGF2P8AFFINEQB $0x00, Z6, Z13, Z13
+	VGF2P8AFFINEQB $0x00, Z7, Z12, Z12
+	VPXORD         Z13, Z12, Z12
+	VPMOVB2M       Z12, K6
+	VPERMI2B       Z9, Z8, Z12
+	VPSUBB         Z12, Z11, K6, Z12
+	VPXORD         Z10, Z12, Z12
+	VMOVDQU64      Z12, (DI)
+	VPERMB         (SI)(DX*1), Z1, Z12
+	VPMULTISHIFTQB Z12, Z3, Z13
+	VPMULTISHIFTQB Z12, Z5, Z12
+	VGF2P8AFFINEQB $0x00, Z6, Z13, Z13
+	VGF2P8AFFINEQB $0x00, Z7, Z12, Z12
+	VPXORD         Z13, Z12, Z12
+	VPMOVB2M       Z12, K6
+	VPERMI2B       Z9, Z8, Z12
+	VPSUBB         Z12, Z11, K6, Z12
+	VPXORD         Z10, Z12, Z12
+	VMOVDQU64      Z12, 64(DI)
+	VPERMB         (R8), Z0, Z12
+	VPMULTISHIFTQB Z12, Z2, Z13
+	VPMULTISHIFTQB Z12, Z4, Z12
+	VGF2P8AFFINEQB $0x00, Z6, Z13, Z13
+	VGF2P8AFFINEQB $0x00, Z7, Z12, Z12
+	VPXORD         Z13, Z12, Z12
+	VPMOVB2M       Z12, K6
+	VPERMI2B       Z9, Z8, Z12
+	VPSUBB         Z12, Z11, K6, Z12
+	VPXORD         Z10, Z12, Z12
+	VMOVDQU64      Z12, 128(DI)
+	VMOVDQU64      (R8)(DX*1), Z12
+	VMOVDQU8       (SI)(BX*1), K1, Z12
+	VPERMB         Z12, Z1, Z12
+	VPMULTISHIFTQB Z12, Z3, Z13
+	VPMULTISHIFTQB Z12, Z5, Z12
+	VGF2P8AFFINEQB $0x00, Z6, Z13, Z13
+	VGF2P8AFFINEQB $0x00, Z7, Z12, Z12
+	VPXORD         Z13, Z12, Z12
+	VPMOVB2M       Z12, K6
+	VPERMI2B       Z9, Z8, Z12
+	VPSUBB         Z12, Z11, K6, Z12
+	VPXORD         Z10, Z12, Z12
+	VMOVDQU64      Z12, 192(DI)
+	LEAQ           (SI)(CX*2), SI
+	ADDQ           $0x00000100, DI
+	DECQ           AX
+	JNZ            tile
+	VZEROUPPER
+	RET
+
+// func trellisHashMirrorx512(call **byte)
+// Requires: AVX, AVX512BW, AVX512F, AVX512VBMI, AVX512VNNI, MMX+
+TEXT ·trellisHashMirrorx512(SB), $8-8
+	MOVQ         call+0(FP), AX
+	MOVQ         (AX), CX
+	VMOVDQU64    (CX), Z0
+	VMOVDQU64    64(CX), Z1
+	VMOVDQU64    384(CX), Z2
+	VMOVDQU64    448(CX), Z3
+	VMOVDQU64    512(CX), Z4
+	VMOVDQU64    576(CX), Z5
+	MOVL         $0xff00ff00, DX
+	VMOVD        DX, X7
+	VPBROADCASTD X7, Z7
+	VPBROADCASTW 912(CX), Z6
+	VMOVDQU64    640(CX), Z8
+	VMOVDQU64    704(CX), Z9
+	VPTERNLOGD   $0xff, Z10, Z10, Z10
+	VPXORD       Z11, Z11, Z11
+	KMOVQ        24(AX), K1
+	MOVQ         16(AX), CX
+	MOVQ         8(AX), SI
+	MOVQ         CX, DX
+	SHRQ         $0x01, DX
+	MOVQ         DX, BX
+	SUBQ         CX, BX
+	MOVQ         80(AX), DI
+	MOVL         32(DI), R8
+	KMOVW        R8, K2
+	MOVL         36(DI), R8
+	KMOVW        R8, K3
+	KNOTW        K2, K4
+	KNOTW        K3, K5
+	MOVQ         56(AX), R8
+	MOVQ         64(AX), R9
+	MOVQ         72(AX), R10
+	MOVQ         8(DI), R11
+	MOVQ         16(DI), R12
+	MOVQ         24(DI), R13
+	MOVQ         48(AX), R14
+	VMOVUPS      (R14), Z12
+	VMOVUPS      64(R14), Z14
+	VMOVUPS      128(R14), Z16
+	VMOVUPS      192(R14), Z18
+
+block:
+	VPBROADCASTD (R10), Z13
+	VPSLLD       $0x07, Z13, Z13
+	VPXORD       Z15, Z15, Z15
+	VPSUBD       Z13, Z15, Z13
+	VMOVDQA32.Z  Z13, K2, Z15
+	VMOVDQA32.Z  Z13, K3, Z17
+	VMOVDQA32.Z  Z13, K3, Z19
+	MOVQ         (DI), R14
+
+tile:
+	LEAQ           (R8)(R11*1), R15
+	LEAQ           (SI)(CX*1), BP
+	PREFETCHT0     4096(SI)
+	PREFETCHT0     4160(SI)
+	VPERMB         (SI), Z0, Z20
+	VPMULTISHIFTQB Z20, Z2, Z21
+	VPMULTISHIFTQB Z20, Z4, Z20
+	VPADDW         Z6, Z21, Z22
+	VPMULLW        Z22, Z21, Z21
+	VPADDW         Z6, Z20, Z22
+	VPMULLW        Z22, Z20, Z20
+	VPSRLW         $0x08, Z21, Z21
+	VPTERNLOGD     $0xf8, Z20, Z7, Z21
+	VPMOVB2M       Z21, K6
+	VPSUBB         Z21, Z10, K6, Z21
+	VPERMI2B       Z9, Z8, Z21
+	VPSUBB         Z21, Z11, K6, Z21
+	VPDPBUSD.BCST  (R8), Z21, Z13
+	VPERMB         (SI)(DX*1), Z1, Z20
+	VPMULTISHIFTQB Z20, Z3, Z21
+	VPMULTISHIFTQB Z20, Z5, Z20
+	VPADDW         Z6, Z21, Z22
+	VPMULLW        Z22, Z21, Z21
+	VPADDW         Z6, Z20, Z22
+	VPMULLW        Z22, Z20, Z20
+	VPSRLW         $0x08, Z21, Z21
+	VPTERNLOGD     $0xf8, Z20, Z7, Z21
+	VPMOVB2M       Z21, K6
+	VPSUBB         Z21, Z10, K6, Z21
+	VPERMI2B       Z9, Z8, Z21
+	VPSUBB         Z21, Z11, K6, Z21
+	VPDPBUSD.BCST  (R15), Z21, Z15
+	VPERMB         (BP), Z0, Z20
+	VPMULTISHIFTQB Z20, Z2, Z21
+	VPMULTISHIFTQB Z20, Z4, Z20
+	VPADDW         Z6, Z21, Z22
+	VPMULLW        Z22, Z21, Z21
+	VPADDW         Z6, Z20, Z22
+	VPMULLW        Z22, Z20, Z20
+	VPSRLW         $0x08, Z21, Z21
+	VPTERNLOGD     $0xf8, Z20, Z7, Z21
+	VPMOVB2M       Z21, K6
+	VPSUBB         Z21, Z10, K6, Z21
+	VPERMI2B       Z9, Z8, Z21
+	VPSUBB         Z21, Z11, K6, Z21
+	VPDPBUSD.BCST  (R8)(R12*1), Z21, Z17
+	VMOVDQU64      (BP)(DX*1), Z20
+	VMOVDQU8       (SI)(BX*1), K1, Z20
+	VPERMB         Z20, Z1, Z20
+	VPMULTISHIFTQB Z20, Z3, Z21
+	VPMULTISHIFTQB Z20, Z5, Z20
+	VPADDW         Z6, Z21, Z22
+	VPMULLW        Z22, Z21, Z21
+	VPADDW         Z6, Z20, Z22
+	VPMULLW        Z22, Z20, Z20
+	VPSRLW         $0x08, Z21, Z21
+	VPTERNLOGD     $0xf8, Z20, Z7, Z21
+	VPMOVB2M       Z21, K6
+	VPSUBB         Z21, Z10, K6, Z21
+	VPERMI2B       Z9, Z8, Z21
+	VPSUBB         Z21, Z11, K6, Z21
+	VPDPBUSD.BCST  (R15)(R12*1), Z21, Z19
+	LEAQ           (SI)(CX*2), SI
+	ADDQ           R13, R8
+	DECQ           R14
+	JNZ            tile
+	VPADDD         Z17, Z13, K5, Z13
+	VPADDD         Z19, Z15, K5, Z15
+	VPADDD         Z15, Z13, K4, Z13
+	VCVTDQ2PS      Z13, Z13
+	VMULPS.BCST    (R9), Z13, Z13
+	VADDPS         Z13, Z12, Z12
+	VCVTDQ2PS      Z15, Z15
+	VMULPS.BCST    (R9), Z15, Z15
+	VADDPS         Z15, Z14, Z14
+	VCVTDQ2PS      Z17, Z17
+	VMULPS.BCST    (R9), Z17, Z17
+	VADDPS         Z17, Z16, Z16
+	VCVTDQ2PS      Z19, Z19
+	VMULPS.BCST    (R9), Z19, Z19
+	VADDPS         Z19, Z18, Z18
+	ADDQ           $0x04, R9
+	ADDQ           $0x04, R10
+	DECQ           32(AX)
+	JNZ            block
+	MOVQ           48(AX), AX
+	VMOVUPS        Z12, (AX)
+	VMOVUPS        Z14, 64(AX)
+	VMOVUPS        Z16, 128(AX)
+	VMOVUPS        Z18, 192(AX)
+	VZEROUPPER
+	RET
+
+// func trellisBytesHashMirrorx512(call **byte)
+// Requires: AVX, AVX512BW, AVX512F, AVX512VBMI, MMX+
+TEXT ·trellisBytesHashMirrorx512(SB), $0-8
+	MOVQ         call+0(FP), AX
+	MOVQ         (AX), CX
+	VMOVDQU64    (CX), Z0
+	VMOVDQU64    64(CX), Z1
+	VMOVDQU64    384(CX), Z2
+	VMOVDQU64    448(CX), Z3
+	VMOVDQU64    512(CX), Z4
+	VMOVDQU64    576(CX), Z5
+	MOVL         $0xff00ff00, DX
+	VMOVD        DX, X7
+	VPBROADCASTD X7, Z7
+	VPBROADCASTW 912(CX), Z6
+	VMOVDQU64    640(CX), Z8
+	VMOVDQU64    704(CX), Z9
+	VPTERNLOGD   $0xff, Z10, Z10, Z10
+	VPXORD       Z11, Z11, Z11
+	KMOVQ        24(AX), K1
+	MOVQ         16(AX), CX
+	MOVQ         8(AX), SI
+	MOVQ         CX, DX
+	SHRQ         $0x01, DX
+	MOVQ         DX, BX
+	SUBQ         CX, BX
+	MOVL         $0x80808080, DI
+	VMOVD        DI, X12
+	VPBROADCASTD X12, Z12
+	MOVQ         40(AX), DI
+	MOVQ         32(AX), AX
+
+tile:
+	LEAQ           (SI)(CX*1), R8
+	PREFETCHT0     4096(SI)
+	PREFETCHT0     4160(SI)
+	VPERMB         (SI), Z0, Z13
+	VPMULTISHIFTQB Z13, Z2, Z14
+	VPMULTISHIFTQB Z13, Z4, Z13
+	VPADDW         Z6, Z14, Z15
+	VPMULLW        Z15, Z14, Z14
+	VPADDW         Z6, Z13, Z15
+	VPMULLW        Z15, Z13, Z13
+	VPSRLW         $0x08, Z14, Z14
+	VPTERNLOGD     $0xf8, Z13, Z7, Z14
+	VPMOVB2M       Z14, K6
+	VPSUBB         Z14, Z10, K6, Z14
+	VPERMI2B       Z9, Z8, Z14
+	VPSUBB         Z14, Z11, K6, Z14
+	VPXORD         Z12, Z14, Z14
+	VMOVDQU64      Z14, (DI)
+	VPERMB         (SI)(DX*1), Z1, Z13
+	VPMULTISHIFTQB Z13, Z3, Z14
+	VPMULTISHIFTQB Z13, Z5, Z13
+	VPADDW         Z6, Z14, Z15
+	VPMULLW        Z15, Z14, Z14
+	VPADDW         Z6, Z13, Z15
+	VPMULLW        Z15, Z13, Z13
+	VPSRLW         $0x08, Z14, Z14
+	VPTERNLOGD     $0xf8, Z13, Z7, Z14
+	VPMOVB2M       Z14, K6
+	VPSUBB         Z14, Z10, K6, Z14
+	VPERMI2B       Z9, Z8, Z14
+	VPSUBB         Z14, Z11, K6, Z14
+	VPXORD         Z12, Z14, Z14
+	VMOVDQU64      Z14, 64(DI)
+	VPERMB         (R8), Z0, Z13
+	VPMULTISHIFTQB Z13, Z2, Z14
+	VPMULTISHIFTQB Z13, Z4, Z13
+	VPADDW         Z6, Z14, Z15
+	VPMULLW        Z15, Z14, Z14
+	VPADDW         Z6, Z13, Z15
+	VPMULLW        Z15, Z13, Z13
+	VPSRLW         $0x08, Z14, Z14
+	VPTERNLOGD     $0xf8, Z13, Z7, Z14
+	VPMOVB2M       Z14, K6
+	VPSUBB         Z14, Z10, K6, Z14
+	VPERMI2B       Z9, Z8, Z14
+	VPSUBB         Z14, Z11, K6, Z14
+	VPXORD         Z12, Z14, Z14
+	VMOVDQU64      Z14, 128(DI)
+	VMOVDQU64      (R8)(DX*1), Z13
+	VMOVDQU8       (SI)(BX*1), K1, Z13
+	VPERMB         Z13, Z1, Z13
+	VPMULTISHIFTQB Z13, Z3, Z14
+	VPMULTISHIFTQB Z13, Z5, Z13
+	VPADDW         Z6, Z14, Z15
+	VPMULLW        Z15, Z14, Z14
+	VPADDW         Z6, Z13, Z15
+	VPMULLW        Z15, Z13, Z13
+	VPSRLW         $0x08, Z14, Z14
+	VPTERNLOGD     $0xf8, Z13, Z7, Z14
+	VPMOVB2M       Z14, K6
+	VPSUBB         Z14, Z10, K6, Z14
+	VPERMI2B       Z9, Z8, Z14
+	VPSUBB         Z14, Z11, K6, Z14
+	VPXORD         Z12, Z14, Z14
+	VMOVDQU64      Z14, 192(DI)
+	LEAQ           (SI)(CX*2), SI
+	ADDQ           $0x00000100, DI
+	DECQ           AX
 	JNZ            tile
 	VZEROUPPER
 	RET

@@ -29,6 +29,7 @@ type TrellisDecoder struct {
 	values  []int8 // of each state, 2^l
 	lut     []int8 // of each index
 	plan    *trellisPlan
+	wide    trellisPath
 }
 
 // trellisKind says how a state becomes the index of an entry.
@@ -44,7 +45,11 @@ const (
 // state s is lut[s], lut holding 2^l; or if hashed, l being 16, lut[(s·(s+c) mod 2^16) >> (16-q)], lut holding 2^q, q in 1 … 15.
 func NewTrellisDecoder(l, rate int, hashed bool, c uint16, lut []int8) *TrellisDecoder {
 	if !hashed {
-		return newTrellisDecoder(l, rate, trellisDirect, lut, l, func(s uint16) int { return int(s) })
+		d := newTrellisDecoder(l, rate, trellisDirect, lut, l, func(s uint16) int { return int(s) })
+		if d.wide == trellisLUTMirror {
+			d.plan.setLinear([]uint16{1, 2, 4, 8, 16, 32, 64, 128}, true)
+		}
+		return d
 	}
 	q := log2(len(lut))
 	if l != 16 || q < 1 || q > 15 {
@@ -73,10 +78,7 @@ func NewLinearTrellisDecoder(l, rate int, rows []uint16, lut []int8) *TrellisDec
 		}
 		return index
 	})
-	for i, row := range rows {
-		d.plan.linear[0] |= uint64(row&255) << (8 * (7 - i))
-		d.plan.linear[1] |= uint64(row>>8) << (8 * (7 - i))
-	}
+	d.plan.setLinear(rows, d.wide == trellisLinearMirror)
 	return d
 }
 
@@ -89,6 +91,7 @@ func newTrellisDecoder(l, rate int, kind trellisKind, lut []int8, q int, index f
 		panic("kernels: trellis table of another length than its indices need")
 	}
 	d := &TrellisDecoder{l: l, rate: rate, kind: kind, lut: lut, values: lut, plan: newTrellisPlan(rate, lut)}
+	d.wide = d.widePath()
 	if kind != trellisDirect {
 		d.values = make([]int8, 1<<l)
 		for s := range d.values {

@@ -13,21 +13,16 @@ func trellisPathOf(l level, d *TrellisDecoder) trellisPath {
 	if l < avx512 || !x.HasAVX512VBMI || d.rate > trellisLongest {
 		return trellisNarrow
 	}
-	switch {
-	case d.kind == trellisHashed && len(d.lut) == 128:
-		return trellisHash7
-	case d.kind == trellisHashed && len(d.lut) == 256:
-		return trellisHash8
-	case d.kind == trellisLinear && len(d.lut) == 128 && x.HasAVX512GFNI:
-		return trellisLinear7
-	case d.kind == trellisLinear && len(d.lut) == 256 && x.HasAVX512GFNI:
-		return trellisLinear8
-	case d.kind == trellisDirect && d.l == 7:
-		return trellisLUT7
-	case d.kind == trellisDirect && d.l == 8:
+	if x.HasAVX512GFNI {
+		return d.wide
+	}
+	switch d.wide {
+	case trellisLinear7, trellisLinear8, trellisLinearMirror:
+		return trellisNarrow
+	case trellisLUTMirror:
 		return trellisLUT8
 	}
-	return trellisNarrow
+	return d.wide
 }
 
 // trellisBlocks adds the products of blocks blocks of 32 columns to sums. It reads up to 64 bytes beyond them.
@@ -36,20 +31,34 @@ func trellisBlocks(p trellisPath, d *TrellisDecoder, sums *[64]float32, tiles []
 		trellisNarrowBlocks(d, sums, tiles, blocks, codes, scales, h)
 		return
 	}
-	f := trellisLut7x512
-	switch p {
+	call := d.call(tiles, blocks)
+	call.sums, call.codes, call.scales, call.totals, call.height = &sums[0], &codes[0], &scales[0], &totals[0], h
+	at := &call.plan
+	switch p { // by name: what is called through a variable would make its arguments escape
+	case trellisLUT7:
+		trellisLut7x512(at)
 	case trellisLUT8:
-		f = trellisLut8x512
+		trellisLut8x512(at)
 	case trellisLinear7:
-		f = trellisLinear7x512
+		trellisLinear7x512(at)
 	case trellisLinear8:
-		f = trellisLinear8x512
+		trellisLinear8x512(at)
 	case trellisHash7:
-		f = trellisHash7x512
+		trellisHash7x512(at)
 	case trellisHash8:
-		f = trellisHash8x512
+		trellisHash8x512(at)
+	case trellisLUTMirror:
+		trellisLutMirrorx512(at)
+	case trellisLinearMirror:
+		trellisLinearMirrorx512(at)
+	case trellisHashMirror:
+		trellisHashMirrorx512(at)
 	}
-	f(&sums[0], &tiles[0], d.rate, d.wrap(), blocks, &codes[0], &scales[0], &totals[0], &d.plan.source[0][0], &h.tiles)
+}
+
+// call is what all kernels are told.
+func (d *TrellisDecoder) call(tiles []byte, n int) trellisCall {
+	return trellisCall{plan: &d.plan.source[0][0], tiles: &tiles[0], rate: d.rate, wrap: ^uint64(0) << ((d.rate + 1) / 2), n: n}
 }
 
 // trellisNarrowBlocks decodes a block and then multiplies by it.
@@ -61,41 +70,50 @@ func trellisNarrowBlocks(d *TrellisDecoder, sums *[64]float32, tiles []byte, blo
 	}
 }
 
-// wrap masks the bytes of a tile's last group that are its first again.
-func (d *TrellisDecoder) wrap() uint64 { return ^uint64(0) << ((d.rate + 1) / 2) }
-
 // trellisBytes writes the 256 entries of each of n tiles. It reads up to 64 bytes beyond them.
 func trellisBytes(p trellisPath, d *TrellisDecoder, dst *int8, tiles []byte, n int) {
 	if p == trellisNarrow {
 		trellisDecodex256(dst, &tiles[0], d.rate, n, &d.values[0], 1<<d.l-1, &d.plan.source[0][0])
 		return
 	}
-	f := trellisBytesLut7x512
+	call := d.call(tiles, n)
+	call.bytes = dst
+	at := &call.plan
 	switch p {
+	case trellisLUT7:
+		trellisBytesLut7x512(at)
 	case trellisLUT8:
-		f = trellisBytesLut8x512
+		trellisBytesLut8x512(at)
 	case trellisLinear7:
-		f = trellisBytesLinear7x512
+		trellisBytesLinear7x512(at)
 	case trellisLinear8:
-		f = trellisBytesLinear8x512
+		trellisBytesLinear8x512(at)
 	case trellisHash7:
-		f = trellisBytesHash7x512
+		trellisBytesHash7x512(at)
 	case trellisHash8:
-		f = trellisBytesHash8x512
+		trellisBytesHash8x512(at)
+	case trellisLUTMirror:
+		trellisBytesLutMirrorx512(at)
+	case trellisLinearMirror:
+		trellisBytesLinearMirrorx512(at)
+	case trellisHashMirror:
+		trellisBytesHashMirrorx512(at)
 	}
-	f(dst, &tiles[0], d.rate, d.wrap(), n, &d.plan.source[0][0])
 }
 
 // trellisRows converts groups, step bytes apart, to rows rows of as many of cols columns (at most 32) as are whole vectors, and
 // returns how many those are.
 func trellisRows(p trellisPath, dst []float32, stride, rows int, weights []int8, step, cols int, scales []float32) int {
-	f, unit := trellisRowsx256, 8
-	if p != trellisNarrow {
-		f, unit = trellisRowsx512, 16
+	unit := 16
+	if p == trellisNarrow {
+		unit = 8
 	}
-	if cols < unit {
-		return 0
+	switch n := cols / unit; {
+	case n == 0:
+	case unit == 8:
+		trellisRowsx256(&dst[0], stride, rows, &weights[0], step, n, &scales[0])
+	default:
+		trellisRowsx512(&dst[0], stride, rows, &weights[0], step, n, &scales[0])
 	}
-	f(&dst[0], stride, rows, &weights[0], step, cols/unit, &scales[0])
 	return cols / unit * unit
 }

@@ -43,6 +43,17 @@ func newTrellisPlan(rate int, lut []int8) *trellisPlan {
 	return p
 }
 
+// setLinear makes the matrices of indices that are linear in states; with mirror, the lower 7 bits of those from 128 on are inverted.
+func (p *trellisPlan) setLinear(rows []uint16, mirror bool) {
+	for i, row := range rows {
+		if mirror && i < 7 {
+			row ^= rows[7]
+		}
+		p.linear[0] |= uint64(row&255) << (8 * (7 - i))
+		p.linear[1] |= uint64(row>>8) << (8 * (7 - i))
+	}
+}
+
 // trellisHeight is what depends on a band's height.
 type trellisHeight struct {
 	tiles   int // in 32 columns
@@ -64,4 +75,20 @@ var trellisHeights = [3]trellisHeight{
 	{2, 4, 8, 16, 0, 0},
 	{4, 0, 4, 8, -1, 0},
 	{8, 0, 0, 4, -1, -1},
+}
+
+// trellisCall is what a vector kernel is told; only one of bytes and sums is written.
+type trellisCall struct {
+	plan  *byte
+	tiles *byte
+	rate  int
+	wrap  uint64 // bytes of a tile's last group that are its first again
+	n     int    // tiles, or blocks of 32 columns, at least 1; the kernel counts it down
+	bytes *int8  // 256 entries of each tile
+	// products with codes, times scales, are added to sums; totals are sums of codes
+	sums   *float32
+	codes  *int8
+	scales *float32
+	totals *int32
+	height *trellisHeight
 }

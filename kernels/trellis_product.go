@@ -12,7 +12,43 @@ const (
 	trellisLinear8
 	trellisHash7
 	trellisHash8
+	trellisLUTMirror // tables of 256 whose second half is the first, mirrored and negative
+	trellisLinearMirror
+	trellisHashMirror
 )
+
+// widePath returns the path of AVX-512 VBMI for d's kind and table: of 128 entries, of 256, or of 256 that are mirrored.
+func (d *TrellisDecoder) widePath() trellisPath {
+	var paths [3]trellisPath
+	switch d.kind {
+	case trellisDirect:
+		paths = [3]trellisPath{trellisLUT7, trellisLUT8, trellisLUTMirror}
+	case trellisLinear:
+		paths = [3]trellisPath{trellisLinear7, trellisLinear8, trellisLinearMirror}
+	case trellisHashed:
+		paths = [3]trellisPath{trellisHash7, trellisHash8, trellisHashMirror}
+	}
+	switch {
+	case d.rate > trellisLongest:
+	case len(d.lut) == 128:
+		return paths[0]
+	case len(d.lut) == 256 && mirrored(d.lut):
+		return paths[2]
+	case len(d.lut) == 256:
+		return paths[1]
+	}
+	return trellisNarrow
+}
+
+// mirrored reports whether the last entry is the negative of the first, and so on.
+func mirrored(lut []int8) bool {
+	for i, v := range lut {
+		if int(v) != -int(lut[len(lut)-1-i]) {
+			return false
+		}
+	}
+	return true
+}
 
 // trellisSlack is how far beyond the blocks they multiply vector kernels read.
 const trellisSlack = 64

@@ -22,24 +22,42 @@ func randomLUT(r *rand.Rand, n int) []int8 {
 	return lut
 }
 
-func lutCase(r *rand.Rand, l, rate int) trellisCase {
-	lut := randomLUT(r, 1<<l)
-	return trellisCase{fmt.Sprintf("lut%d-%d", l, rate), NewTrellisDecoder(l, rate, false, 0, lut), func(s int) int8 { return lut[s] }}
+// mirrorLUT returns a table whose second half is the first, mirrored and negative.
+func mirrorLUT(r *rand.Rand) []int8 {
+	lut := randomLUT(r, 256)
+	for i := range 128 {
+		lut[i] = max(lut[i], -127)
+		lut[255-i] = -lut[i]
+	}
+	return lut
 }
 
-func hashCase(r *rand.Rand, q, rate int) trellisCase {
-	lut := randomLUT(r, 1<<q)
-	return trellisCase{fmt.Sprintf("hash16-q%d-%d", q, rate), NewTrellisDecoder(16, rate, true, 0xe6d5, lut), func(s int) int8 {
+func mirrorName(lut []int8) string {
+	if mirrored(lut) {
+		return "-mirrored"
+	}
+	return ""
+}
+
+func lutCase(lut []int8, rate int) trellisCase {
+	l := log2(len(lut))
+	return trellisCase{fmt.Sprintf("lut%d%s-%d", l, mirrorName(lut), rate), NewTrellisDecoder(l, rate, false, 0, lut), func(s int) int8 { return lut[s] }}
+}
+
+func hashCase(lut []int8, rate int) trellisCase {
+	q := log2(len(lut))
+	return trellisCase{fmt.Sprintf("hash16-q%d%s-%d", q, mirrorName(lut), rate), NewTrellisDecoder(16, rate, true, 0xe6d5, lut), func(s int) int8 {
 		return lut[s*(s+0xe6d5)%65536/(65536>>q)]
 	}}
 }
 
-func linearCase(r *rand.Rand, l, q, rate int) trellisCase {
-	lut, rows := randomLUT(r, 1<<q), make([]uint16, q)
+func linearCase(r *rand.Rand, l int, lut []int8, rate int) trellisCase {
+	q := log2(len(lut))
+	rows := make([]uint16, q)
 	for i := range rows {
 		rows[i] = uint16(r.Uint32()) >> (16 - l)
 	}
-	return trellisCase{fmt.Sprintf("linear%d-q%d-%d", l, q, rate), NewLinearTrellisDecoder(l, rate, rows, lut), func(s int) int8 {
+	return trellisCase{fmt.Sprintf("linear%d-q%d%s-%d", l, q, mirrorName(lut), rate), NewLinearTrellisDecoder(l, rate, rows, lut), func(s int) int8 {
 		at := 0
 		for i, row := range rows {
 			for b := range l {
@@ -62,12 +80,13 @@ func trellisRates() []int {
 func trellisCases(r *rand.Rand) (cases []trellisCase) {
 	for _, rate := range trellisRates() {
 		for l := 7; l <= 12; l++ {
-			cases = append(cases, lutCase(r, l, rate))
+			cases = append(cases, lutCase(randomLUT(r, 1<<l), rate))
 		}
-		cases = append(cases, hashCase(r, 7, rate), hashCase(r, 8, rate))
-		cases = append(cases, linearCase(r, 16, 7, rate), linearCase(r, 12, 8, rate), linearCase(r, 9, 7, rate), linearCase(r, 16, 8, rate))
+		cases = append(cases, hashCase(randomLUT(r, 1<<7), rate), hashCase(randomLUT(r, 1<<8), rate))
+		cases = append(cases, lutCase(mirrorLUT(r), rate), hashCase(mirrorLUT(r), rate), linearCase(r, 14, mirrorLUT(r), rate))
+		cases = append(cases, linearCase(r, 16, randomLUT(r, 1<<7), rate), linearCase(r, 12, randomLUT(r, 1<<8), rate), linearCase(r, 9, randomLUT(r, 1<<7), rate), linearCase(r, 16, randomLUT(r, 1<<8), rate))
 	}
-	return append(cases, lutCase(r, 16, 40), hashCase(r, 9, 40), hashCase(r, 1, 32), hashCase(r, 15, 32))
+	return append(cases, lutCase(randomLUT(r, 1<<16), 40), hashCase(randomLUT(r, 1<<9), 40), hashCase(randomLUT(r, 1<<1), 32), hashCase(randomLUT(r, 1<<15), 32))
 }
 
 // at reads the weight at (row, col) of a band bit by bit.
@@ -151,7 +170,7 @@ func TestTrellisDecodeBandIsTheBandReadBitByBit(t *testing.T) {
 
 func TestTrellisMatVecPropagatesNaN(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 7))
-	d := lutCase(r, 8, 32).decoder
+	d := lutCase(randomLUT(r, 1<<8), 32).decoder
 	input := randoms(r, 64)
 	input[40] = float32(math.NaN())
 	for _, l := range levels() {
@@ -167,17 +186,18 @@ func TestTrellisMatVecPropagatesNaN(t *testing.T) {
 
 // A processor with AVX-512 VBMI multiplies by vector kernels at every rate up to 4.5 bits and beyond.
 func TestTrellisTakesTheFastPath(t *testing.T) {
-	if best() >= avx2 && trellisPathOf(avx2, hashCase(rand.New(rand.NewPCG(4, 7)), 9, 128).decoder) != trellisNarrow {
+	if best() >= avx2 && trellisPathOf(avx2, hashCase(randomLUT(rand.New(rand.NewPCG(4, 7)), 512), 128).decoder) != trellisNarrow {
 		t.Error("AVX2 is not used for every code")
 	}
-	if best() < avx512 || trellisPathOf(avx512, lutCase(rand.New(rand.NewPCG(4, 7)), 8, 32).decoder) == trellisPlain {
+	if best() < avx512 || trellisPathOf(avx512, lutCase(mirrorLUT(rand.New(rand.NewPCG(4, 7))), 32).decoder) == trellisPlain {
 		t.Skip("no AVX-512 VBMI here")
 	}
 	r := rand.New(rand.NewPCG(5, 7))
 	for rate := TrellisMinRate; rate <= trellisLongest; rate++ {
 		for want, c := range map[trellisPath]trellisCase{
-			trellisLUT7: lutCase(r, 7, rate), trellisLUT8: lutCase(r, 8, rate), trellisHash7: hashCase(r, 7, rate), trellisHash8: hashCase(r, 8, rate),
-			trellisLinear7: linearCase(r, 16, 7, rate), trellisLinear8: linearCase(r, 12, 8, rate),
+			trellisLUT7: lutCase(randomLUT(r, 1<<7), rate), trellisLUT8: lutCase(randomLUT(r, 1<<8), rate), trellisHash7: hashCase(randomLUT(r, 1<<7), rate), trellisHash8: hashCase(randomLUT(r, 1<<8), rate),
+			trellisLinear7: linearCase(r, 16, randomLUT(r, 1<<7), rate), trellisLinear8: linearCase(r, 12, randomLUT(r, 1<<8), rate),
+			trellisLUTMirror: lutCase(mirrorLUT(r), rate), trellisHashMirror: hashCase(mirrorLUT(r), rate), trellisLinearMirror: linearCase(r, 16, mirrorLUT(r), rate),
 		} {
 			if got := trellisPathOf(chosen, c.decoder); got != want && chosen == avx512 {
 				t.Errorf("%s takes path %d, want %d", c.name, got, want)
@@ -193,18 +213,20 @@ func BenchmarkTrellis(b *testing.B) {
 	x, scales := QuantizeQ8(randoms(r, cols)), randoms(r, 64)
 	var memory []byte
 	for _, rate := range []int{32, 40, 48, 64, 72} {
-		for _, c := range []trellisCase{lutCase(r, 7, rate), lutCase(r, 8, rate), linearCase(r, 16, 7, rate), linearCase(r, 16, 8, rate), hashCase(r, 7, rate), hashCase(r, 8, rate), lutCase(r, 12, rate)} {
+		for _, c := range []trellisCase{lutCase(randomLUT(r, 1<<7), rate), lutCase(randomLUT(r, 1<<8), rate), linearCase(r, 16, randomLUT(r, 1<<7), rate), linearCase(r, 16, randomLUT(r, 1<<8), rate), hashCase(randomLUT(r, 1<<7), rate), hashCase(randomLUT(r, 1<<8), rate), lutCase(randomLUT(r, 1<<12), rate),
+			lutCase(mirrorLUT(r), rate), linearCase(r, 16, mirrorLUT(r), rate), hashCase(mirrorLUT(r), rate)} {
 			band := c.decoder.BandBytes(64, cols)
-			run := func(b *testing.B, l level, tiles []byte) {
-				y, bands := make([]float32, 64), len(tiles)/band
+			run := func(b *testing.B, l level, tiles []byte, bands int) {
+				y, at, all := make([]float32, 64), 0, len(tiles)/band
 				bestOf(b, float64(64*cols*bands), "Gweights/s", func() {
-					for i := range bands {
-						c.decoder.matVec(l, y, scales, tiles[i*band:], 64, cols, x)
+					for range bands {
+						c.decoder.matVec(l, y, scales, tiles[at*band:], 64, cols, x)
+						at = (at + 1) % all
 					}
 				})
 			}
 			for _, l := range levels() {
-				b.Run(fmt.Sprintf("%s/%s/cache", c.name, levelNames[l]), func(b *testing.B) { run(b, l, randomBytes(r, band+trellisSlack)) })
+				b.Run(fmt.Sprintf("%s/%s/cache", c.name, levelNames[l]), func(b *testing.B) { run(b, l, randomBytes(r, band+trellisSlack), 1) })
 			}
 			b.Run(fmt.Sprintf("%s/%s/memory", c.name, levelNames[best()]), func(b *testing.B) {
 				if memory == nil {
@@ -213,7 +235,7 @@ func BenchmarkTrellis(b *testing.B) {
 						copy(memory[n:], memory[:n])
 					}
 				}
-				run(b, best(), memory)
+				run(b, best(), memory, 8<<20/band) // 8 MB a call: what is timed is seldom interrupted
 			})
 		}
 	}
@@ -225,13 +247,24 @@ func BenchmarkTrellisDecode(b *testing.B) {
 	r := rand.New(rand.NewPCG(8, 7))
 	dst, scales := make([]float32, 64*cols), randoms(r, 64)
 	for _, rate := range []int{32, 48} {
-		for _, c := range []trellisCase{lutCase(r, 8, rate), linearCase(r, 16, 7, rate), hashCase(r, 7, rate), lutCase(r, 12, rate)} {
+		for _, c := range []trellisCase{lutCase(randomLUT(r, 1<<8), rate), linearCase(r, 16, randomLUT(r, 1<<7), rate), hashCase(randomLUT(r, 1<<7), rate), lutCase(randomLUT(r, 1<<12), rate)} {
 			tiles := randomBytes(r, c.decoder.BandBytes(64, cols))
 			for _, l := range levels() {
 				b.Run(fmt.Sprintf("%s/%s", c.name, levelNames[l]), func(b *testing.B) {
 					bestOf(b, 64*cols, "Gweights/s", func() { c.decoder.decodeBand(l, dst, cols, 64, scales, tiles, 64, 0, cols) })
 				})
 			}
+		}
+	}
+}
+
+func TestTrellisMatVecDoesNotAllocate(t *testing.T) {
+	r := rand.New(rand.NewPCG(7, 7))
+	x, scales, y := QuantizeQ8(randoms(r, 64)), randoms(r, 64), make([]float32, 64)
+	for _, c := range []trellisCase{lutCase(randomLUT(r, 128), 32), hashCase(randomLUT(r, 512), 32)} {
+		tiles := randomBytes(r, c.decoder.BandBytes(64, 64))
+		if n := testing.AllocsPerRun(10, func() { c.decoder.MatVec(y, scales, tiles, 64, 64, x) }); n != 0 {
+			t.Errorf("%s: %g allocations", c.name, n)
 		}
 	}
 }

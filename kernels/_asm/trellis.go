@@ -20,6 +20,21 @@ const (
 	planFactor = 64 * 19 // and 2^(8-bit of that byte)
 )
 
+// trellisCall's fields.
+const (
+	callPlan = 8 * iota
+	callTiles
+	callRate
+	callWrap
+	callN
+	callBytes
+	callSums
+	callCodes
+	callScales
+	callTotals
+	callHeight
+)
+
 // trellisHeight's fields: what depends on a band's height.
 const (
 	heightTiles   = 8 * iota // in 32 columns
@@ -63,23 +78,28 @@ var trellisKinds = []trellisKind{
 		}
 	}},
 	{"Hash8", hash, table8},
+	{"LutMirror", linear8, mirrorTable(false)},
+	{"LinearMirror", linear, mirrorTable(false)},
+	{"HashMirror", hash, mirrorTable(true)},
 }
 
 // tileProduct multiplies a band's tiles by int8 activations. A group of 64 weights, 16 rows × 4 columns, is one operand of VPDPBUSD.
 type tileProduct struct {
 	*build.Context
 	name   string
+	call   reg.Register // kernels.trellisCall
 	plan   reg.Register
 	source [2]reg.VecVirtual
 	spare  []reg.Register // mask registers for tables
 }
 
-func (t *tileProduct) param(name string) operand.Mem {
-	r, err := t.Param(name).Resolve()
-	if err != nil {
-		panic(err)
-	}
-	return r.Addr
+// field is a field of the call.
+func (t *tileProduct) field(at int) operand.Mem { return operand.Mem{Base: t.call, Disp: at} }
+
+func (t *tileProduct) load(at int) reg.GPVirtual {
+	r := t.GP64()
+	t.MOVQ(t.field(at), r)
+	return r
 }
 
 // vector loads a vector of the plan.
@@ -91,26 +111,19 @@ func (t *tileProduct) vector(at int) reg.VecVirtual {
 
 // begin loads what all functions have in registers.
 func (t *tileProduct) begin(k trellisKind) (entry func(source reg.VecVirtual, odd int) reg.VecVirtual, rate, half, back, tiles reg.GPVirtual) {
-	t.plan = t.Load(t.Param("plan"), t.GP64())
+	t.call = t.Load(t.Param("call"), t.GP64())
+	t.plan = t.load(callPlan)
 	t.source = [2]reg.VecVirtual{t.vector(planSource), t.vector(planSource + 64)}
 	index := k.indices(t)
 	t.spare = []reg.Register{reg.K6, reg.K7}
 	value := k.entries(t)
-	wrap := t.GP64()
-	t.MOVQ(t.param("wrap"), wrap)
-	t.KMOVQ(wrap, reg.K1)
-	rate, half, back, tiles = t.argument("rate"), t.GP64(), t.GP64(), t.argument("tiles")
+	t.KMOVQ(t.field(callWrap), reg.K1)
+	rate, half, back, tiles = t.load(callRate), t.GP64(), t.GP64(), t.load(callTiles)
 	t.MOVQ(rate, half)
 	t.SHRQ(operand.Imm(1), half)
 	t.MOVQ(half, back)
 	t.SUBQ(rate, back)
 	return func(source reg.VecVirtual, odd int) reg.VecVirtual { return value(index(source, odd)) }, rate, half, back, tiles
-}
-
-func (t *tileProduct) argument(name string) reg.GPVirtual {
-	r := t.GP64()
-	t.MOVQ(t.param(name), r)
-	return r
 }
 
 // groups emits the 4 groups of a tile; use gets the 64 entries of each.
@@ -137,11 +150,11 @@ func (t *tileProduct) groups(entry func(reg.VecVirtual, int) reg.VecVirtual, rat
 func (t *tileProduct) emitBytes(k trellisKind) {
 	t.Function(t.name)
 	t.Pragma("noescape")
-	t.SignatureExpr("func(dst *int8, tiles *byte, rate int, wrap uint64, n int, plan *byte)")
+	t.SignatureExpr("func(call **byte)")
 	t.Doc(t.name + " writes the 256 entries of each of n tiles.")
 	entry, rate, half, back, tiles := t.begin(k)
 	offset := word(t.Context, 64, 0x80808080)
-	dst, n := t.argument("dst"), t.argument("n")
+	dst, n := t.load(callBytes), t.load(callN)
 	t.Label("tile")
 	t.groups(entry, rate, half, back, tiles, func(g int, entries reg.VecVirtual) {
 		t.VPXORD(offset, entries, entries)
@@ -158,11 +171,11 @@ func (t *tileProduct) emitBytes(k trellisKind) {
 func (t *tileProduct) emit(k trellisKind) {
 	t.Function(t.name)
 	t.Pragma("noescape")
-	t.SignatureExpr("func(sums *float32, tiles *byte, rate int, wrap uint64, blocks int, codes *int8, scales *float32, totals *int32, plan *byte, height *int)")
+	t.SignatureExpr("func(call **byte)")
 	t.Doc(t.name + " adds the products of blocks of 32 columns of a band to sums.")
 	entry, rate, half, back, tiles := t.begin(k)
 
-	height := t.Load(t.Param("height"), t.GP64())
+	height := t.load(callHeight)
 	second, upper := reg.K2, reg.K3 // sums that are other rows
 	first, lower := reg.K4, reg.K5  // and those that are not
 	mask := t.GP32()
@@ -173,12 +186,12 @@ func (t *tileProduct) emit(k trellisKind) {
 	t.KNOTW(second, first)
 	t.KNOTW(upper, lower)
 
-	x, scales, totals := t.argument("codes"), t.argument("scales"), t.argument("totals")
+	x, scales, totals := t.load(callCodes), t.load(callScales), t.load(callTotals)
 	quad1, quad2, advance := t.GP64(), t.GP64(), t.GP64()
 	t.MOVQ(operand.Mem{Base: height, Disp: heightQuad1}, quad1)
 	t.MOVQ(operand.Mem{Base: height, Disp: heightQuad2}, quad2)
 	t.MOVQ(operand.Mem{Base: height, Disp: heightAdvance}, advance)
-	sums := t.Load(t.Param("sums"), t.GP64())
+	sums := t.load(callSums)
 	var total, acc [4]reg.VecVirtual
 	for i := range total {
 		total[i], acc[i] = t.ZMM(), t.ZMM()
@@ -217,9 +230,9 @@ func (t *tileProduct) emit(k trellisKind) {
 	}
 	t.ADDQ(operand.Imm(4), scales)
 	t.ADDQ(operand.Imm(4), totals)
-	t.DECQ(t.param("blocks"))
+	t.DECQ(t.field(callN))
 	t.JNZ(operand.LabelRef("block"))
-	end := t.Load(t.Param("sums"), t.GP64())
+	end := t.load(callSums)
 	for i := range total {
 		t.VMOVUPS(total[i], operand.Mem{Base: end, Disp: 64 * i})
 	}
@@ -228,4 +241,4 @@ func (t *tileProduct) emit(k trellisKind) {
 }
 
 // trellisAhead is how many bytes before their use tiles are fetched.
-const trellisAhead = 1024
+const trellisAhead = 4096

@@ -8,9 +8,26 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
+// narrowTiles emits functions for AVX2.
+type narrowTiles struct{ *build.Context }
+
+func (t *narrowTiles) param(name string) operand.Mem {
+	r, err := t.Param(name).Resolve()
+	if err != nil {
+		panic(err)
+	}
+	return r.Addr
+}
+
+func (t *narrowTiles) argument(name string) reg.GPVirtual {
+	r := t.GP64()
+	t.MOVQ(t.param(name), r)
+	return r
+}
+
 // trellisDecode256 emits the decoder of every code for AVX2: states by vectors, entries one by one.
 func trellisDecode256(c *build.Context) {
-	t := &tileProduct{Context: c}
+	t := &narrowTiles{c}
 	t.Function("trellisDecodex256")
 	t.Pragma("noescape")
 	t.SignatureExpr("func(dst *int8, tiles *byte, rate int, n int, values *int8, mask int, plan *byte)")
@@ -92,7 +109,7 @@ func trellisDecode256(c *build.Context) {
 
 // trellisDot256 emits the product with decoded tiles. VPMADDUBSW multiplies magnitudes of weights, whose signs activations take.
 func trellisDot256(c *build.Context) {
-	t := &tileProduct{Context: c}
+	t := &narrowTiles{c}
 	t.Function("trellisDotx256")
 	t.Pragma("noescape")
 	t.SignatureExpr("func(sums *float32, weights *int8, codes *int8, scale float32, height *int)")
@@ -162,7 +179,7 @@ func trellisDot256(c *build.Context) {
 
 // trellisRows emits the conversion of decoded groups to rows of float32, units of one vector at a time.
 func trellisRows(c *build.Context, width int) {
-	t := &tileProduct{Context: c}
+	t := &narrowTiles{c}
 	name := fmt.Sprintf("trellisRowsx%d", 8*width)
 	t.Function(name)
 	t.Pragma("noescape")

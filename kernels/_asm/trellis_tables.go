@@ -14,6 +14,18 @@ func byteWindows(t *tileProduct) func(source reg.VecVirtual, odd int) reg.VecVir
 	}
 }
 
+// linear8 is an index of 8 bits, each the parity of some bits of 8.
+func linear8(t *tileProduct) func(source reg.VecVirtual, odd int) reg.VecVirtual {
+	window := byteWindows(t)
+	matrix := t.ZMM()
+	t.VPBROADCASTQ(operand.Mem{Base: t.plan, Disp: planLinear}, matrix)
+	return func(source reg.VecVirtual, odd int) reg.VecVirtual {
+		states := window(source, odd)
+		t.VGF2P8AFFINEQB(operand.Imm(0), matrix, states, states)
+		return states
+	}
+}
+
 // linear is an index of 8 bits, each the parity of some bits of 16.
 func linear(t *tileProduct) func(source reg.VecVirtual, odd int) reg.VecVirtual {
 	lower := [2]reg.VecVirtual{t.vector(planLower), t.vector(planLower + 64)}
@@ -84,5 +96,26 @@ func table8(t *tileProduct) func(index reg.VecVirtual) reg.VecVirtual {
 		t.VPERMB(quarter[3], index, bit6, high)
 		t.VMOVDQU8(high, bit7, low)
 		return low
+	}
+}
+
+// mirrorTable looks up 8 bits in a table whose entry 255-i is the negative of entry i. With fold, indices from 128 on are mirrored
+// first; else their lower bits have been.
+func mirrorTable(fold bool) func(t *tileProduct) func(reg.VecVirtual) reg.VecVirtual {
+	return func(t *tileProduct) func(reg.VecVirtual) reg.VecVirtual {
+		value := table7(t)
+		ones, zero := t.ZMM(), t.ZMM()
+		t.VPTERNLOGD(operand.Imm(0xff), ones, ones, ones)
+		t.VPXORD(zero, zero, zero)
+		return func(index reg.VecVirtual) reg.VecVirtual {
+			negative := t.spare[0]
+			t.VPMOVB2M(index, negative)
+			if fold {
+				t.VPSUBB(index, ones, negative, index)
+			}
+			entry := value(index)
+			t.VPSUBB(entry, zero, negative, entry) // 128 + v becomes 128 - v modulo 256
+			return entry
+		}
 	}
 }
