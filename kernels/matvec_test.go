@@ -12,8 +12,9 @@ import (
 type matVecCase struct {
 	name    string
 	columns int // a row is a whole number of these
-	// make returns the bytes of random rows (finite scales), a function that multiplies by them, and one that decodes an element.
-	make func(r *rand.Rand, rows, cols int) (size int, run func(l level, y []float32, rows int, x Q8), at func(row, col int) float64)
+	// make returns the bytes of random rows (finite scales), a function that multiplies by them, and one that decodes an
+	// element: it is plus - minus, of which kernels may round the products separately.
+	make func(r *rand.Rand, rows, cols int) (size int, run func(l level, y []float32, rows int, x Q8), at func(row, col int) (plus, minus float64))
 }
 
 func randomBytes(r *rand.Rand, n int) []byte {
@@ -31,8 +32,8 @@ func putScale(r *rand.Rand, b []byte) {
 
 func halfAt(b []byte) float64 { return float64(F16ToFloat32(binary.LittleEndian.Uint16(b))) }
 
-func blockCase(name string, f *blockFormat, scales []int, decode func(block []byte, i int) float64) matVecCase {
-	return matVecCase{name, f.columns, func(r *rand.Rand, rows, cols int) (int, func(level, []float32, int, Q8), func(int, int) float64) {
+func blockCase(name string, f *blockFormat, scales []int, decode func(block []byte, i int) (plus, minus float64)) matVecCase {
+	return matVecCase{name, f.columns, func(r *rand.Rand, rows, cols int) (int, func(level, []float32, int, Q8), func(int, int) (float64, float64)) {
 		rowBytes := cols / f.columns * f.bytes
 		w := randomBytes(r, rows*rowBytes)
 		for b := 0; b < len(w); b += f.bytes {
@@ -41,14 +42,14 @@ func blockCase(name string, f *blockFormat, scales []int, decode func(block []by
 			}
 		}
 		return len(w), func(l level, y []float32, rows int, x Q8) { matVecBlocks(l, f, y, w, rows, cols, x) },
-			func(row, col int) float64 {
+			func(row, col int) (float64, float64) {
 				return decode(w[row*rowBytes+col/f.columns*f.bytes:][:f.bytes], col%f.columns)
 			}
 	}}
 }
 
-func groupCase(name string, f *groupFormat, group int, decode func(row []byte, i int) float64) matVecCase {
-	return matVecCase{fmt.Sprintf("%s-g%d", name, group), 1, func(r *rand.Rand, rows, cols int) (int, func(level, []float32, int, Q8), func(int, int) float64) {
+func groupCase(name string, f *groupFormat, group int, decode func(row []byte, i int) (code, offset float64)) matVecCase {
+	return matVecCase{fmt.Sprintf("%s-g%d", name, group), 1, func(r *rand.Rand, rows, cols int) (int, func(level, []float32, int, Q8), func(int, int) (float64, float64)) {
 		g := group
 		if g == 0 {
 			g = cols
@@ -59,21 +60,26 @@ func groupCase(name string, f *groupFormat, group int, decode func(row []byte, i
 			putScale(r, scales[i:])
 		}
 		return len(w) + len(scales), func(l level, y []float32, rows int, x Q8) { matVecGroups(l, f, y, w, scales, rows, cols, group, x) },
-			func(row, col int) float64 {
-				return halfAt(scales[2*(row*groups+col/g):]) * decode(w[row*rowBytes:], col)
+			func(row, col int) (float64, float64) {
+				code, offset := decode(w[row*rowBytes:], col)
+				scale := halfAt(scales[2*(row*groups+col/g):])
+				return scale * code, scale * offset
 			}
 	}}
 }
 
-func nibbleAt(codes []byte, i int) float64 {
-	return float64(codes[i/32*16+i%16]>>(i%32/16*4)&15) - 8
+func nibbleAt(codes []byte, i int) (code, offset float64) {
+	return float64(codes[i/32*16+i%16] >> (i % 32 / 16 * 4) & 15), 8
 }
 
 func matVecCases() []matVecCase {
 	cases := []matVecCase{
-		blockCase("q8_0", &formatQ8_0, []int{0}, func(b []byte, i int) float64 { return halfAt(b) * float64(int8(b[2+i])) }),
-		blockCase("q4_0", &formatQ4_0, []int{0}, func(b []byte, i int) float64 { return halfAt(b) * nibbleAt(b[2:], i) }),
-		blockCase("q4_k", &formatQ4_K, []int{0, 2}, func(b []byte, i int) float64 {
+		blockCase("q8_0", &formatQ8_0, []int{0}, func(b []byte, i int) (float64, float64) { return halfAt(b) * float64(int8(b[2+i])), 0 }),
+		blockCase("q4_0", &formatQ4_0, []int{0}, func(b []byte, i int) (float64, float64) {
+			code, offset := nibbleAt(b[2:], i)
+			return halfAt(b) * code, halfAt(b) * offset
+		}),
+		blockCase("q4_k", &formatQ4_K, []int{0, 2}, func(b []byte, i int) (float64, float64) {
 			j := i / 32
 			var scale, minimum byte
 			if q := b[4:16]; j < 4 {
@@ -81,12 +87,12 @@ func matVecCases() []matVecCase {
 			} else {
 				scale, minimum = q[j+4]&15|q[j-4]>>6<<4, q[j+4]>>4|q[j]>>6<<4
 			}
-			return halfAt(b)*float64(scale)*float64(b[16+j/2*32+i%32]>>(j%2*4)&15) - halfAt(b[2:])*float64(minimum)
+			return halfAt(b) * float64(scale) * float64(b[16+j/2*32+i%32]>>(j%2*4)&15), halfAt(b[2:]) * float64(minimum)
 		}),
 	}
 	cases = append(append(cases, packedCases()...), denseCases()...)
 	for _, g := range []int{32, 64, 128, 256, 96, 0} {
-		cases = append(cases, groupCase("int8", &formatInt8, g, func(row []byte, i int) float64 { return float64(int8(row[i])) }),
+		cases = append(cases, groupCase("int8", &formatInt8, g, func(row []byte, i int) (float64, float64) { return float64(int8(row[i])), 0 }),
 			groupCase("int4", &formatInt4, g, nibbleAt))
 	}
 	return cases
@@ -111,8 +117,9 @@ func checkMatVec(t *testing.T, c matVecCase, r *rand.Rand, rows, cols int) {
 			want, abs := float64(start[row]), math.Abs(float64(start[row]))
 			for col := range cols {
 				a := float64(x.Scales[col/32]) * float64(x.Codes[col])
-				want += at(row, col) * a
-				abs += (math.Abs(at(row, col)) + 8) * math.Abs(a)
+				plus, minus := at(row, col)
+				want += (plus - minus) * a
+				abs += (math.Abs(plus) + math.Abs(minus)) * math.Abs(a)
 			}
 			if got := float64(y[1+row]); !(math.Abs(got-want) <= abs*0x1p-21) {
 				t.Fatalf("%s %s %dx%d row %d: got %g, want %g", c.name, levelNames[l], rows, cols, row, got, want)
