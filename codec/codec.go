@@ -39,6 +39,9 @@ type FitOptions struct {
 	// Gain multiplies the fitted scales where the layout has some of its own to choose (int*, tcq-*): what error feedback
 	// rounds spreads wider than w. 0 means 1.
 	Gain float32
+	// Mask says which elements a Sparse codec stores, of the shape of w; scales are then fitted to these only. nil: Fit chooses. Other
+	// codecs store all and do not look at it.
+	Mask *Mask
 }
 
 // gain returns o.Gain, 1 where it is not set.
