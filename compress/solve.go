@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 
 	"pith/approx"
+	"pith/calib"
 	"pith/checkpoint"
 	"pith/codec"
 	"pith/internal/par"
@@ -252,9 +253,17 @@ func (r *run) solveTile(j job) error {
 	if s.method.RowWise() {
 		tile = plan.TileRows(l.Rows, l.Cols)
 	}
+	if st := problem.Stats; st != nil && st.NonFinite > 0 {
+		report.Fallback = strings.TrimPrefix(report.Fallback+"; "+leftOut(st), "; ")
+	}
 	s.reports[j.r0/tile] = report
 	r.report.add(int64(n) * int64(l.Cols))
 	return nil
+}
+
+// leftOut says how much of calibration the statistics are not of.
+func leftOut(s *calib.Stats) string {
+	return fmt.Sprintf("%d of %d tokens of calibration are left out: their activations are not finite", s.NonFinite, s.NonFinite+s.Tokens)
 }
 
 // place copies the parts of a tile's term to rows r0 … r0+n of the whole term's. Every layout stores rows one after another.

@@ -31,3 +31,9 @@ func (g GPTQ) RowWise() bool { return g.ldlq().RowWise() }
 
 // Solve rounds p.W.
 func (g GPTQ) Solve(p approx.Problem) (codec.Term, approx.Report, error) { return g.ldlq().Solve(p) }
+
+func (g GPTQ) nearest() Nearest { return g.ldlq().nearest() }
+
+func (g GPTQ) attempt(p approx.Problem) (codec.Term, approx.Report, error) {
+	return g.ldlq().attempt(p)
+}

@@ -36,17 +36,53 @@ func (m Incoherent) RowWise() bool { return m.Method.RowWise() }
 
 // Solve solves the rotated problem and rotates its term back.
 func (m Incoherent) Solve(p approx.Problem) (codec.Term, approx.Report, error) {
-	if err := codec.CheckFinite(p.W); err != nil {
+	err := codec.CheckFinite(p.W)
+	if err == nil {
+		err = checkRotatable(p.W)
+	}
+	if err != nil {
 		return nil, approx.Report{}, fmt.Errorf("%s: %w", p.Name, err)
 	}
-	term, report, err := m.Method.Solve(rotateProblem(p))
-	if err != nil {
-		return nil, approx.Report{}, fmt.Errorf("%w (columns counted after rotation)", err)
+	if inner, ok := m.Method.(netted); ok { // whose safety net needs columns as they were
+		return safely(p, rotated(inner.attempt), rotated(inner.nearest().Solve))
 	}
-	term = codec.RotateTerm(term)
+	clean, note := withoutDead(p)
+	term, report, err := rotated(m.Method.Solve)(clean)
+	if err != nil {
+		return nil, approx.Report{}, err
+	}
 	measured := approx.Measure(p, term)
 	report.SquaredError, report.SquaredNorm = measured.SquaredError, measured.SquaredNorm
+	report.Fallback = joined(note, report.Fallback)
 	return term, report, nil
+}
+
+// rotatableLimit is the largest magnitude that rotating rows of 2²⁴ columns back and forth leaves finite.
+const rotatableLimit = 0x1p90
+
+func checkRotatable(w tensor.Mat) error {
+	for r := range w.Rows {
+		for c, v := range w.Row(r) {
+			if v > rotatableLimit || v < -rotatableLimit {
+				return fmt.Errorf("weight at row %d, column %d is %g: too large to be rotated; use bf16 or f32 for this tensor", r, c, v)
+			}
+		}
+	}
+	return nil
+}
+
+// rotated has solve see rotated problems, and rotates its terms back.
+func rotated(solve attempt) attempt {
+	return func(p approx.Problem) (codec.Term, approx.Report, error) {
+		term, report, err := solve(rotateProblem(p))
+		if err != nil {
+			return nil, approx.Report{}, fmt.Errorf("%w (columns counted after rotation)", err)
+		}
+		term = codec.RotateTerm(term)
+		measured := approx.Measure(p, term)
+		report.SquaredError, report.SquaredNorm = measured.SquaredError, measured.SquaredNorm
+		return term, report, nil
+	}
 }
 
 // Menu returns the inner method's entries for the rotated weight.

@@ -17,7 +17,8 @@ import (
 // where B are blocks of as many columns as the grid rounds together and H is the mean of x·xᵀ over calibration tokens. Among
 // methods that feed errors back linearly none leaves a smaller tr((W-Ŵ)·H·(W-Ŵ)ᵀ) (Chee et al. 2023, QuIP, arXiv 2307.13304;
 // blocks: Tseng et al. 2024, QuIP# and QTIP, arXiv 2402.04396 and 2406.11235). GPTQ (Frantar et al. 2022, arXiv 2210.17323) is the
-// same rule with the columns in reverse. Without usable statistics it rounds to nearest and says so in the report.
+// same rule with the columns in reverse. Without usable statistics it rounds to nearest and says so in the report, as it does where
+// outliers make that or another way out lose less (safely).
 type LDLQ struct {
 	Codec   codec.Codec
 	Search  bool    // scales that minimise the squared error, columns weighted by D, instead of the format's own rule
@@ -46,10 +47,17 @@ func (q LDLQ) RowWise() bool {
 
 // Solve rounds p.W.
 func (q LDLQ) Solve(p approx.Problem) (codec.Term, approx.Report, error) {
+	return safely(p, q.attempt, q.nearest().Solve)
+}
+
+func (q LDLQ) nearest() Nearest { return Nearest{Codec: q.Codec, Search: q.Search} }
+
+// attempt is Solve without a safety net.
+func (q LDLQ) attempt(p approx.Problem) (codec.Term, approx.Report, error) {
 	ordered := q.Ordered && q.singleColumns(p)
 	f, why := newFeedback(p.Stats, p.W.Cols, q.Damping, ordered, p.Workers)
 	if why != "" {
-		term, report, err := Nearest{Codec: q.Codec, Search: q.Search}.Solve(p)
+		term, report, err := q.nearest().Solve(p)
 		report.Fallback = "rounded to nearest: " + why
 		return term, report, err
 	}

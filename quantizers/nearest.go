@@ -11,7 +11,8 @@ import (
 )
 
 // Nearest rounds every weight to the nearest value that its codec can store: with GGML's types and without Search that is
-// exactly what llama-quantize writes. It needs no data; if there are statistics, Search weighs columns by them.
+// exactly what llama-quantize writes. It needs no data; if there are statistics, Search weighs columns by them, and leaves out those
+// whose input is dead (withoutDead).
 type Nearest struct {
 	Codec  codec.Codec
 	Search bool // choose scales that minimise the squared error, instead of the format's own rule
@@ -36,13 +37,19 @@ func (n Nearest) RowWise() bool {
 
 // Solve rounds p.W.
 func (n Nearest) Solve(p approx.Problem) (codec.Term, approx.Report, error) {
-	grid, err := n.Codec.Fit(p.W, p.Stats.Importance(), codec.FitOptions{Search: n.Search})
+	clean, note := p, ""
+	if n.Search {
+		clean, note = withoutDead(p)
+	}
+	grid, err := n.Codec.Fit(clean.W, p.Stats.Importance(), codec.FitOptions{Search: n.Search})
 	if err != nil {
 		return nil, approx.Report{}, fmt.Errorf("%s: %s: %w", p.Name, n.Codec.Name(), err)
 	}
-	codec.RoundAll(grid, p.W, p.Workers)
+	codec.RoundAll(grid, clean.W, p.Workers)
 	term := grid.Pack()
-	return term, approx.Measure(p, term), nil
+	report := approx.Measure(p, term)
+	report.Fallback = note
+	return term, report, nil
 }
 
 // menuRows and menuWeights bound the sample from which Menu predicts a loss.
