@@ -1,3 +1,3 @@
-// Package pruning is the room for methods that remove weights: scorers, mask selectors and solvers (magnitude, Wanda,
-// SparseGPT, N:M), depth and width pruning. Nothing lives here yet; ROADMAP.md says when it moves in.
+// Package pruning holds methods that remove weights. A Scorer says what each element is worth, a Selector which of them stay, a Solver
+// what values those take; any scorer goes with any selector and any solver. Codecs of package codec store what stays.
 package pruning
