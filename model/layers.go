@@ -113,6 +113,46 @@ func (l *Layers) Layer(i int) (*Layer, error) {
 // nil, is shown the inputs of the layer's linear layers under the names of Sites: one row per token, each token once, in their order,
 // perhaps in several calls of some rows. It must not keep them.
 func (l *Layer) Forward(x tensor.Mat, lengths []int, watch func(site string, x tensor.Mat)) {
+	p, end := l.begin(x, lengths)
+	defer end()
+	if watch != nil {
+		p.watch = func(in input, x tensor.Mat) { watch(siteName(l.index, in), x) }
+	}
+	p.attentionBlock(x, l.index)
+	p.mlpBlock(x, l.index)
+}
+
+// Reach runs x as Forward does until the inputs of one site are known, and shows them to watch as Forward would. With them it shows the
+// rows of the residual stream that the site's outputs are added to; none (Cols 0) where outputs are not added as they are. x is left as it
+// is at that point.
+func (l *Layer) Reach(x tensor.Mat, lengths []int, site string, watch func(in, residual tensor.Mat)) {
+	p, end := l.begin(x, lengths)
+	defer end()
+	row := 0
+	p.watch = func(in input, h tensor.Mat) {
+		if siteName(l.index, in) != site {
+			return
+		}
+		var residual tensor.Mat
+		if l.Adds(site) {
+			residual = x.Slice(row, row+h.Rows)
+		}
+		row += h.Rows
+		watch(h, residual)
+	}
+	p.attentionBlock(x, l.index)
+	if row == 0 {
+		p.mlpBlock(x, l.index)
+	}
+}
+
+// Adds reports whether the outputs at a site of the layer are added to the residual stream as they are.
+func (l *Layer) Adds(site string) bool {
+	return !l.m.config.PostNorms && (site == siteName(l.index, inOut) || site == siteName(l.index, inDown))
+}
+
+// begin readies a pass of x; end frees it.
+func (l *Layer) begin(x tensor.Mat, lengths []int) (p pass, end func()) {
 	m := l.m
 	var spans []span
 	row := 0
@@ -126,14 +166,11 @@ func (l *Layer) Forward(x tensor.Mat, lengths []int, watch func(site string, x t
 		panic("model: hidden states of another shape than the sequences'")
 	}
 	s := m.space()
-	defer m.spaces.Put(s)
-	p := m.begin(s, spans)
-	defer p.end()
-	if watch != nil {
-		p.watch = func(in input, x tensor.Mat) { watch(siteName(l.index, in), x) }
+	p = m.begin(s, spans)
+	return p, func() {
+		p.end()
+		m.spaces.Put(s)
 	}
-	p.attentionBlock(x, l.index)
-	p.mlpBlock(x, l.index)
 }
 
 // Norm is the final norm of a network.

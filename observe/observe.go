@@ -23,6 +23,7 @@ type Options struct {
 	HiddenBytes int64          // hidden states up to this size stay in memory, larger ones go to a file; 0: 1 GiB
 	MemoryBytes int64          // bound of Plan.MemoryBytes; 0: none. Hidden states that would exceed it go to the file
 	TempDir     string         // where that file is; "": the system's
+	Drift       bool           // keep the original network's hidden states too: see Observer.Drift
 	Tool        string         // name and version of the program, for the record
 	Progress    func(Progress) // called after each batch of windows; may be nil
 }
@@ -49,6 +50,7 @@ type Observer struct {
 	windows  [][]int32
 	corpus   calib.Corpus
 	hidden   *hidden
+	original *hidden                // of the original network, with Options.Drift
 	next     int                    // layer that the hidden states are the input of
 	recycled map[int][]*calib.Stats // sums that nobody uses any more, by their features
 }
@@ -87,30 +89,41 @@ func New(ctx context.Context, ckpt *checkpoint.Checkpoint, texts []Text, o Optio
 	if b.hidden, err = newHidden(int(b.corpus.Tokens), config.Hidden, b.o.HiddenBytes, o.TempDir); err != nil {
 		return nil, err
 	}
-	if err := b.embed(ctx); err != nil {
+	if err := b.embed(ctx, b.layers, b.hidden); err != nil {
 		b.Close()
-		return nil, fmt.Errorf("%s: %w", ckpt.Path, err)
+		return nil, err
+	}
+	if !o.Drift {
+		return b, nil
+	}
+	if b.original, err = newHidden(int(b.corpus.Tokens), config.Hidden, b.o.HiddenBytes, o.TempDir); err != nil {
+		b.Close()
+		return nil, err
+	}
+	if err := b.embed(ctx, b.layers, b.original); err != nil {
+		b.Close()
+		return nil, err
 	}
 	return b, nil
 }
 
-// embed computes the hidden states at the input of the first layer.
-func (b *Observer) embed(ctx context.Context) error {
-	e, err := b.layers.Embedding()
+// embed computes the hidden states at the input of the first layer with the embedding of layers.
+func (b *Observer) embed(ctx context.Context, layers *model.Layers, to *hidden) error {
+	e, err := layers.Embedding()
 	if err != nil {
-		return err
+		return fmt.Errorf("%s: %w", b.ckpt.Path, err)
 	}
 	for i, w := range b.windows {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 		if err := e.CheckTokens(w); err != nil {
-			return err
+			return fmt.Errorf("%s: %w", b.ckpt.Path, err)
 		}
 		lo := i * b.corpus.Context
-		x := b.hidden.room(lo, lo+len(w))
+		x := to.room(lo, lo+len(w))
 		e.Forward(x, w)
-		if err := b.hidden.put(lo, x); err != nil {
+		if err := to.put(lo, x); err != nil {
 			return err
 		}
 	}
@@ -120,8 +133,10 @@ func (b *Observer) embed(ctx context.Context) error {
 
 // Close frees the hidden states.
 func (b *Observer) Close() {
-	if b.hidden != nil {
-		b.hidden.close()
+	for _, h := range []*hidden{b.hidden, b.original} {
+		if h != nil {
+			h.close()
+		}
 	}
 }
 
@@ -154,16 +169,22 @@ func (b *Observer) Watch(ctx context.Context, i int, over model.Weights, sites .
 		panic("observe: Watch of another layer than Next")
 	}
 	stats := b.newStats(i, sites)
-	return stats, b.pass(ctx, b.layers.With(over), i, stats, false)
+	return stats, b.pass(ctx, b.hidden, b.layers.With(over), i, stats, false)
 }
 
 // Advance moves the hidden states through layer i, computed with the weights of over where over has them; over may be nil. i must be Next.
+// The original network's states, if they are kept, move through its own.
 // After an error of Advance or Step the states are those of no layer, and the observer of no more use.
 func (b *Observer) Advance(ctx context.Context, i int, over model.Weights) error {
 	if i != b.next {
 		panic("observe: Advance through another layer than Next")
 	}
-	if err := b.pass(ctx, b.layers.With(over), i, nil, true); err != nil {
+	if b.original != nil {
+		if err := b.pass(ctx, b.original, b.layers, i, nil, true); err != nil {
+			return err
+		}
+	}
+	if err := b.pass(ctx, b.hidden, b.layers.With(over), i, nil, true); err != nil {
 		return err
 	}
 	b.next++
@@ -172,11 +193,11 @@ func (b *Observer) Advance(ctx context.Context, i int, over model.Weights) error
 
 // Step is Layer and Advance in one pass, on the original weights.
 func (b *Observer) Step(ctx context.Context, i int) (map[string]*calib.Stats, error) {
-	if i != b.next {
-		panic("observe: Step through another layer than Next")
+	if i != b.next || b.original != nil {
+		panic("observe: Step through another layer than Next, or of compressed layers")
 	}
 	stats := b.newStats(i, nil)
-	if err := b.pass(ctx, b.layers, i, stats, true); err != nil {
+	if err := b.pass(ctx, b.hidden, b.layers, i, stats, true); err != nil {
 		return nil, err
 	}
 	b.next++
@@ -224,8 +245,8 @@ func (b *Observer) recycle(all map[string]*calib.Stats) {
 	}
 }
 
-// pass runs all windows through layer i. It adds the inputs of the layer's sites to stats, and keeps the outputs if advance is set.
-func (b *Observer) pass(ctx context.Context, layers *model.Layers, i int, stats map[string]*calib.Stats, advance bool) error {
+// pass runs all windows of h through layer i. It adds the inputs of the layer's sites to stats, and keeps the outputs if advance is set.
+func (b *Observer) pass(ctx context.Context, h *hidden, layers *model.Layers, i int, stats map[string]*calib.Stats, advance bool) error {
 	layer, err := layers.Layer(i)
 	if err != nil {
 		return fmt.Errorf("%s: %w", b.ckpt.Path, err)
@@ -238,11 +259,15 @@ func (b *Observer) pass(ctx context.Context, layers *model.Layers, i int, stats 
 			}
 		}
 	}
-	read := b.hidden.batch
+	read := h.batch
 	if !advance {
-		read = b.hidden.copy
+		read = h.copy
 	}
-	return b.batches(ctx, i, func(lo, hi int, lengths []int) error {
+	each := b.eachBatch
+	if h == b.hidden {
+		each = func(ctx context.Context, f func(lo, hi int, lengths []int) error) error { return b.batches(ctx, i, f) }
+	}
+	return each(ctx, func(lo, hi int, lengths []int) error {
 		x, err := read(lo, hi)
 		if err != nil {
 			return err
@@ -251,12 +276,26 @@ func (b *Observer) pass(ctx context.Context, layers *model.Layers, i int, stats 
 		if !advance {
 			return nil
 		}
-		return b.hidden.put(lo, x)
+		return h.put(lo, x)
 	})
 }
 
-// batches calls f for one batch of windows after another: rows lo … hi of the hidden states. The head counts as one layer more.
+// batches is eachBatch that reports progress. The head counts as one layer more.
 func (b *Observer) batches(ctx context.Context, layer int, f func(lo, hi int, lengths []int) error) error {
+	return b.eachBatch(ctx, func(lo, hi int, lengths []int) error {
+		if err := f(lo, hi, lengths); err != nil {
+			return err
+		}
+		if b.o.Progress != nil {
+			layers := int64(b.config.Layers)
+			b.o.Progress(Progress{int64(layer)*b.corpus.Tokens + int64(hi), (layers + 1) * b.corpus.Tokens, layer, b.config.Layers})
+		}
+		return nil
+	})
+}
+
+// eachBatch calls f for one batch of windows after another: rows lo … hi of the hidden states.
+func (b *Observer) eachBatch(ctx context.Context, f func(lo, hi int, lengths []int) error) error {
 	n := b.corpus.Context
 	per := max(1, batchTokens/n)
 	for w := 0; w < len(b.windows); w += per {
@@ -271,10 +310,6 @@ func (b *Observer) batches(ctx context.Context, layer int, f func(lo, hi int, le
 		if err := f(w*n, (w+count)*n, lengths); err != nil {
 			return err
 		}
-		if b.o.Progress != nil {
-			layers := int64(b.config.Layers)
-			b.o.Progress(Progress{int64(layer)*b.corpus.Tokens + int64((w+count)*n), (layers + 1) * b.corpus.Tokens, layer, b.config.Layers})
-		}
 	}
 	return nil
 }
@@ -287,6 +322,9 @@ func (b *Observer) Head(ctx context.Context) (*calib.Stats, error) {
 	norm, err := b.layers.Norm()
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", b.ckpt.Path, err)
+	}
+	if b.original != nil {
+		return b.headDrift(ctx, norm)
 	}
 	stats := b.empty(b.sites[len(b.sites)-1])
 	return stats, b.batches(ctx, b.config.Layers, func(lo, hi int, _ []int) error {

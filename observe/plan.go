@@ -61,6 +61,13 @@ func (b *Observer) plan(onDisk bool) Plan {
 		}
 	}
 	p.BatchBytes = b.batchBytes(onDisk)
+	if b.o.Drift {
+		sums, batch := b.driftBytes(b.batchRows())
+		p.HiddenBytes *= 2
+		p.StatsBytes += sums
+		p.BatchBytes += batch
+		p.LayerBytes *= 2
+	}
 	p.MemoryBytes = max(embedding, p.LayerBytes+p.StatsBytes+p.BatchBytes)
 	if !onDisk {
 		p.MemoryBytes += p.HiddenBytes
@@ -97,8 +104,7 @@ func (b *Observer) blockBytes(block model.Block) (n int64) {
 // batchBytes is the memory of the activations of one batch.
 func (b *Observer) batchBytes(onDisk bool) int64 {
 	c := &b.config
-	rows := max(b.corpus.Context, batchTokens/b.corpus.Context*b.corpus.Context)
-	rows = min(rows, int(b.corpus.Tokens))
+	rows := b.batchRows()
 	up := c.Intermediate
 	if c.Gated {
 		up *= 2
@@ -112,4 +118,9 @@ func (b *Observer) batchBytes(onDisk bool) int64 {
 	}
 	scores := b.o.Workers * 64 * b.corpus.Context // of blocks of 64 queries
 	return 4 * (int64(rows)*int64(features) + int64(scores))
+}
+
+// batchRows is how many tokens go through a layer at once.
+func (b *Observer) batchRows() int {
+	return min(max(b.corpus.Context, batchTokens/b.corpus.Context*b.corpus.Context), int(b.corpus.Tokens))
 }
