@@ -15,9 +15,13 @@ import (
 )
 
 // Observe returns statistics that are gathered while the blocks are compressed: of each layer just before it is solved, so that no more
-// than one layer's are held and none need be stored. sequential moves the hidden states through the compressed layers, so that
-// later layers are fitted to what they will see; else through the original ones. Close the observer when the run is over.
+// than one layer's are held and none need be stored. sequential moves the hidden states through the compressed layers, site after site
+// within each, so that weights are fitted to what they will see, and told how it differs from what the original network sees; the
+// observer must be one that Drifts. Else they move through the original layers. Close the observer when the run is over.
 func Observe(o *observe.Observer, ckpt *checkpoint.Checkpoint, sequential bool) Statistics {
+	if sequential && !o.Drifts() {
+		panic("compress: a sequential run needs an observer with drift")
+	}
 	s := &observed{o: o, ckpt: ckpt, sequential: sequential, sites: map[string]model.Site{}}
 	for _, site := range o.Sites() {
 		for _, w := range site.Weights {
@@ -46,11 +50,64 @@ func (s *observed) Block(ctx context.Context, b *plan.Block) (err error) {
 		head, err := s.o.Head(ctx)
 		s.stats = map[string]*calib.Stats{model.HeadSite: head}
 		return err
-	case s.sequential:
-		s.stats, err = s.o.Layer(ctx, layer)
-	default:
+	case !s.sequential: // else Stage does
 		s.stats, err = s.o.Step(ctx, layer)
 	}
+	return err
+}
+
+// staged is Statistics of blocks whose weights' inputs depend on how others of the block are solved.
+type staged interface {
+	// Stages lists the block's weights in groups, each to be solved when those before it are; nil if there is no need.
+	Stages(b *plan.Block) [][]string
+	// Stage readies the statistics of a group. load gives the weights of earlier groups as they were solved, others as they were.
+	Stage(ctx context.Context, b *plan.Block, weights []string, load func(string) (*codec.Weight, error)) error
+}
+
+// Stages groups a layer's weights by the site that they read, in a sequential run; what reads none comes first.
+func (s *observed) Stages(b *plan.Block) [][]string {
+	layer, ok := s.layer(b)
+	if !ok || layer == headLayer || !s.sequential {
+		return nil
+	}
+	var stages [][]string
+	var rest []string
+	for i := range b.Lines {
+		if name := b.Lines[i].Weight; s.sites[name].Name == "" {
+			rest = append(rest, name)
+		}
+	}
+	if rest != nil {
+		stages = append(stages, rest)
+	}
+	for _, site := range s.o.Sites() {
+		var group []string
+		for i := range b.Lines {
+			if name := b.Lines[i].Weight; s.sites[name].Name == site.Name {
+				group = append(group, name)
+			}
+		}
+		if group != nil {
+			stages = append(stages, group)
+		}
+	}
+	return stages
+}
+
+// Stage observes the site of a group, unless all its weights are kept.
+func (s *observed) Stage(ctx context.Context, b *plan.Block, weights []string, load func(string) (*codec.Weight, error)) (err error) {
+	s.stats = nil
+	site := s.sites[weights[0]]
+	solves := false
+	for i := range b.Lines {
+		l := &b.Lines[i]
+		solves = solves || !l.Keeps() && slices.Contains(weights, l.Weight)
+	}
+	if site.Name == "" || !solves {
+		return nil
+	}
+	stats, err := s.o.Drift(ctx, site.Layer, finished{b, load}, site.Name)
+	s.stats = map[string]*calib.Stats{site.Name: stats}
 	return err
 }
 
@@ -78,6 +135,9 @@ func (s *observed) Of(weight string) *calib.Stats { return s.stats[s.sites[weigh
 func (s *observed) Done(ctx context.Context, b *plan.Block, load func(string) (*codec.Weight, error)) error {
 	s.stats = nil
 	layer, ok := s.layer(b)
+	if !ok && s.sequential && s.embeds(b) {
+		return s.o.Embed(ctx, finished{b, load})
+	}
 	if !ok || layer == headLayer || s.o.Next() != layer {
 		return nil
 	}
@@ -85,6 +145,16 @@ func (s *observed) Done(ctx context.Context, b *plan.Block, load func(string) (*
 		return s.o.Advance(ctx, layer, nil)
 	}
 	return s.o.Advance(ctx, layer, finished{b, load})
+}
+
+// embeds reports whether a block has the embedding.
+func (s *observed) embeds(b *plan.Block) bool {
+	for i := range b.Lines {
+		if s.sites[b.Lines[i].Weight].Name == model.EmbeddingSite {
+			return true
+		}
+	}
+	return false
 }
 
 // finished is the weights of a finished block, as a model reads them.

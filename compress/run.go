@@ -110,13 +110,18 @@ func (r *run) tell(ctx context.Context, b *plan.Block, all []*solved) error {
 	for _, s := range all {
 		byName[s.line.Weight] = s
 	}
-	return r.o.Statistics.Done(ctx, b, func(name string) (*codec.Weight, error) {
+	return r.o.Statistics.Done(ctx, b, r.loader(byName))
+}
+
+// loader returns a function that gives weights as they were solved, others as the source stores them.
+func (r *run) loader(byName map[string]*solved) func(string) (*codec.Weight, error) {
+	return func(name string) (*codec.Weight, error) {
 		s := byName[name]
 		if s == nil || s.raw {
 			return r.ckpt.Load(name)
 		}
 		return s.weight()
-	})
+	}
 }
 
 // loadFinished opens a weight from the shards that are there.

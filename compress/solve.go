@@ -43,19 +43,51 @@ type job struct {
 }
 
 // solve reads and solves every weight of a block: tiles of rows in parallel, then weights that are solved whole one after another,
-// each with all workers.
+// each with all workers. Where statistics depend on how other weights of the block are solved, stage follows stage.
 func (r *run) solve(ctx context.Context, b *plan.Block) ([]*solved, error) {
 	if err := r.observe(ctx, b); err != nil {
 		return nil, err
 	}
 	var all []*solved
-	var jobs, whole []job
+	byName := map[string]*solved{}
 	for i := range b.Lines {
 		s := &solved{line: &b.Lines[i]}
 		if err := r.prepare(s); err != nil {
 			return nil, err
 		}
 		all = append(all, s)
+		byName[s.line.Weight] = s
+	}
+	stages, ok := r.o.Statistics.(staged)
+	if !ok || stages.Stages(b) == nil {
+		if err := r.solveStage(ctx, all); err != nil {
+			return nil, err
+		}
+		return all, r.digestParts(all)
+	}
+	finished := map[string]*solved{}
+	for _, names := range stages.Stages(b) {
+		if err := stages.Stage(ctx, b, names, r.loader(finished)); err != nil {
+			return nil, err
+		}
+		var stage []*solved
+		for _, name := range names {
+			stage = append(stage, byName[name])
+		}
+		if err := r.solveStage(ctx, stage); err != nil {
+			return nil, err
+		}
+		for _, s := range stage {
+			finished[s.line.Weight] = s
+		}
+	}
+	return all, r.digestParts(all)
+}
+
+// solveStage solves weights whose statistics are there.
+func (r *run) solveStage(ctx context.Context, stage []*solved) error {
+	var jobs, whole []job
+	for _, s := range stage {
 		list := s.jobs()
 		if s.method != nil && !s.method.RowWise() {
 			whole = append(whole, list[1:]...)
@@ -64,14 +96,14 @@ func (r *run) solve(ctx context.Context, b *plan.Block) ([]*solved, error) {
 		jobs = append(jobs, list...)
 	}
 	if err := r.doAll(ctx, jobs); err != nil {
-		return nil, err
+		return err
 	}
 	for _, j := range whole {
 		if err := errors.Join(ctx.Err(), r.do(ctx, j)); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return all, r.digestParts(all)
+	return nil
 }
 
 // observe readies the statistics of a block's weights.
@@ -230,7 +262,7 @@ func (r *run) solveTile(j job) error {
 	if err := s.rows.Read(w, j.r0); err != nil {
 		return err
 	}
-	problem := approx.Problem{Name: l.Weight, W: w, Workers: 1}
+	problem := approx.Problem{Name: l.Weight, W: w, Row0: j.r0, Workers: 1}
 	if !s.method.RowWise() {
 		problem.Workers = r.o.Workers
 	}

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"pith/approx"
+	"pith/calib"
 	"pith/codec"
 	"pith/quantizers"
 )
@@ -21,9 +22,14 @@ type method struct {
 	make func(c codec.Codec, l *Line) approx.Method
 }
 
-// forCodec is make, in the rotated basis for codecs that store rotated matrices.
+// forCodec is make, in the rotated basis for codecs that store rotated matrices. Methods that see whole Gram matrices also make up for the
+// errors of earlier layers, where statistics tell of them.
 func (m method) forCodec(c codec.Codec, l *Line) approx.Method {
-	return quantizers.ForCodec(c, func(inner codec.Codec) approx.Method { return m.make(inner, l) })
+	made := quantizers.ForCodec(c, func(inner codec.Codec) approx.Method { return m.make(inner, l) })
+	if made.Needs().Has(calib.Gram) {
+		return quantizers.Corrected{Method: made}
+	}
+	return made
 }
 
 // methods is the one table of methods that recipes can name.

@@ -33,7 +33,7 @@ func (f *calibrationFlags) add(c *cobra.Command) {
 	p.StringVar(&f.stats, "stats", "", "calibrate with the statistics that pith calibrate wrote, or with an importance matrix of llama.cpp")
 	p.IntVar(&f.context, "ctx", 0, "with --text: tokens of a window (default 512, or the model's context)")
 	p.IntVar(&f.windows, "chunks", 0, "with --text: windows to read (default all)")
-	p.BoolVar(&f.sequential, "sequential", false, "with --text: each layer reads what the compressed layers before it give")
+	p.BoolVar(&f.sequential, "sequential", false, "with --text: each weight is fitted to what the compressed ones before it give, and makes up for their errors (ldlq, gptq)")
 }
 
 // given reports whether there will be statistics.
@@ -92,7 +92,7 @@ func (f *calibrationFlags) open(ctx context.Context, ckpt *checkpoint.Checkpoint
 			}
 			texts = append(texts, observe.Text{Name: filepath.Base(path), Data: data})
 		}
-		o, err := observe.New(ctx, ckpt, texts, observe.Options{Context: f.context, Windows: f.windows, Workers: workers, Tool: "pith " + version})
+		o, err := observe.New(ctx, ckpt, texts, observe.Options{Context: f.context, Windows: f.windows, Workers: workers, Drift: f.sequential, Tool: "pith " + version})
 		if err != nil {
 			return nil, nil, err
 		}
