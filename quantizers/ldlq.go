@@ -87,7 +87,7 @@ func (q LDLQ) round(p approx.Problem, f *feedback, gain float32) (codec.Grid, fl
 	if q.Search {
 		importance = f.weights()
 	}
-	grid, err := q.Codec.Fit(p.W, importance, codec.FitOptions{Search: q.Search, Gain: gain})
+	grid, err := q.Codec.Fit(p.W, importance, codec.FitOptions{Search: q.Search, Gain: gain, Mask: p.Mask})
 	if err != nil {
 		return nil, 0, fmt.Errorf("%s: %s: %w", p.Name, q.Codec.Name(), err)
 	}

@@ -41,7 +41,7 @@ func (n Nearest) Solve(p approx.Problem) (codec.Term, approx.Report, error) {
 	if n.Search {
 		clean, note = withoutDead(p)
 	}
-	grid, err := n.Codec.Fit(clean.W, p.Stats.Importance(), codec.FitOptions{Search: n.Search})
+	grid, err := n.Codec.Fit(clean.W, p.Stats.Importance(), codec.FitOptions{Search: n.Search, Mask: p.Mask})
 	if err != nil {
 		return nil, approx.Report{}, fmt.Errorf("%s: %s: %w", p.Name, n.Codec.Name(), err)
 	}
