@@ -98,6 +98,10 @@ func (a *artifact) Names() []string { return slices.Clone(a.names) }
 func (a *artifact) Close() error    { return a.src.Close() }
 func (a *artifact) Files() []string { return filesOf(a.src) }
 
+func (a *artifact) readAt(name string, buf []byte, off int64) error {
+	return a.src.ReadAt(name, buf, off)
+}
+
 func (a *artifact) Info(name string) (Info, error) {
 	specs, ok := a.packed[name]
 	if !ok {

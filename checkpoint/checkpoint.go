@@ -45,6 +45,8 @@ type store interface {
 	Rows(name string) (*Rows, error)
 	Files() []string // weight files, as paths
 	Close() error
+	// readAt fills buf from byte off of a weight's stored bytes; the weight is one tensor of scalars in the checkpoint's orientation.
+	readAt(name string, buf []byte, off int64) error
 }
 
 // Checkpoint is an open model. It implements model.Weights and is safe for concurrent use.

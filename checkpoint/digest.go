@@ -41,8 +41,9 @@ type ConfigContent struct {
 
 // ConfigContents returns what an artifact of this checkpoint holds besides weights.
 func (c *Checkpoint) ConfigContents() ([]ConfigContent, error) {
-	if g, ok := c.store.(*gguf); ok {
-		return g.configContents()
+	if g, ok := c.source().(*gguf); ok {
+		all, err := g.configContents()
+		return c.withConfig(all), err
 	}
 	var all []ConfigContent
 	for _, path := range c.ConfigFiles() {
@@ -52,7 +53,7 @@ func (c *Checkpoint) ConfigContents() ([]ConfigContent, error) {
 		}
 		all = append(all, ConfigContent{filepath.Base(path), data})
 	}
-	return all, nil
+	return c.withConfig(all), nil
 }
 
 // Digests returns the sha256 of every weight, config and tokenizer file, in that order. It reads all of them.

@@ -34,6 +34,8 @@ func (g *gguf) Names() []string { return g.m.Names() }
 func (g *gguf) Close() error    { return g.m.Close() }
 func (g *gguf) Files() []string { return filesOf(g.m) }
 
+func (g *gguf) readAt(name string, buf []byte, off int64) error { return g.m.ReadAt(name, buf, off) }
+
 // Info gives a linear that checkpoints store (in, out) as GGUF stores it, (out, in), marked as transposed.
 func (g *gguf) Info(name string) (Info, error) {
 	t, err := g.m.Info(name)

@@ -79,16 +79,13 @@ func filesOf(src formats.Source) []string {
 
 // ReadRaw fills buf from byte off of a plain tensor's stored bytes. It panics if Plain says no.
 func (c *Checkpoint) ReadRaw(name string, buf []byte, off int64) error {
-	switch s := c.store.(type) {
-	case *plain:
-		return s.src.ReadAt(name, buf, off)
-	case *artifact:
-		return s.src.ReadAt(name, buf, off)
-	case *gguf:
-		return s.m.ReadAt(name, buf, off)
+	if !c.Plain(name) {
+		panic("checkpoint: ReadRaw of a weight that is not a plain tensor")
 	}
-	panic("checkpoint: ReadRaw of a weight that is not a plain tensor")
+	return c.store.readAt(name, buf, off)
 }
+
+func (p *plain) readAt(name string, buf []byte, off int64) error { return p.src.ReadAt(name, buf, off) }
 
 // Plain reports whether a weight is one tensor of scalars in the checkpoint's orientation, which ReadRaw can copy as it is.
 func (c *Checkpoint) Plain(name string) bool {

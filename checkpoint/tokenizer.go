@@ -16,7 +16,7 @@ const VocabName = "tokenizer.vocab.json"
 
 // Tokenizer reads the checkpoint's tokenizer: of a directory its files, of a GGUF file its metadata.
 func (c *Checkpoint) Tokenizer() (*tokenizer.Tokenizer, error) {
-	if g, ok := c.store.(*gguf); ok {
+	if g, ok := c.source().(*gguf); ok {
 		return g.m.Tokenizer()
 	}
 	path := filepath.Join(c.dir, VocabName)

@@ -10,6 +10,9 @@ import (
 
 // checkFits refuses a plan that was made for another checkpoint or lost lines when it was edited: every weight has exactly one line, of its shape.
 func checkFits(ckpt *checkpoint.Checkpoint, p *plan.Plan) error {
+	if p.Structure != nil && !slices.Equal(p.Structure.Layers, ckpt.Layers()) {
+		return fmt.Errorf("the plan is for layers %v of the checkpoint, and what is compressed are layers %v; make the plan again with pith plan", p.Structure.Layers, ckpt.Layers())
+	}
 	planned := map[string]bool{}
 	for _, l := range p.Lines() {
 		if planned[l.Weight] {

@@ -70,3 +70,10 @@ func logSumExp(logits []float32, peak float32) float64 {
 	}
 	return float64(peak) + math.Log(sum)
 }
+
+// Diverge scores one position's logits against those of a base model: −ln p(target) of both, and KL(base ‖ cand) in nats. It returns an error
+// for logits that are not finite.
+func Diverge(cand, base []float32, target int32) (nll, nllBase, kl float64, err error) {
+	s, err := scoreRow(cand, base, target)
+	return s.nll, s.nllBase, s.kl, err
+}

@@ -15,6 +15,7 @@ type architecture struct {
 
 	embed, position, finalNorm string
 	layer                      string // prefix of a layer, %d being its index
+	count                      string // config.json's field of the number of layers; "": num_hidden_layers
 	attnNorm, mlpNorm          string
 	postAttnNorm, postMLPNorm  string
 	q, k, v, qkv, o            string

@@ -6,7 +6,7 @@ var gpt2 = architecture{
 	roots: []string{"transformer.", ""},
 	heads: []string{"lm_head"},
 
-	embed: "wte", position: "wpe", finalNorm: "ln_f", layer: "h.%d.",
+	embed: "wte", position: "wpe", finalNorm: "ln_f", layer: "h.%d.", count: "n_layer",
 	attnNorm: "ln_1", mlpNorm: "ln_2",
 	qkv: "attn.c_attn", o: "attn.c_proj",
 	up: "mlp.c_fc", down: "mlp.c_proj",

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"pith/calib"
+	"pith/checkpoint"
 	"pith/model"
 	"pith/tokenizer"
 )
@@ -22,6 +23,22 @@ const (
 	minContext     = 16
 	maxContext     = 1 << 17
 )
+
+// Windows tokenizes texts for a model and cuts them into windows as New does; length and limit 0 are the default length and all windows.
+func Windows(ckpt *checkpoint.Checkpoint, texts []Text, length, limit int) ([][]int32, calib.Corpus, error) {
+	config, err := ckpt.Config()
+	if err != nil {
+		return nil, calib.Corpus{}, err
+	}
+	tok, err := ckpt.Tokenizer()
+	if err != nil {
+		return nil, calib.Corpus{}, err
+	}
+	if length, err = windowLength(config, length); err != nil {
+		return nil, calib.Corpus{}, err
+	}
+	return cut(tok, texts, length, limit)
+}
 
 // windowLength returns the window length that was asked for, or the default.
 func windowLength(c model.Config, asked int) (int, error) {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 
 	"pith/formats"
 )
@@ -22,6 +23,7 @@ type Plan struct {
 	Blocks      []Block      `json:"blocks"`     // in the order of the forward pass; one shard each
 	Totals      Totals       `json:"totals"`
 	Calibration *Calibration `json:"calibration,omitempty"` // nil: data-free
+	Structure   *Structure   `json:"structure,omitempty"`   // nil: all of the checkpoint's layers as they are
 	Notes       []string     `json:"notes,omitempty"`       // what a reader of the plan should know: rules that match nothing, tied heads
 }
 
@@ -32,6 +34,25 @@ type Calibration struct {
 	Context    int    `json:"context,omitempty"`    // tokens of a window
 	Windows    int    `json:"windows,omitempty"`    // at most; 0: all
 	Sequential bool   `json:"sequential,omitempty"` // each block reads what the compressed blocks before it give
+}
+
+// Structure says which view of the source the plan is for. The plan's weights have the view's names.
+type Structure struct {
+	SourceLayers int    `json:"source_layers"`         // of the source
+	Layers       []int  `json:"layers"`                // of the source: those that stay, renumbered from 0
+	Rank         string `json:"rank,omitempty"`        // how the others were chosen; "": by the user
+	TextSHA256   string `json:"text_sha256,omitempty"` // of the texts they were chosen on, as in Calibration
+}
+
+// Dropped returns the source's layers that are left out.
+func (s *Structure) Dropped() []int {
+	var out []int
+	for l := range s.SourceLayers {
+		if !slices.Contains(s.Layers, l) {
+			out = append(out, l)
+		}
+	}
+	return out
 }
 
 // Block is a group of weights that are compressed and written together.
@@ -82,6 +103,18 @@ func (p *Plan) Fallbacks() int {
 	return n
 }
 
+// Solves reports whether any weight is not just kept.
+func (p *Plan) Solves() bool {
+	for _, b := range p.Blocks {
+		for i := range b.Lines {
+			if !b.Lines[i].Keeps() {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // Elements returns the number of weights of the line.
 func (l *Line) Elements() int64 { return int64(l.Rows) * int64(l.Cols) }
 
@@ -121,6 +154,9 @@ func (p *Plan) Save(path string) error {
 	})
 }
 
+// maxLayers is the most layers a model has.
+const maxLayers = 4096
+
 // maxPlan bounds what is read of a plan: about 1 KB a weight, for the largest models known.
 const maxPlan = 256 << 20
 
@@ -154,6 +190,9 @@ func parse(data []byte) (*Plan, error) {
 	}
 	if p.Format != Format {
 		return nil, fmt.Errorf("plan format %d, this version of pith reads %d; make it again with pith plan", p.Format, Format)
+	}
+	if p.Structure != nil && p.Structure.SourceLayers > maxLayers {
+		return nil, fmt.Errorf("structure: %d layers; at most %d are supported", p.Structure.SourceLayers, maxLayers)
 	}
 	for _, l := range p.Lines() {
 		if l.Rows < 0 || l.Cols < 0 || l.Bytes < 0 {

@@ -53,8 +53,16 @@ func (p *Patterns) UnmarshalYAML(unmarshal func(any) error) error {
 	return nil
 }
 
+// Keep returns the recipe that leaves every weight as it is stored.
+func Keep() Recipe {
+	return Recipe{Name: "keep", Rules: []Rule{{Match: Patterns{"*"}, Keep: true}}}
+}
+
 // FromCodec returns the recipe of `--codec name --method method`: every matrix, embedding and head included. No method means nearest.
 func FromCodec(name, method string, search bool) (Recipe, error) {
+	if name == keepMethod && method == "" && !search {
+		return Keep(), nil
+	}
 	r := Rule{Match: Patterns{"*"}, Method: method, Codec: name, Search: search}
 	if _, err := r.check(); err != nil {
 		return Recipe{}, err

@@ -84,13 +84,9 @@ func (f *calibrationFlags) open(ctx context.Context, ckpt *checkpoint.Checkpoint
 		}
 		return compress.FromSet(set), func() { set.Close() }, nil
 	case len(f.texts) > 0:
-		var texts []observe.Text
-		for _, path := range f.texts {
-			data, err := os.ReadFile(path)
-			if err != nil {
-				return nil, nil, fmt.Errorf("--text: %w", err)
-			}
-			texts = append(texts, observe.Text{Name: filepath.Base(path), Data: data})
+		texts, err := readTexts(f.texts)
+		if err != nil {
+			return nil, nil, err
 		}
 		o, err := observe.New(ctx, ckpt, texts, observe.Options{Context: f.context, Windows: f.windows, Workers: workers, Drift: f.sequential, Tool: "pith " + version})
 		if err != nil {
@@ -99,4 +95,22 @@ func (f *calibrationFlags) open(ctx context.Context, ckpt *checkpoint.Checkpoint
 		return compress.Observe(o, ckpt, f.sequential), o.Close, nil
 	}
 	return nil, func() {}, nil
+}
+
+// noStatistics is open for a plan that solves nothing.
+func noStatistics(context.Context, *checkpoint.Checkpoint, int) (compress.Statistics, func(), error) {
+	return nil, func() {}, nil
+}
+
+// readTexts reads the files of --text.
+func readTexts(paths []string) ([]observe.Text, error) {
+	var texts []observe.Text
+	for _, path := range paths {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			return nil, fmt.Errorf("--text: %w", err)
+		}
+		texts = append(texts, observe.Text{Name: filepath.Base(path), Data: data})
+	}
+	return texts, nil
 }

@@ -29,7 +29,8 @@ With --json, standard output is one JSON object a line: started, progress, block
 		Example: `  pith compress MODEL --codec int4-g128 -o out
   pith compress MODEL --bpw 2.5 --text calibration.txt -o out2
   pith compress MODEL --recipe mixed.yaml -o out --memory 512MiB --workers 2
-  pith compress MODEL --codec q4_k -o model-q4_k.gguf`,
+  pith compress MODEL --codec q4_k -o model-q4_k.gguf
+  pith compress MODEL --drop-layers 2 --text calibration.txt -o shallow`,
 		Args: one("MODEL"),
 		RunE: func(c *cobra.Command, args []string) error {
 			if f.output == "" {
@@ -39,12 +40,16 @@ With --json, standard output is one JSON object a line: started, progress, block
 			if err != nil {
 				return err
 			}
-			ckpt, p, err := f.resolve(args[0])
+			ckpt, p, err := f.resolve(c.Context(), args[0], quietly(s.err, asJSON))
 			if err != nil {
 				return err
 			}
 			defer ckpt.Close()
-			statistics, free, err := f.calibration.open(c.Context(), ckpt, f.workers)
+			open := f.calibration.open
+			if !p.Solves() {
+				open = noStatistics // nobody would look at them
+			}
+			statistics, free, err := open(c.Context(), ckpt, f.workers)
 			if err != nil {
 				return err
 			}
@@ -112,6 +117,9 @@ func printCompressed(s streams, p *plan.Plan, r compress.Result) error {
 	fmt.Fprintf(s.out, "written     %s\n", r.Dir)
 	if r.Skipped > 0 {
 		fmt.Fprintf(s.out, "resumed     %d of %d blocks were there already\n", r.Skipped, r.Blocks)
+	}
+	if p.Structure != nil {
+		fmt.Fprintf(s.out, "left out    %s\n", leftOut(p.Structure))
 	}
 	fmt.Fprintf(s.out, "weights     %s\n", human.Count(r.Weights))
 	fmt.Fprintf(s.out, "tensors     %s, %.3f bits per weight\n", human.ExactSize(r.Bytes), 8*float64(r.Bytes)/float64(max(1, r.Weights)))

@@ -16,15 +16,18 @@ func convertCommand(s streams) *cobra.Command {
 		o          compress.ConvertOptions
 		out, dtype string
 		asJSON     bool
+		structure  structureFlags
+		texts      calibrationFlags
+		workers    int
 	)
 	c := &cobra.Command{
 		Use:   "convert MODEL -o OUT",
 		Short: "Write a checkpoint in another format",
 		Long: `Writes MODEL (Hugging Face directory, GGUF file or Pith artifact) as a GGUF file or a Hugging Face directory. Weights keep their
-values: without --dtype they are stored as they are, or, where the other format has no layout for them, decoded.`,
-		Example: "  pith convert MODEL -o model-f16.gguf --dtype f16\n  pith convert model-q4_k.gguf --format hf -o model-hf --dtype bf16",
+values: without --dtype they are stored as they are, or, where the other format has no layout for them, decoded. Layers can be left out.`,
+		Example: "  pith convert MODEL -o model-f16.gguf --dtype f16\n  pith convert model-q4_k.gguf --format hf -o model-hf --dtype bf16\n  pith convert MODEL --format hf --drop-layers 2 --text calibration.txt -o shallow",
 		Args:    one("MODEL"),
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(c *cobra.Command, args []string) error {
 			if out == "" {
 				return errNoOutput
 			}
@@ -40,6 +43,9 @@ values: without --dtype they are stored as they are, or, where the other format 
 				return err
 			}
 			defer ckpt.Close()
+			if ckpt, _, err = structure.view(c.Context(), ckpt, &texts, workers, quietly(s.err, asJSON)); err != nil {
+				return err
+			}
 			v := converted{Notes: []string{}}
 			o.Warn = func(note string) { v.Notes = append(v.Notes, note) }
 			if v.Path, v.FileBytes, err = compress.Convert(ckpt, out, o); err != nil {
@@ -60,6 +66,10 @@ values: without --dtype they are stored as they are, or, where the other format 
 	f.StringVar(&o.Format, "format", "gguf", "gguf or hf")
 	f.StringVar(&dtype, "dtype", "", "f32, f16 or bf16 for all matrices (default: as stored)")
 	f.BoolVar(&o.Overwrite, "overwrite", false, "replace OUT")
+	f.StringSliceVar(&texts.texts, "text", nil, "with --drop-layers: text to choose layers on (may be given more than once)")
+	structure.ownText = true
+	structure.add(c)
+	workersFlag(c, &workers)
 	jsonFlag(c, &asJSON)
 	offer(c, "format", "gguf", "hf")
 	offer(c, "dtype", "f32", "f16", "bf16")

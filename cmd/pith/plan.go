@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -26,6 +27,7 @@ type planFlags struct {
 	bits                    float64
 	bitsGiven               func() bool
 	calibration             calibrationFlags
+	structure               structureFlags
 	format                  string // "" until resolve: what the output's name says
 	output                  string
 	workers                 int
@@ -35,7 +37,7 @@ type planFlags struct {
 func (f *planFlags) add(c *cobra.Command) {
 	p := c.Flags()
 	p.StringVar(&f.recipe, "recipe", "", "YAML file that says which weights get which codec")
-	p.StringVar(&f.codec, "codec", "", "one codec for every matrix, as int4-g128 or q4_k (default: 8 bits for embedding and head, 4 for the rest)")
+	p.StringVar(&f.codec, "codec", "", "one codec for every matrix, as int4-g128 or q4_k, or keep (default: 8 bits for embedding and head, 4 for the rest; keep with --drop-layers)")
 	p.StringVar(&f.method, "method", "", "with --codec: how its codes are chosen ("+strings.Join(plan.Methods(), ", ")+"; default nearest)")
 	p.BoolVar(&f.search, "search", false, "with --codec: search the scales of least squared error")
 	p.Float64Var(&f.bits, "bpw", 0, "bits per weight of all tensors together, at most 8, as 2.5: trellis codes of the rate that fits")
@@ -46,6 +48,7 @@ func (f *planFlags) add(c *cobra.Command) {
 	p.StringVar(&f.memory, "memory", "", "bound of the memory used, as in 512MiB or 2GB (default: no bound)")
 	workersFlag(c, &f.workers)
 	f.calibration.add(c)
+	f.structure.add(c)
 	offer(c, "codec", codec.Names()...)
 	offer(c, "format", "pith", "gguf")
 }
@@ -59,7 +62,7 @@ Any of them with -had at the end is stored rotated, which spreads outliers; with
 the method awq chooses; the method hqq takes -mid. A matrix whose shape does not fit its codec gets the nearest codec that does, with a note.`
 
 // resolve opens the checkpoint and makes the plan that the flags ask for.
-func (f *planFlags) resolve(path string) (*checkpoint.Checkpoint, *plan.Plan, error) {
+func (f *planFlags) resolve(ctx context.Context, path string, progress io.Writer) (*checkpoint.Checkpoint, *plan.Plan, error) {
 	given := 0
 	for _, v := range []bool{f.codec != "", f.recipe != "", f.planFile != "", f.bitsGiven()} {
 		if v {
@@ -88,26 +91,44 @@ func (f *planFlags) resolve(path string) (*checkpoint.Checkpoint, *plan.Plan, er
 	if err != nil {
 		return nil, nil, err
 	}
-	p, err := f.plan(c)
+	shown, p, err := f.planned(ctx, c, progress)
 	if err != nil {
 		c.Close()
 		return nil, nil, err
 	}
-	return c, p, nil
+	return shown, p, nil
 }
 
-// plan makes the plan that the flags ask for, or loads it.
-func (f *planFlags) plan(c *checkpoint.Checkpoint) (*plan.Plan, error) {
+// planned returns the view of the checkpoint that the flags or a saved plan ask for, and the plan.
+func (f *planFlags) planned(ctx context.Context, c *checkpoint.Checkpoint, progress io.Writer) (*checkpoint.Checkpoint, *plan.Plan, error) {
 	if f.planFile != "" {
-		return plan.Load(f.planFile)
+		p, err := plan.Load(f.planFile)
+		if err != nil {
+			return nil, nil, err
+		}
+		shown, err := f.structure.viewOf(c, p.Structure)
+		return shown, p, err
 	}
+	shown, made, err := f.structure.view(ctx, c, &f.calibration, f.workers, progress)
+	if err != nil {
+		return nil, nil, err
+	}
+	p, err := f.plan(shown)
+	if p != nil {
+		p.Structure = made
+	}
+	return shown, p, err
+}
+
+// plan makes the plan that the flags ask for.
+func (f *planFlags) plan(c *checkpoint.Checkpoint) (*plan.Plan, error) {
 	r, err := f.chooseRecipe(c)
 	if err != nil {
 		return nil, err
 	}
 	p, err := plan.Resolve(c, r)
-	if err != nil {
-		return nil, err
+	if err != nil || !p.Solves() {
+		return p, err
 	}
 	p.Calibration, err = f.calibration.record()
 	return p, err
@@ -128,6 +149,8 @@ func (f *planFlags) chooseRecipe(c *checkpoint.Checkpoint) (plan.Recipe, error) 
 		return plan.FromCodec(f.codec, f.method, f.search)
 	case f.recipe != "":
 		return plan.ReadRecipe(f.recipe)
+	case f.structure.given():
+		return plan.Keep(), nil
 	}
 	return plan.Default(f.format == "gguf"), nil
 }
@@ -159,11 +182,11 @@ are read and nothing is written, unless --save keeps the plan for pith compress 
 ` + codecHelp,
 		Example: "  pith plan MODEL --codec int4-g128\n  pith plan MODEL --bpw 2.5\n  pith plan MODEL --recipe mixed.yaml --json\n  pith plan MODEL --codec q4_k --save plan.json",
 		Args:    one("MODEL"),
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(c *cobra.Command, args []string) error {
 			if _, err := f.memoryBytes(); err != nil {
 				return err
 			}
-			ckpt, p, err := f.resolve(args[0])
+			ckpt, p, err := f.resolve(c.Context(), args[0], quietly(s.err, asJSON))
 			if err != nil {
 				return err
 			}
@@ -209,6 +232,9 @@ func printPlan(w io.Writer, p *plan.Plan, workers int) error {
 		return err
 	}
 	fmt.Fprintln(w)
+	if p.Structure != nil {
+		fmt.Fprintf(w, "left out    %s\n", leftOut(p.Structure))
+	}
 	if n := fallbackNote(p); n != "" {
 		fmt.Fprintf(w, "note        %s\n", n)
 	}

@@ -1,0 +1,228 @@
+package checkpoint
+
+import (
+	"fmt"
+	"slices"
+
+	"pith/codec"
+	"pith/formats"
+	"pith/model"
+	"pith/tensor"
+)
+
+// Edit says how a view of a checkpoint differs from it. The zero value changes nothing.
+type Edit struct {
+	Layers []int  // of the checkpoint, in rising order: those that stay, renumbered from 0; nil: all
+	Config []byte // config.json of the view; nil: the checkpoint's, its number of layers and what it says layer by layer edited
+	Made   []Made // tensors that take the place of the checkpoint's of the same name (that of the view), or join them
+}
+
+// Made is a tensor of a view that the checkpoint does not hold.
+type Made struct {
+	Name  string
+	DType tensor.DType
+	Shape []int
+	Data  func() ([]byte, error) // the same bytes at every call; may take its time
+}
+
+// view shows parts of another store under other names.
+type view struct {
+	store
+	names  []string
+	from   map[string]string // name in the view → name in the store
+	made   map[string]*madeTensor
+	layers []int
+}
+
+// View returns the checkpoint as e edits it. Closing it closes c.
+func (c *Checkpoint) View(e Edit) (*Checkpoint, error) {
+	cfg, err := c.Config()
+	if err != nil {
+		return nil, err
+	}
+	if e.Layers == nil {
+		for i := range cfg.Layers {
+			e.Layers = append(e.Layers, i)
+		}
+	}
+	v := &view{store: c.store, from: map[string]string{}, made: map[string]*madeTensor{}, layers: slices.Clone(e.Layers)}
+	out := &Checkpoint{Path: c.Path, Kind: c.Kind, store: v, dir: c.dir, configJSON: c.configJSON}
+	if len(e.Layers) != cfg.Layers || !rising(e.Layers, cfg.Layers) {
+		if out.configJSON, err = model.SelectLayers(c.configJSON, e.Layers); err != nil {
+			return nil, fmt.Errorf("%s: %w", c.Path, err)
+		}
+	}
+	if e.Config != nil {
+		out.configJSON = e.Config
+	}
+	for _, name := range c.Names() {
+		shown := name
+		if l := model.LayerOf(cfg, name); l >= 0 {
+			at, stays := slices.BinarySearch(e.Layers, l)
+			if !stays {
+				continue
+			}
+			shown = model.InLayer(cfg, name, at)
+		}
+		v.from[shown] = name
+		v.names = append(v.names, shown)
+	}
+	for _, m := range e.Made {
+		if _, there := v.from[m.Name]; !there {
+			v.names = append(v.names, m.Name)
+		}
+		delete(v.from, m.Name)
+		v.made[m.Name] = newMade(m)
+	}
+	slices.Sort(v.names)
+	return out, nil
+}
+
+// rising reports whether layers are 0 … n−1.
+func rising(layers []int, n int) bool {
+	for i, l := range layers {
+		if i != l {
+			return false
+		}
+	}
+	return len(layers) == n
+}
+
+// Layers returns which layers of the source a view shows, nil if it is no view.
+func (c *Checkpoint) Layers() []int {
+	v, ok := c.store.(*view)
+	if !ok {
+		return nil
+	}
+	return slices.Clone(v.layers)
+}
+
+// source returns the store that holds what views show.
+func (c *Checkpoint) source() store {
+	s := c.store
+	for {
+		v, ok := s.(*view)
+		if !ok {
+			return s
+		}
+		s = v.store
+	}
+}
+
+// withConfig puts the view's config.json among the source's files.
+func (c *Checkpoint) withConfig(files []ConfigContent) []ConfigContent {
+	if _, ok := c.store.(*view); !ok {
+		return files
+	}
+	for i := range files {
+		if files[i].Name == "config.json" {
+			files[i].Data = c.configJSON
+		}
+	}
+	return files
+}
+
+// find returns what the source calls a tensor of the view.
+func (v *view) find(name string) (string, error) {
+	from, ok := v.from[name]
+	if !ok {
+		return "", fmt.Errorf("no tensor %s among the layers that stay", name)
+	}
+	return from, nil
+}
+
+func (v *view) Names() []string { return slices.Clone(v.names) }
+
+func (v *view) Info(name string) (Info, error) {
+	if m := v.made[name]; m != nil {
+		return m.info, nil
+	}
+	from, err := v.find(name)
+	if err != nil {
+		return Info{}, err
+	}
+	info, err := v.store.Info(from)
+	info.Name = name
+	return info, err
+}
+
+func (v *view) Load(name string) (*codec.Weight, error) {
+	if m := v.made[name]; m != nil {
+		return m.load()
+	}
+	from, err := v.find(name)
+	if err != nil {
+		return nil, err
+	}
+	w, err := v.store.Load(from)
+	if err == nil && w.Name != name {
+		renamed := *w
+		renamed.Name = name
+		w = &renamed
+	}
+	return w, err
+}
+
+func (v *view) Rows(name string) (*Rows, error) {
+	if m := v.made[name]; m != nil {
+		return &Rows{info: m.info, readAt: m.readAt}, nil
+	}
+	from, err := v.find(name)
+	if err != nil {
+		return nil, err
+	}
+	return v.store.Rows(from)
+}
+
+func (v *view) readAt(name string, buf []byte, off int64) error {
+	if m := v.made[name]; m != nil {
+		return m.readAt(buf, off)
+	}
+	from, err := v.find(name)
+	if err != nil {
+		return err
+	}
+	return v.store.readAt(from, buf, off)
+}
+
+// madeTensor is a Made with what the last call of Data gave.
+type madeTensor struct {
+	info Info
+	data func() ([]byte, error)
+}
+
+func newMade(m Made) *madeTensor {
+	info := plainInfo(formats.Info{Name: m.Name, DType: m.DType, Shape: m.Shape, Bytes: tensor.Bytes(m.DType, m.Shape)})
+	return &madeTensor{info, m.Data}
+}
+
+func (m *madeTensor) bytes() ([]byte, error) {
+	data, err := m.data()
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", m.info.Name, err)
+	}
+	if int64(len(data)) != m.info.Bytes {
+		panic("checkpoint: made tensor of another size than its shape's")
+	}
+	return data, nil
+}
+
+func (m *madeTensor) readAt(buf []byte, off int64) error {
+	data, err := m.bytes()
+	if err == nil {
+		copy(buf, data[off:])
+	}
+	return err
+}
+
+func (m *madeTensor) load() (*codec.Weight, error) {
+	data, err := m.bytes()
+	if err != nil {
+		return nil, err
+	}
+	term, err := codec.Dense(m.info.Name, m.info.DType, m.info.Rows, m.info.Cols, data)
+	if err != nil {
+		return nil, err
+	}
+	return &codec.Weight{Name: m.info.Name, Rows: m.info.Rows, Cols: m.info.Cols, Shape: m.info.Shape, Terms: []codec.Term{term}}, nil
+}

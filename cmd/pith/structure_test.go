@@ -1,0 +1,114 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// sameTree fails unless two directories hold the same files.
+func sameTree(t *testing.T, a, b string) {
+	t.Helper()
+	entries, err := os.ReadDir(a)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		x, err := os.ReadFile(filepath.Join(a, e.Name()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		y, err := os.ReadFile(filepath.Join(b, e.Name()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if string(x) != string(y) {
+			t.Errorf("%s differs", e.Name())
+		}
+	}
+}
+
+func TestLeavingOutNoLayersIsExact(t *testing.T) {
+	model, dir := tinyModel(t), t.TempDir()
+	for _, codec := range []string{"keep", "int4-g32"} {
+		plain, none := filepath.Join(dir, codec), filepath.Join(dir, codec+"-0")
+		ok(t, "compress", model, "--codec", codec, "-o", plain)
+		ok(t, "compress", model, "--codec", codec, "--drop-layers", "0", "-o", none)
+		sameTree(t, plain, none)
+	}
+}
+
+func TestAShallowModelIsTheSameInEveryFormat(t *testing.T) {
+	model, text, dir := tinyModel(t), tinyText(t), t.TempDir()
+	at := func(name string) string { return filepath.Join(dir, name) }
+	got := ok(t, "compress", model, "--drop-layers", "1", "--any-layer", "--rank", "bi", "--text", text, "--ctx", "32", "-o", at("chosen"))
+	if !strings.Contains(got, "left out") || !strings.Contains(got, "of 2, chosen by bi") {
+		t.Errorf("compress printed %s", got)
+	}
+	ok(t, "verify", at("chosen"))
+	ok(t, "compress", model, "--drop-layers", "0-0", "-o", at("pith"))
+	ok(t, "compress", model, "--drop-layers", "0,", "-o", at("out.gguf"))
+	ok(t, "convert", model, "--drop-layers", "0,", "--format", "hf", "-o", at("hf"))
+	ok(t, "convert", model, "--drop-layers", "0,", "-o", at("converted.gguf"))
+	want := perplexity(t, at("pith"), text)
+	for _, name := range []string{"out.gguf", "hf", "converted.gguf"} {
+		if p := perplexity(t, at(name), text); p != want {
+			t.Errorf("perplexity %v of %s, %v of the artifact", p, name, want)
+		}
+	}
+	if whole := perplexity(t, model, text); whole == want {
+		t.Error("the layer is still there")
+	}
+	if got := ok(t, "inspect", at("pith")); !strings.Contains(got, "llama, 1 layers") {
+		t.Errorf("inspect printed %s", got)
+	}
+	ok(t, "compress", model, "--drop-layers", "0-0", "--codec", "int4-g32", "--text", text, "--ctx", "32", "--method", "gptq", "-o", at("both"))
+	ok(t, "run", at("both"), "--prompt", "the rain", "-n", "4")
+}
+
+func TestASavedPlanKnowsWhichLayersAreLeftOut(t *testing.T) {
+	model, dir := tinyModel(t), t.TempDir()
+	saved, a, b := filepath.Join(dir, "plan.json"), filepath.Join(dir, "a"), filepath.Join(dir, "b")
+	ok(t, "plan", model, "--drop-layers", "0-0", "--codec", "int8-g32", "--save", saved)
+	ok(t, "compress", model, "--plan", saved, "-o", a)
+	ok(t, "compress", model, "--drop-layers", "0-0", "--codec", "int8-g32", "-o", b)
+	sameTree(t, a, b)
+	if code, _, errs := cli("compress", model, "--drop-layers", "1-1", "--codec", "int8-g32", "-o", b); code != exitBadInput || !strings.Contains(errs, "another plan") {
+		t.Errorf("other layers into the same directory: %d %s", code, errs)
+	}
+}
+
+func TestLayersAreRanked(t *testing.T) {
+	model, text := tinyModel(t), tinyText(t)
+	got := ok(t, "layers", model, "--text", text, "--ctx", "32", "--any-layer")
+	for _, want := range []string{"KL without", "spearman", "bi and loo_kl", "--drop-layers 1 would leave out"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("no %q in\n%s", want, got)
+		}
+	}
+	v := jsonOf(t, "layers", model, "--text", text, "--ctx", "32")
+	for _, field := range []string{"layers", "similarity", "rank_correlation", "perplexity", "corpus"} {
+		if v[field] == nil {
+			t.Errorf("no field %s", field)
+		}
+	}
+}
+
+func TestLeavingOutWhatCannotBeIsAnErrorWithARemedy(t *testing.T) {
+	model, text, out := tinyModel(t), tinyText(t), filepath.Join(t.TempDir(), "out")
+	for want, args := range map[string][]string{
+		"give --text":           {"--drop-layers", "1"},
+		"2 layers, 0 to 1":      {"--drop-layers", "7-7"},
+		"no layer of 2 is left": {"--drop-layers", "0-1"},
+		"protected":             {"--drop-layers", "1", "--text", text},
+		"unknown ranker":        {"--drop-layers", "1", "--any-layer", "--text", text, "--rank", "best"},
+		"one layer alone: 3-3":  {"--drop-layers", "two"},
+		"go with --drop-layer":  {"--any-layer"},
+	} {
+		code, _, errs := cli(append([]string{"compress", model, "-o", out}, args...)...)
+		if code != exitBadInput || !strings.Contains(errs, want) {
+			t.Errorf("%v: %d %s", args, code, errs)
+		}
+	}
+}
