@@ -43,11 +43,18 @@ func table() []Codec {
 		}
 		all = append(all, c)
 	}
+	for _, name := range sparseNames() {
+		c, ok := parseSparse(name)
+		if !ok {
+			panic("codec: a sparse codec of the table does not exist")
+		}
+		all = append(all, c)
+	}
 	return all
 }
 
 // Names returns the names of the codecs that Parse knows; it knows each of them with -had and -scaled too,
-// the groups 32, 64, 128 and row of every book, and trellis codes at any rate.
+// the groups 32, 64, 128 and row of every book, trellis codes at any rate, and sparse codecs of any pattern.
 func Names() []string {
 	all := table()
 	names := make([]string, len(all))
@@ -71,6 +78,9 @@ func Parse(name string) (Codec, error) {
 	}
 	if strings.HasPrefix(name, trellisPrefix) {
 		return parseTrellis(name)
+	}
+	if c, ok := parseSparse(name); ok {
+		return c, nil
 	}
 	if c, ok := parseBook(name); ok {
 		return c, nil

@@ -89,7 +89,8 @@ func TestSearchLowersTheErrorThatMatters(t *testing.T) {
 			if searched.SquaredError > plain.SquaredError*(1+1e-6) {
 				t.Errorf("%s: search has error %g, the reference rule %g", name, searched.SquaredError, plain.SquaredError)
 			}
-			if strings.HasPrefix(name, "int") && !strings.HasPrefix(name, "int8") && searched.SquaredError > 0.98*plain.SquaredError {
+			_, masked := parse(t, name).(codec.Sparse) // whose pruned weights are most of the error
+			if strings.HasPrefix(name, "int") && !strings.HasPrefix(name, "int8") && !masked && searched.SquaredError > 0.98*plain.SquaredError {
 				t.Errorf("%s: search gains less than 2 %% (%g, %g)", name, searched.SquaredError, plain.SquaredError)
 			}
 		}

@@ -25,6 +25,7 @@ func Run(t *testing.T, c codec.Codec) {
 	if !wholeOnly(c) {
 		t.Run("concat", func(t *testing.T) { tiles(t, c) })
 	}
+	t.Run("masks", func(t *testing.T) { sparse(t, c) })
 	t.Run("damage", func(t *testing.T) { damaged(t, c) })
 }
 

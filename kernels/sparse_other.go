@@ -1,0 +1,9 @@
+package kernels
+
+func expandFloats(_ level, dst, src []float32, mask []byte) { expandFloatsPlain(dst, src, mask) }
+
+func expandBytes(_ level, dst, src, mask []byte, fill byte) { expandBytesPlain(dst, src, mask, fill) }
+
+func (m *Masked) vector(level, []float32, int, Q8) int { return 0 }
+
+func vectorPairs(level, []float32, []byte, []byte, []byte, int, int, int, Q8) int { return 0 }
