@@ -3,6 +3,8 @@
 package approx
 
 import (
+	"context"
+
 	"pith/calib"
 	"pith/codec"
 	"pith/internal/par"
@@ -21,6 +23,17 @@ type Problem struct {
 
 	// Workers is how many goroutines Solve may use; 0 means 1. Terms and reports never depend on it.
 	Workers int
+
+	// Context, if it is not nil, lets Solve return early: soon after the context has ended, with its error. Statistics stay good for others.
+	Context context.Context
+}
+
+// Err returns why Solve should stop, nil as long as it should not.
+func (p Problem) Err() error {
+	if p.Context == nil {
+		return nil
+	}
+	return p.Context.Err()
 }
 
 // Method replaces a weight by a term.
@@ -78,7 +91,7 @@ type Offer interface {
 }
 
 // Measure returns the report of term as an approximation of p.W. Rows are summed in order; reports of tiles of rows add up to
-// the whole's up to rounding in float64. It is the same on every machine.
+// the whole's up to rounding in float64. It is the same on every machine. Of a problem whose context has ended it says nothing.
 func Measure(p Problem, term codec.Term) Report {
 	if rows, cols := term.Dims(); rows != p.W.Rows || cols != p.W.Cols {
 		panic("approx: Measure of a term of another shape")
@@ -87,6 +100,9 @@ func Measure(p Problem, term codec.Term) Report {
 	const tile, chunk = 16, 128 // rows decoded at once, and by one goroutine
 	chunks := make([]Report, (p.W.Rows+chunk-1)/chunk)
 	par.Ranges(p.Workers, p.W.Rows, chunk, func(lo, hi int) {
+		if p.Err() != nil {
+			return
+		}
 		buf := tensor.NewMat(min(tile, hi-lo), p.W.Cols)
 		sum := &chunks[lo/chunk]
 		for r0 := lo; r0 < hi; r0 += tile {

@@ -2,6 +2,7 @@ package calib
 
 import (
 	"bytes"
+	"io"
 	"math"
 	"math/rand/v2"
 	"os"
@@ -144,6 +145,12 @@ func TestWeightsOfASiteShareItsStatistics(t *testing.T) {
 	}
 	if calls != 1 {
 		t.Errorf("made %d times", calls)
+	}
+	if v, err := q.TryDerive("other", func() (any, error) { return 8, io.EOF }); err != io.EOF {
+		t.Errorf("derived %v, %v", v, err)
+	}
+	if v, err := q.TryDerive("other", func() (any, error) { return 9, nil }); v != 9 || err != nil {
+		t.Errorf("after a failure: derived %v, %v", v, err)
 	}
 }
 

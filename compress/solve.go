@@ -249,11 +249,11 @@ func (r *run) do(ctx context.Context, j job) error {
 	if j.r1 == j.r0 {
 		return r.digestSource(ctx, j.s)
 	}
-	return r.solveTile(j)
+	return r.solveTile(ctx, j)
 }
 
 // solveTile solves rows r0 … r1 of a weight and puts the term's parts into their places.
-func (r *run) solveTile(j job) error {
+func (r *run) solveTile(ctx context.Context, j job) error {
 	s, l := j.s, j.s.line
 	n := j.r1 - j.r0
 	buf := r.tiles.get(n * l.Cols)
@@ -262,7 +262,7 @@ func (r *run) solveTile(j job) error {
 	if err := s.rows.Read(w, j.r0); err != nil {
 		return err
 	}
-	problem := approx.Problem{Name: l.Weight, W: w, Row0: j.r0, Workers: 1}
+	problem := approx.Problem{Name: l.Weight, W: w, Row0: j.r0, Workers: 1, Context: ctx}
 	if !s.method.RowWise() {
 		problem.Workers = r.o.Workers
 	}
@@ -270,6 +270,9 @@ func (r *run) solveTile(j job) error {
 		problem.Stats = r.o.Statistics.Of(l.Weight)
 	}
 	term, report, err := s.method.Solve(problem)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
 	if err != nil {
 		if bad := notFinite(w, j.r0); bad != nil {
 			err = blockError(l, bad)

@@ -1,6 +1,7 @@
 package linalg
 
 import (
+	"context"
 	"math"
 
 	"pith/internal/par"
@@ -11,28 +12,35 @@ import (
 //
 // The matrix is halved: L11 of A11, L21 = A21·L11⁻ᵀ, then A22 - L21·L21ᵀ. Each element still subtracts its products from the
 // first column to the last, as in the textbook's loop (Golub and Van Loan, Matrix Computations, algorithm 4.2.1).
-func Cholesky(a Matrix, workers int) error {
+func Cholesky(a Matrix, workers int) error { return CholeskyContext(context.Background(), a, workers) }
+
+// CholeskyContext is Cholesky that stops soon after ctx has ended, with its error.
+func CholeskyContext(ctx context.Context, a Matrix, workers int) error {
 	if len(a.Data) != a.N*a.N {
 		panic("linalg: Cholesky of a matrix that is not square")
 	}
-	if bad := a.cholesky(workers, 0, a.N); bad != nil {
+	bad := a.cholesky(crew{workers, ctx}, 0, a.N)
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case bad != nil:
 		return bad
 	}
 	return nil
 }
 
-func (a Matrix) cholesky(workers, at, n int) *NotPositiveError {
+func (a Matrix) cholesky(c crew, at, n int) *NotPositiveError {
 	if n <= small {
 		return a.choleskyPlain(at, n)
 	}
 	half := split(n)
-	if bad := a.cholesky(workers, at, half); bad != nil {
+	if bad := a.cholesky(c, at, half); bad != nil || c.stopped() {
 		return bad
 	}
 	rest := n - half
-	a.solveRight(workers, at, at+half, at, rest, half)
-	a.subtractProduct(workers, at+half, at+half, at+half, at, at+half, at, rest, rest, half, true)
-	return a.cholesky(workers, at+half, rest)
+	a.solveRight(c, at, at+half, at, rest, half)
+	a.subtractProduct(c, at+half, at+half, at+half, at, at+half, at, rest, rest, half, true)
+	return a.cholesky(c, at+half, rest)
 }
 
 // split returns where a triangle of n > small rows is cut: about its middle, at a multiple of small.
@@ -65,15 +73,18 @@ func reduce(s float64, x, y []float64) float64 {
 
 // solveRight overwrites X, the window of m rows and n columns at (row, col), with X·L⁻ᵀ, L being the lower triangle of n rows at
 // (l, l).
-func (a Matrix) solveRight(workers, l, row, col, m, n int) {
+func (a Matrix) solveRight(c crew, l, row, col, m, n int) {
+	if c.stopped() {
+		return
+	}
 	if n <= small {
-		par.Ranges(workers, m, grain, func(lo, hi int) { a.solveRightPlain(l, row+lo, col, hi-lo, n) })
+		par.Ranges(c.workers, m, grain, func(lo, hi int) { a.solveRightPlain(l, row+lo, col, hi-lo, n) })
 		return
 	}
 	half := split(n)
-	a.solveRight(workers, l, row, col, m, half)
-	a.subtractProduct(workers, row, col+half, row, col, l+half, l, m, n-half, half, false)
-	a.solveRight(workers, l+half, row, col+half, m, n-half)
+	a.solveRight(c, l, row, col, m, half)
+	a.subtractProduct(c, row, col+half, row, col, l+half, l, m, n-half, half, false)
+	a.solveRight(c, l+half, row, col+half, m, n-half)
 }
 
 // solveRightPlain is solveRight element by element, four rows at a time so that their chains of products overlap.

@@ -4,6 +4,7 @@
 package linalg
 
 import (
+	"context"
 	"fmt"
 
 	"pith/internal/par"
@@ -55,6 +56,14 @@ func (e *NotPositiveError) Error() string {
 	return fmt.Sprintf("the matrix is not positive definite: pivot %d is %g", e.Pivot, e.Value)
 }
 
+// crew is who computes, and until when: once the context has ended, what is left of a matrix stays as it is.
+type crew struct {
+	workers int
+	ctx     context.Context
+}
+
+func (c crew) stopped() bool { return c.ctx.Err() != nil }
+
 // grain is how many rows a worker takes at once.
 const grain = 64
 
@@ -66,8 +75,11 @@ func (a Matrix) window(row, col int) []float64 { return a.Data[row*a.N+col:] }
 
 // subtractProduct computes C -= A·Bᵀ for the windows of m at (ci, cj), (ai, aj) and (bi, bj) of rows × k and cols × k. With lower,
 // C is square and only its lower triangle is wanted.
-func (a Matrix) subtractProduct(workers, ci, cj, ai, aj, bi, bj, rows, cols, k int, lower bool) {
-	par.Ranges(workers, rows, grain, func(lo, hi int) {
+func (a Matrix) subtractProduct(c crew, ci, cj, ai, aj, bi, bj, rows, cols, k int, lower bool) {
+	par.Ranges(c.workers, rows, grain, func(lo, hi int) {
+		if c.stopped() {
+			return
+		}
 		n := cols
 		if lower {
 			n = hi

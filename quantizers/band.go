@@ -1,6 +1,7 @@
 package quantizers
 
 import (
+	"pith/approx"
 	"pith/codec"
 	"pith/kernels"
 	"pith/tensor"
@@ -14,6 +15,7 @@ const leafCols = 16
 // once. Matrices by position have row stride n.
 type bandSolver struct {
 	f     *feedback
+	p     approx.Problem // once its context has ended, nothing more is computed and what there is means nothing
 	bands []codec.Band
 	first int // the first band's first row
 	rows  int // of all bands
@@ -24,12 +26,12 @@ type bandSolver struct {
 	z     []float32  // by position: e·L
 }
 
-// newBandSolver returns the solver of bands of the weight w.
-func newBandSolver(f *feedback, bands []codec.Band, w tensor.Mat) *bandSolver {
+// newBandSolver returns the solver of bands of p's weight.
+func newBandSolver(f *feedback, bands []codec.Band, p approx.Problem) *bandSolver {
 	first, _ := bands[0].Rows()
 	_, end := bands[len(bands)-1].Rows()
 	rows := end - first
-	return &bandSolver{f: f, bands: bands, first: first, rows: rows, step: bands[0].Step(), w: w.Slice(first, end),
+	return &bandSolver{f: f, p: p, bands: bands, first: first, rows: rows, step: bands[0].Step(), w: p.W.Slice(first, end),
 		q: tensor.NewMat(rows, f.n), e: make([]float32, rows*f.n), z: make([]float32, rows*f.n)}
 }
 
@@ -81,6 +83,9 @@ func (b *bandSolver) ldlq(lo, hi int) {
 	}
 	mid, n := split(lo, hi, b.leaf()), b.f.n
 	b.ldlq(mid, hi)
+	if b.p.Err() != nil {
+		return
+	}
 	kernels.GemmNN(b.e[lo:], n, b.e[mid:], n, b.f.l[mid*n+lo:], n, b.rows, mid-lo, hi-mid)
 	b.ldlq(lo, mid)
 }
@@ -88,7 +93,7 @@ func (b *bandSolver) ldlq(lo, hi int) {
 // ldlqLeaf rounds the blocks of positions lo … hi, the last one first.
 func (b *bandSolver) ldlqLeaf(lo, hi int) {
 	last := lo + (hi-lo-1)/b.step*b.step
-	for at := last; at >= lo; at -= b.step {
+	for at := last; at >= lo && b.p.Err() == nil; at -= b.step {
 		end := min(at+b.step, hi)
 		b.targets(at, end, hi)
 		b.round(at)

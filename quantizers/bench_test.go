@@ -60,8 +60,8 @@ func BenchmarkFactor(b *testing.B) {
 	const cols = 1024
 	stats := correlated(2, cols, 64)
 	for b.Loop() {
-		if _, why := factor(stats, cols, defaultDamping, false, 1); why != "" {
-			b.Fatal(why)
+		if _, why, err := factor(approx.Problem{W: tensor.Mat{Cols: cols}, Stats: stats}, defaultDamping, false); why != "" || err != nil {
+			b.Fatal(why, err)
 		}
 	}
 }

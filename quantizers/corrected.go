@@ -41,7 +41,10 @@ func (m Corrected) Solve(p approx.Problem) (codec.Term, approx.Report, error) {
 	if p.Stats == nil || p.Stats.Drift == nil || codec.CheckFinite(p.W) != nil {
 		return m.Method.Solve(p) // which says where a weight is not finite
 	}
-	v, why := m.correct(p)
+	v, why, err := m.correct(p)
+	if err != nil {
+		return nil, approx.Report{}, err
+	}
 	if why == "" {
 		p.W = v
 	}
@@ -66,11 +69,11 @@ type ridgeFactor struct {
 	why string
 }
 
-// correct returns V.
-func (m Corrected) correct(p approx.Problem) (tensor.Mat, string) {
+// correct returns V, or why there is none. An error is that of p's context.
+func (m Corrected) correct(p approx.Problem) (v tensor.Mat, why string, err error) {
 	n, s := p.W.Cols, p.Stats
 	if s.Tokens < minTokens {
-		return tensor.Mat{}, fmt.Sprintf("statistics of %d tokens", s.Tokens)
+		return v, fmt.Sprintf("statistics of %d tokens", s.Tokens), nil
 	}
 	if len(s.Drift.Input) != n*n || s.Drift.Output != nil && len(s.Drift.Output) < (p.Row0+p.W.Rows)*n {
 		panic("quantizers: drift of another shape than the weight's")
@@ -79,13 +82,20 @@ func (m Corrected) correct(p approx.Problem) (tensor.Mat, string) {
 	if ridge == 0 {
 		ridge = defaultRidge
 	}
-	f := s.Derive(fmt.Sprintf("quantizers: ridge %g", ridge), func() any { return newRidgeFactor(s, n, ridge, p.Workers) }).(ridgeFactor)
-	if f.why != "" {
-		return tensor.Mat{}, f.why
+	made, err := s.TryDerive(fmt.Sprintf("quantizers: ridge %g", ridge), func() (any, error) { return newRidgeFactor(p, ridge) })
+	if err != nil {
+		return v, "", err
 	}
-	v := tensor.NewMat(p.W.Rows, n)
+	f := made.(ridgeFactor)
+	if f.why != "" {
+		return v, f.why, nil
+	}
+	v = tensor.NewMat(p.W.Rows, n)
 	scale := 1 / float64(s.Tokens)
 	par.Ranges(p.Workers, p.W.Rows, groupRows, func(lo, hi int) {
+		if p.Err() != nil {
+			return
+		}
 		rows := hi - lo
 		sums := make([]float32, rows*n)
 		kernels.GemmNN(sums, n, p.W.Slice(lo, hi).Data, p.W.Stride, s.Drift.Input, n, rows, n, n)
@@ -106,22 +116,23 @@ func (m Corrected) correct(p approx.Problem) (tensor.Mat, string) {
 			}
 		}
 	})
-	if codec.CheckFinite(v) != nil {
-		return tensor.Mat{}, "sums that are not finite"
+	if p.Err() == nil && codec.CheckFinite(v) != nil {
+		return v, "sums that are not finite", nil
 	}
-	return v, ""
+	return v, "", p.Err()
 }
 
-func newRidgeFactor(s *calib.Stats, n int, ridge float64, workers int) ridgeFactor {
-	h, mean, why := meanGram(s, n)
+func newRidgeFactor(p approx.Problem, ridge float64) (ridgeFactor, error) {
+	n := p.W.Cols
+	h, mean, why := meanGram(p.Stats, n)
 	if why != "" {
-		return ridgeFactor{why: why}
+		return ridgeFactor{why: why}, nil
 	}
 	for i := range n {
 		h.Row(i)[i] += ridge * mean
 	}
-	if err := linalg.Cholesky(h, workers); err != nil {
-		return ridgeFactor{why: fmt.Sprintf("Gram matrix: %v", err)}
+	if err := cholesky(p, h); err != nil {
+		return ridgeFactor{why: fmt.Sprintf("Gram matrix: %v", err)}, p.Err()
 	}
-	return ridgeFactor{l: h}
+	return ridgeFactor{l: h}, nil
 }

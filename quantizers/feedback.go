@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 
+	"pith/approx"
 	"pith/calib"
 	"pith/internal/par"
 	"pith/linalg"
@@ -44,32 +45,37 @@ type derivedFeedback struct {
 	why string
 }
 
-// newFeedback returns the factor of stats, made once for all weights that share the input; or why there is none, in a few words.
-// ordered sorts positions by H's diagonal, the largest last, so that it is rounded first.
-func newFeedback(stats *calib.Stats, cols int, damping float64, ordered bool, workers int) (*feedback, string) {
+// newFeedback returns the factor of p's statistics, made once for all weights that share the input; or why there is none, in a few words.
+// ordered sorts positions by H's diagonal, the largest last, so that it is rounded first. An error is that of p's context.
+func newFeedback(p approx.Problem, damping float64, ordered bool) (f *feedback, why string, err error) {
+	stats, cols := p.Stats, p.W.Cols
 	switch {
 	case stats == nil || stats.Gram == nil:
-		return nil, "no Gram matrix"
+		return nil, "no Gram matrix", nil
 	case len(stats.SqSum) != cols || len(stats.Gram) != cols*(cols+1)/2:
 		panic("quantizers: statistics of another number of columns")
 	case stats.Tokens < minTokens:
-		return nil, fmt.Sprintf("statistics of %d tokens", stats.Tokens)
+		return nil, fmt.Sprintf("statistics of %d tokens", stats.Tokens), nil
 	}
 	if damping == 0 {
 		damping = defaultDamping
 	}
-	made := stats.Derive(fmt.Sprintf("feedback %g %t", damping, ordered), func() any {
-		f, why := factor(stats, cols, damping, ordered, workers)
-		return derivedFeedback{f, why}
-	}).(derivedFeedback)
-	return made.f, made.why
+	made, err := stats.TryDerive(fmt.Sprintf("feedback %g %t", damping, ordered), func() (any, error) {
+		f, why, err := factor(p, damping, ordered)
+		return derivedFeedback{f, why}, err
+	})
+	if err != nil {
+		return nil, "", err
+	}
+	return made.(derivedFeedback).f, made.(derivedFeedback).why, nil
 }
 
 // factor computes what newFeedback keeps.
-func factor(stats *calib.Stats, n int, damping float64, ordered bool, workers int) (*feedback, string) {
+func factor(p approx.Problem, damping float64, ordered bool) (*feedback, string, error) {
+	stats, n := p.Stats, p.W.Cols
 	h, mean, why := meanGram(stats, n)
 	if why != "" {
-		return nil, why
+		return nil, why, nil
 	}
 	f := &feedback{n: n, stats: stats, added: make([]float64, n), d: make([]float64, n)}
 	diagonal := make([]float64, n)
@@ -100,14 +106,25 @@ func factor(stats *calib.Stats, n int, damping float64, ordered bool, workers in
 			}
 		}
 		l := f.permuted(h)
-		if err = linalg.Cholesky(l, workers); err == nil {
+		if err = cholesky(p, l); err == nil {
 			f.damping = damping
-			f.unit(l, workers)
-			return f, ""
+			f.unit(l, p.Workers)
+			return f, "", nil
+		}
+		if p.Err() != nil {
+			return nil, "", p.Err()
 		}
 		damping *= dampingGrowth
 	}
-	return nil, fmt.Sprintf("Gram matrix: %v, however damped", err)
+	return nil, fmt.Sprintf("Gram matrix: %v, however damped", err), nil
+}
+
+// cholesky is linalg.Cholesky within p's context.
+func cholesky(p approx.Problem, a linalg.Matrix) error {
+	if p.Context == nil {
+		return linalg.Cholesky(a, p.Workers)
+	}
+	return linalg.CholeskyContext(p.Context, a, p.Workers)
 }
 
 // meanGram returns the mean of x·xᵀ (lower triangle) and the mean of its diagonal over columns that are not dead.

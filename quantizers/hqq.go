@@ -30,7 +30,9 @@ func (h HQQ) Solve(p approx.Problem) (codec.Term, approx.Report, error) {
 	if err != nil {
 		return nil, approx.Report{}, fmt.Errorf("%s: %s: %w", p.Name, h.Codec.Name(), err)
 	}
-	codec.RoundAll(grid, p.W, p.Workers)
+	if err := roundAll(grid, p); err != nil {
+		return nil, approx.Report{}, err
+	}
 	term := grid.Pack()
-	return term, approx.Measure(p, term), nil
+	return term, approx.Measure(p, term), p.Err()
 }

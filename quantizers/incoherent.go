@@ -74,7 +74,14 @@ func checkRotatable(w tensor.Mat) error {
 // rotated has solve see rotated problems, and rotates its terms back.
 func rotated(solve attempt) attempt {
 	return func(p approx.Problem) (codec.Term, approx.Report, error) {
-		term, report, err := solve(rotateProblem(p))
+		turned, err := rotateProblem(p)
+		if err != nil {
+			return nil, approx.Report{}, err
+		}
+		term, report, err := solve(turned)
+		if p.Err() != nil {
+			return nil, approx.Report{}, p.Err()
+		}
 		if err != nil {
 			return nil, approx.Report{}, fmt.Errorf("%w (columns counted after rotation)", err)
 		}
@@ -91,7 +98,11 @@ func (m Incoherent) Menu(p approx.Problem) ([]approx.Entry, error) {
 	if !ok {
 		return nil, nil
 	}
-	entries, err := offer.Menu(rotateProblem(p))
+	turned, err := rotateProblem(p)
+	if err != nil {
+		return nil, err
+	}
+	entries, err := offer.Menu(turned)
 	for i := range entries {
 		c, bad := codec.Parse(entries[i].Codec)
 		if bad != nil {
@@ -102,8 +113,8 @@ func (m Incoherent) Menu(p approx.Problem) ([]approx.Entry, error) {
 	return entries, err
 }
 
-// rotateProblem returns p with rotated rows and statistics.
-func rotateProblem(p approx.Problem) approx.Problem {
+// rotateProblem returns p with rotated rows and statistics. An error is that of p's context.
+func rotateProblem(p approx.Problem) (approx.Problem, error) {
 	w := tensor.NewMat(p.W.Rows, p.W.Cols)
 	par.Ranges(p.Workers, w.Rows, 16, func(r0, r1 int) {
 		for r := r0; r < r1; r++ {
@@ -111,33 +122,41 @@ func rotateProblem(p approx.Problem) approx.Problem {
 			kernels.Rotate(w.Row(r))
 		}
 	})
-	p.W, p.Stats = w, rotateStats(p.Stats, p.Workers)
-	return p
+	stats, err := rotateStats(p)
+	p.W, p.Stats = w, stats
+	return p, err
 }
 
-// rotateStats returns the statistics of rotated inputs. They are kept with s, so that weights which share an input share them.
+// rotateStats returns the statistics of p's rotated inputs. They are kept with p's, so that weights which share an input share them.
 // Moments alone become those that a rotation of random signs gives in the mean.
-func rotateStats(s *calib.Stats, workers int) *calib.Stats {
+func rotateStats(p approx.Problem) (*calib.Stats, error) {
+	s := p.Stats
 	if s == nil || s.SqSum == nil {
-		return s
+		return s, nil
 	}
-	return s.Derive("quantizers: rotated", func() any {
+	made, err := s.TryDerive("quantizers: rotated", func() (any, error) {
 		t := &calib.Stats{Tokens: s.Tokens, NonFinite: s.NonFinite, SqSum: append([]float64(nil), s.SqSum...)}
 		if s.Gram == nil {
 			kernels.RotateSquares(t.SqSum)
-			return t
+			return t, nil
 		}
-		t.Gram = rotateGram(s, len(s.SqSum), workers)
+		t.Gram = rotateGram(p)
 		for i := range t.SqSum {
 			t.SqSum[i] = t.GramRow(i)[i]
 		}
-		return t
-	}).(*calib.Stats)
+		return t, p.Err()
+	})
+	if err != nil {
+		return nil, err
+	}
+	return made.(*calib.Stats), nil
 }
 
-// rotateGram returns the packed lower triangle of Q·G·Qᵀ for the Gram matrix of s, (n, n), which it unpacks: 8·n² bytes besides.
-// Every row is rotated on its own, so the bytes do not depend on workers.
-func rotateGram(s *calib.Stats, n, workers int) []float64 {
+// rotateGram returns the packed lower triangle of Q·G·Qᵀ for the Gram matrix of p's statistics, (n, n), which it unpacks: 8·n² bytes
+// besides. Every row is rotated on its own, so the bytes do not depend on workers; once p's context has ended they mean nothing.
+func rotateGram(p approx.Problem) []float64 {
+	s, workers := p.Stats, p.Workers
+	n := len(s.SqSum)
 	full := make([]float64, n*n)
 	row := func(i int) []float64 { return full[i*n : (i+1)*n] }
 	for i := range n {
@@ -145,14 +164,14 @@ func rotateGram(s *calib.Stats, n, workers int) []float64 {
 	}
 	mirrorLower(full, n, workers)
 	par.Ranges(workers, n, 16, func(lo, hi int) {
-		for i := lo; i < hi; i++ {
+		for i := lo; i < hi && p.Err() == nil; i++ {
 			kernels.Rotate64(row(i))
 		}
 	})
 	transposeSquare(full, n, workers)
 	packed := make([]float64, n*(n+1)/2)
 	par.Ranges(workers, n, 16, func(lo, hi int) {
-		for i := lo; i < hi; i++ {
+		for i := lo; i < hi && p.Err() == nil; i++ {
 			kernels.Rotate64(row(i))
 			copy(packed[i*(i+1)/2:], row(i)[:i+1])
 		}

@@ -38,10 +38,19 @@ func rotatedCopy(m tensor.Mat) tensor.Mat {
 	return out
 }
 
+func turnedStats(t *testing.T, s *calib.Stats, workers int) *calib.Stats {
+	t.Helper()
+	turned, err := rotateStats(approx.Problem{Stats: s, Workers: workers})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return turned
+}
+
 func TestRotatedGramIsTheGramOfRotatedInputs(t *testing.T) {
 	for _, n := range []int{1, 2, 3, 32, 96, 172, 256} {
 		x := gaussian(uint64(n), 40, n)
-		got := rotateStats(statsOf(x, true), 1)
+		got := turnedStats(t, statsOf(x, true), 1)
 		want := statsOf(rotatedCopy(x), true)
 		if got.Tokens != want.Tokens || len(got.Gram) != len(want.Gram) {
 			t.Fatalf("n=%d: %d tokens, %d entries", n, got.Tokens, len(got.Gram))
@@ -57,22 +66,22 @@ func TestRotatedGramIsTheGramOfRotatedInputs(t *testing.T) {
 				t.Fatalf("n=%d: moment %d is %g, want %g", n, i, got.SqSum[i], v)
 			}
 		}
-		if again := rotateStats(statsOf(x, true), 3); !slices.Equal(again.Gram, got.Gram) {
+		if again := turnedStats(t, statsOf(x, true), 3); !slices.Equal(again.Gram, got.Gram) {
 			t.Errorf("n=%d: the Gram matrix depends on workers", n)
 		}
 	}
 	s := statsOf(gaussian(1, 4, 64), true)
-	if first, second := rotateStats(s, 1), rotateStats(s, 1); first != second {
+	if first, second := turnedStats(t, s, 1), turnedStats(t, s, 1); first != second {
 		t.Error("weights that share an input do not share its rotated statistics")
 	}
-	if rotateStats(nil, 1) != nil {
+	if turnedStats(t, nil, 1) != nil {
 		t.Error("no statistics become some")
 	}
 }
 
 func TestMomentsAloneBecomeTheirMean(t *testing.T) {
 	s := statsOf(tensor.Of(1, 4, []float32{1, 2, 3, 4}), false)
-	if got := rotateStats(s, 1); !slices.Equal(got.SqSum, []float64{7.5, 7.5, 7.5, 7.5}) || got.Gram != nil || got.Tokens != 1 {
+	if got := turnedStats(t, s, 1); !slices.Equal(got.SqSum, []float64{7.5, 7.5, 7.5, 7.5}) || got.Gram != nil || got.Tokens != 1 {
 		t.Errorf("moments %v", got.SqSum)
 	}
 	if !slices.Equal(s.SqSum, []float64{1, 4, 9, 16}) {

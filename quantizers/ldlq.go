@@ -55,7 +55,10 @@ func (q LDLQ) nearest() Nearest { return Nearest{Codec: q.Codec, Search: q.Searc
 // attempt is Solve without a safety net.
 func (q LDLQ) attempt(p approx.Problem) (codec.Term, approx.Report, error) {
 	ordered := q.Ordered && q.singleColumns(p)
-	f, why := newFeedback(p.Stats, p.W.Cols, q.Damping, ordered, p.Workers)
+	f, why, err := newFeedback(p, q.Damping, ordered)
+	if err != nil {
+		return nil, approx.Report{}, err
+	}
 	if why != "" {
 		term, report, err := q.nearest().Solve(p)
 		report.Fallback = "rounded to nearest: " + why
@@ -71,8 +74,8 @@ func (q LDLQ) attempt(p approx.Problem) (codec.Term, approx.Report, error) {
 	}
 	term := grid.Pack()
 	report := approx.Measure(p, term)
-	report.Proxy, report.ProxyNorm = proxy, f.norm(p.W, p.Workers)
-	return term, report, nil
+	report.Proxy, report.ProxyNorm = proxy, f.norm(p)
+	return term, report, p.Err()
 }
 
 // singleColumns reports whether the grid rounds column by column, which it says of a matrix of one row.
@@ -94,7 +97,10 @@ func (q LDLQ) round(p approx.Problem, f *feedback, gain float32) (codec.Grid, fl
 	solvers := groups(bandsOf(grid, p.W.Rows), p.W.Rows, p.Workers)
 	proxy := make([]float64, p.W.Rows)
 	par.For(p.Workers, len(solvers), func(i int) {
-		b := newBandSolver(f, solvers[i], p.W)
+		if p.Err() != nil {
+			return
+		}
+		b := newBandSolver(f, solvers[i], p)
 		b.ldlq(0, f.n)
 		if q.Refit {
 			b.refit(grid)
@@ -111,7 +117,7 @@ func (q LDLQ) round(p approx.Problem, f *feedback, gain float32) (codec.Grid, fl
 	for _, v := range proxy {
 		sum += v
 	}
-	return grid, sum, nil
+	return grid, sum, p.Err()
 }
 
 // wholeBand is a grid without bands as one band.

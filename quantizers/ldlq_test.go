@@ -186,7 +186,7 @@ func TestLDLQIsGPTQOfReversedColumns(t *testing.T) {
 	term, _ := solveWith(t, LDLQ{Codec: parse(t, "int4-grow")}, approx.Problem{Name: "w", W: w, Stats: stats})
 	got := decoded(term)
 
-	f, why := newFeedback(stats, cols, 0, false, 1)
+	f, why, _ := newFeedback(approx.Problem{W: w, Stats: stats}, 0, false)
 	if why != "" {
 		t.Fatal(why)
 	}
@@ -259,7 +259,7 @@ func TestLossIsThatOfRoundingErrorsWeightedByD(t *testing.T) {
 			stats := correlated(5, cols, 2*cols)
 			p := approx.Problem{Name: "w", W: gaussian(6, 9, cols), Stats: stats}
 			term, report := solveWith(t, LDLQ{Codec: c, Ordered: step > 1}, p)
-			f, _ := newFeedback(stats, cols, 0, false, 1)
+			f, _, _ := newFeedback(p, 0, false)
 			l := linalg.NewMatrix(cols)
 			for i := range cols {
 				for j, v := range stats.GramRow(i) {

@@ -45,11 +45,19 @@ func (n Nearest) Solve(p approx.Problem) (codec.Term, approx.Report, error) {
 	if err != nil {
 		return nil, approx.Report{}, fmt.Errorf("%s: %s: %w", p.Name, n.Codec.Name(), err)
 	}
-	codec.RoundAll(grid, clean.W, p.Workers)
+	if err := roundAll(grid, clean); err != nil {
+		return nil, approx.Report{}, err
+	}
 	term := grid.Pack()
 	report := approx.Measure(p, term)
 	report.Fallback = note
-	return term, report, nil
+	return term, report, p.Err()
+}
+
+// roundAll rounds p's weight with grid within p's context.
+func roundAll(grid codec.Grid, p approx.Problem) error {
+	codec.RoundUntil(grid, p.W, p.Workers, func() bool { return p.Err() != nil })
+	return p.Err()
 }
 
 // menuRows and menuWeights bound the sample from which Menu predicts a loss.

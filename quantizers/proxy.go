@@ -1,6 +1,7 @@
 package quantizers
 
 import (
+	"pith/approx"
 	"pith/internal/par"
 	"pith/kernels"
 	"pith/tensor"
@@ -16,12 +17,15 @@ func (f *feedback) loss(xl, x []float32) float64 {
 	return max(0, damped-added)
 }
 
-// norm returns tr(W·H·Wᵀ).
-func (f *feedback) norm(w tensor.Mat, workers int) (sum float64) {
+// norm returns tr(W·H·Wᵀ) of p's weight.
+func (f *feedback) norm(p approx.Problem) (sum float64) {
 	const rows = 32
-	parts := make([]float64, (w.Rows+rows-1)/rows)
-	par.Ranges(workers, w.Rows, rows, func(lo, hi int) {
-		x := f.byPosition(w.Slice(lo, hi))
+	parts := make([]float64, (p.W.Rows+rows-1)/rows)
+	par.Ranges(p.Workers, p.W.Rows, rows, func(lo, hi int) {
+		if p.Err() != nil {
+			return
+		}
+		x := f.byPosition(p.W.Slice(lo, hi))
 		xl := f.timesL(x, hi-lo)
 		for r := range hi - lo {
 			parts[lo/rows] += f.loss(xl[r*f.n:(r+1)*f.n], x[r*f.n:(r+1)*f.n])

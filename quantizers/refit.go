@@ -13,7 +13,7 @@ const refitPasses = 3
 // α = (w·H·Ŵᵀ)/(Ŵ·H·Ŵᵀ). Groups are visited in turn, each factor rounded to what is stored, and what would raise the loss is undone.
 func (b *bandSolver) refit(grid codec.Grid) {
 	cols, set := scaleGroups(grid, b.f.n)
-	if set == nil || b.rows == 0 {
+	if set == nil || b.rows == 0 || b.p.Err() != nil {
 		return
 	}
 	n := b.f.n
@@ -27,10 +27,16 @@ func (b *bandSolver) refit(grid codec.Grid) {
 		member[g] = append(member[g], j)
 	}
 	for g := range parts {
+		if b.p.Err() != nil {
+			return
+		}
 		parts[g] = b.groupTimesL(member[g])
 	}
 	s := newGroupFit(groups)
 	for r := range b.rows {
+		if b.p.Err() != nil {
+			return
+		}
 		for g := range groups {
 			s.moments(b, g, r, w, wl, parts, member)
 		}

@@ -60,7 +60,7 @@ func safely(p approx.Problem, main, nearest attempt) (codec.Term, approx.Report,
 	measured := approx.Measure(p, b.term)
 	measured.Proxy, measured.ProxyNorm = b.report.Proxy, b.report.ProxyNorm
 	measured.Fallback = joined(note, b.report.Fallback)
-	return b.term, measured, nil
+	return b.term, measured, p.Err()
 }
 
 // joined is two notes as one.
@@ -136,6 +136,9 @@ func outputLoss(p approx.Problem, term codec.Term) (sum float64) {
 	const rows = 64
 	parts := make([]float64, (p.W.Rows+rows-1)/rows)
 	par.Ranges(p.Workers, p.W.Rows, rows, func(lo, hi int) {
+		if p.Err() != nil {
+			return
+		}
 		got := tensor.NewMat(hi-lo, p.W.Cols)
 		if term != nil {
 			codec.Read(term, got, lo)

@@ -13,6 +13,9 @@ import (
 // which is coordinate descent on the loss with damping. A new choice is kept where it lowers that loss, exactly computed: row by row
 // for grids of single columns, for all rows of the band together for blocks.
 func (b *bandSolver) sweep() {
+	if b.p.Err() != nil {
+		return
+	}
 	n := b.f.n
 	s := &sweeper{bandSolver: b, h: b.f.damped(), grad: make([]float32, b.rows*n), delta: make([]float32, b.rows*n)}
 	kernels.GemmNN(s.grad, n, b.e, n, s.h, n, b.rows, n, n)
@@ -31,13 +34,16 @@ type sweeper struct {
 // visit sweeps positions lo … hi; grad is that of all changes outside.
 func (s *sweeper) visit(lo, hi int) {
 	if hi-lo <= s.leaf() {
-		for at := lo + (hi-lo-1)/s.step*s.step; at >= lo; at -= s.step {
+		for at := lo + (hi-lo-1)/s.step*s.step; at >= lo && s.p.Err() == nil; at -= s.step {
 			s.block(at, min(at+s.step, hi), lo, hi)
 		}
 		return
 	}
 	mid, n := split(lo, hi, s.leaf()), s.f.n
 	s.visit(mid, hi)
+	if s.p.Err() != nil {
+		return
+	}
 	kernels.GemmNN(s.grad[lo:], n, s.delta[mid:], n, s.h[mid*n+lo:], n, s.rows, mid-lo, hi-mid)
 	s.visit(lo, mid)
 	kernels.GemmNN(s.grad[mid:], n, s.delta[lo:], n, s.h[lo*n+mid:], n, s.rows, hi-mid, mid-lo)
