@@ -42,6 +42,9 @@ func methods() []method {
 		{"awq", func(c codec.Codec, l *Line) approx.Method { return quantizers.AWQ{Codec: c, Search: l.Search} }},
 		{"hqq", func(c codec.Codec, _ *Line) approx.Method { return quantizers.HQQ{Codec: c} }},
 		{"gptq", func(c codec.Codec, _ *Line) approx.Method { return quantizers.GPTQ{Codec: c} }},
+		{"magnitude", func(c codec.Codec, l *Line) approx.Method { return newPrune("magnitude", c, l) }},
+		{"wanda", func(c codec.Codec, l *Line) approx.Method { return newPrune("wanda", c, l) }},
+		{"sparsegpt", func(c codec.Codec, l *Line) approx.Method { return newPrune("sparsegpt", c, l) }},
 	}
 }
 
@@ -85,6 +88,11 @@ func (l *Line) NewMethod() (approx.Method, error) {
 	c, err := codec.Parse(l.Codec)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", l.Weight, err)
+	}
+	if prunes(l.Method) { // a plan may come from elsewhere
+		if _, err := l.rule().checkPruning(); err != nil {
+			return nil, fmt.Errorf("%s: %w", l.Weight, err)
+		}
 	}
 	for _, m := range methods() {
 		if m.name == l.Method {

@@ -74,6 +74,9 @@ type Line struct {
 	Method      string `json:"method"` // "keep", or a name of Methods
 	Codec       string `json:"codec"`
 	Search      bool   `json:"search,omitempty"`
+	Scorer      string `json:"scorer,omitempty"` // as Rule's, and the two below
+	Selector    string `json:"selector,omitempty"`
+	Solver      string `json:"solver,omitempty"`
 	Rule        int    `json:"rule"`  // number of the deciding rule, from 1; 0: none applied
 	Bytes       int64  `json:"bytes"` // exact, of all parts
 	Note        string `json:"note,omitempty"`

@@ -27,12 +27,17 @@ type Recipe struct {
 
 // Rule gives the weights that match it a method and a codec, or keeps them.
 type Rule struct {
-	Match  Patterns `yaml:"match" json:"match"`                       // roles or globs over weight names; any of them
-	Method string   `yaml:"method" json:"method,omitempty"`           // name in the table of methods; default "nearest"
-	Codec  string   `yaml:"codec" json:"codec,omitempty"`             // what codec.Parse knows
-	Search bool     `yaml:"search" json:"search,omitempty"`           // search scales of least squared error
-	Keep   bool     `yaml:"keep" json:"keep,omitempty"`               // store the weight as it is; excludes the other fields
-	Strict bool     `yaml:"no_fallback" json:"no_fallback,omitempty"` // a shape that does not fit the codec is an error
+	Match  Patterns `yaml:"match" json:"match"`             // roles or globs over weight names; any of them
+	Method string   `yaml:"method" json:"method,omitempty"` // name in the table of methods; default "nearest"
+	Codec  string   `yaml:"codec" json:"codec,omitempty"`   // what codec.Parse knows
+	Search bool     `yaml:"search" json:"search,omitempty"` // search scales of least squared error
+	// Parts of a method that prunes, in place of its own: names of package pruning.
+	Scorer   string `yaml:"scorer" json:"scorer,omitempty"`
+	Selector string `yaml:"selector" json:"selector,omitempty"`
+	Solver   string `yaml:"solver" json:"solver,omitempty"`
+
+	Keep   bool `yaml:"keep" json:"keep,omitempty"`               // store the weight as it is; excludes the other fields
+	Strict bool `yaml:"no_fallback" json:"no_fallback,omitempty"` // a shape that does not fit the codec is an error
 }
 
 // Patterns is a pattern or a list of them.
@@ -58,7 +63,8 @@ func Keep() Recipe {
 	return Recipe{Name: "keep", Rules: []Rule{{Match: Patterns{"*"}, Keep: true}}}
 }
 
-// FromCodec returns the recipe of `--codec name --method method`: every matrix, embedding and head included. No method means nearest.
+// FromCodec returns the recipe of `--codec name --method method`: every matrix, embedding and head included. No method means nearest. Methods
+// that prune leave embedding and head whole, as their papers do, in the codec of the values.
 func FromCodec(name, method string, search bool) (Recipe, error) {
 	if name == keepMethod && method == "" && !search {
 		return Keep(), nil
@@ -66,6 +72,9 @@ func FromCodec(name, method string, search bool) (Recipe, error) {
 	r := Rule{Match: Patterns{"*"}, Method: method, Codec: name, Search: search}
 	if _, err := r.check(); err != nil {
 		return Recipe{}, err
+	}
+	if ends, ok := unpruned(r); ok {
+		return Recipe{Rules: []Rule{ends, r}}, nil
 	}
 	return Recipe{Rules: []Rule{r}}, nil
 }
@@ -168,7 +177,7 @@ func yamlError(file string, err error) error {
 	}
 	message := e.GetMessage()
 	if field, ok := strings.CutPrefix(message, "unknown field "); ok {
-		message = fmt.Sprintf("unknown field %s; a recipe has name, seed, rules, a rule has match, method, codec, search, keep, no_fallback", field)
+		message = fmt.Sprintf("unknown field %s; a recipe has name, seed, rules, a rule has match, method, codec, search, scorer, selector, solver, keep, no_fallback", field)
 	}
 	pos := e.GetToken().Position
 	return fmt.Errorf("%s:%d:%d: %s", file, pos.Line, pos.Column, strings.ReplaceAll(message, "\n", " "))
@@ -210,8 +219,8 @@ func (r *Rule) check() (field string, err error) {
 		}
 	}
 	if r.Keep {
-		if r.Method != "" || r.Codec != "" || r.Search || r.Strict {
-			return "keep", errors.New("keep stores the weight as it is; it excludes method, codec, search and no_fallback")
+		if r.Method != "" || r.Codec != "" || r.Search || r.Strict || r.parts() != (parts{}) {
+			return "keep", errors.New("keep stores the weight as it is; it excludes all fields but match")
 		}
 		return "", nil
 	}
@@ -227,5 +236,5 @@ func (r *Rule) check() (field string, err error) {
 	if !slices.Contains(Methods(), r.Method) {
 		return "method", fmt.Errorf("unknown method %q; known: %s", r.Method, strings.Join(Methods(), ", "))
 	}
-	return "", nil
+	return r.checkPruning()
 }

@@ -188,5 +188,6 @@ func (l *Line) choose(rule *Rule) error {
 		l.Note = fmt.Sprintf("%s instead of %s: %v", c.Name(), rule.Codec, why)
 	}
 	l.Method, l.Codec, l.Search, l.Bytes = rule.Method, c.Name(), rule.Search, c.Size(l.Rows, l.Cols)
-	return nil
+	l.Scorer, l.Selector, l.Solver = rule.Scorer, rule.Selector, rule.Solver
+	return l.checkPruned(c)
 }

@@ -64,18 +64,27 @@ func (m Prune) RowWise() bool {
 	return !random && m.selector().RowWise() && (m.Round == nil || m.Round.RowWise())
 }
 
-// Check says why the parts do not go together for a matrix.
-func (m Prune) Check(rows, cols int) error {
+// Compatible says why the parts do not go together, whatever the matrix.
+func (m Prune) Compatible() error {
 	s, ok := m.Codec.(codec.Sparse)
 	if !ok {
-		return fmt.Errorf("%s stores every element; pruning takes a codec of some, like %s-2:4 or %s-s50", m.Codec.Name(), m.Codec.Name(), m.Codec.Name())
+		return fmt.Errorf("%s stores every element; pruning takes a codec of some, like f16-2:4 or int4-g128-s50", m.Codec.Name())
 	}
 	chosen := m.selector()
 	if n, of := s.Group(); of > 0 && chosen != (Group{n, of}) {
-		return fmt.Errorf("%s stores %d of each %d columns; selector %s decides otherwise: leave it out, or take a codec like %s-s50", s.Name(), n, of, chosen.Name(), s.Dense().Name())
+		return fmt.Errorf("%s stores %d of each %d columns, selector %s decides otherwise; leave it out, or take a codec like %s-s50", s.Name(), n, of, chosen.Name(), s.Dense().Name())
 	}
-	if g, ok := chosen.(Group); ok && g.Kept(rows, cols) != s.Kept(rows, cols) {
-		return fmt.Errorf("selector %s keeps %d elements of (%d, %d), %s stores %d: take a codec of the same share", g.Name(), g.Kept(rows, cols), rows, cols, s.Name(), s.Kept(rows, cols))
+	return nil
+}
+
+// Check says why a matrix cannot be solved.
+func (m Prune) Check(rows, cols int) error {
+	if err := m.Compatible(); err != nil {
+		return err
+	}
+	kept := m.Codec.(codec.Sparse).Kept(rows, cols)
+	if g, ok := m.selector().(Group); ok && g.Kept(rows, cols) != kept {
+		return fmt.Errorf("selector %s keeps %d elements of (%d, %d), %s stores %d; take a codec of the same share", g.Name(), g.Kept(rows, cols), rows, cols, m.Codec.Name(), kept)
 	}
 	return m.Codec.Check(rows, cols)
 }

@@ -40,7 +40,7 @@ var allowed = map[string][]string{
 	"formats/interop":      {"tensor", "kernels", "tokenizer", "formats", "codec", "model", "internal/par"},
 	"checkpoint":           {"tensor", "kernels", "tokenizer", "formats", "codec", "model", "formats/interop", "internal/par"},
 	"observe":              {"tensor", "tokenizer", "calib", "model", "formats/interop", "checkpoint"},
-	"plan":                 {"tensor", "formats", "codec", "calib", "approx", "quantizers", "model", "checkpoint"},
+	"plan":                 {"tensor", "formats", "codec", "calib", "approx", "quantizers", "pruning", "model", "checkpoint"},
 	"compress":             {"tensor", "kernels", "tokenizer", "formats", "codec", "calib", "approx", "quantizers", "model", "formats/interop", "checkpoint", "plan", "observe", "internal/par"},
 	"eval":                 {"tensor", "kernels", "tokenizer", "codec", "model", "checkpoint", "internal/par"},
 	"structure":            {"tensor", "calib", "model", "checkpoint", "observe", "eval", "internal/par"},

@@ -1,0 +1,150 @@
+package plan
+
+import (
+	"fmt"
+	"strings"
+
+	"pith/codec"
+	"pith/pruning"
+	"pith/quantizers"
+)
+
+// parts are those of a pruning method, by name; "" stands for what goes with the others.
+type parts struct{ scorer, selector, solver string }
+
+// jointSolver prunes and rounds as one problem: the mask and values of obs-refit, whose rounding errors are fed back within the mask.
+const jointSolver = "joint"
+
+// pruners are the methods that remove weights, with the parts that they have unless a rule names others. Patterns N:M select for themselves.
+func pruners() map[string]parts {
+	return map[string]parts{
+		"magnitude": {"magnitude", "matrix", "zero"},
+		"wanda":     {"wanda", "row", "zero"},
+		"sparsegpt": {"obs", "block", ""},
+	}
+}
+
+// prunes reports whether a method removes weights.
+func prunes(method string) bool {
+	_, ok := pruners()[method]
+	return ok
+}
+
+// parts are those that a rule names.
+func (r *Rule) parts() parts { return parts{r.Scorer, r.Selector, r.Solver} }
+
+// with replaces parts by those that other names.
+func (p parts) with(other parts) parts {
+	for _, f := range []struct {
+		to   *string
+		from string
+	}{{&p.scorer, other.scorer}, {&p.selector, other.selector}, {&p.solver, other.solver}} {
+		if f.from != "" {
+			*f.to = f.from
+		}
+	}
+	return p
+}
+
+// check says which part is not known.
+func (p parts) check() (field string, err error) {
+	if _, err := pruning.ParseScorer(p.scorer); err != nil {
+		return "scorer", err
+	}
+	if _, err := pruning.ParseSelector(p.selector); err != nil {
+		return "selector", err
+	}
+	if p.solver != "" && p.solver != jointSolver {
+		if _, err := pruning.ParseSolver(p.solver); err != nil {
+			return "solver", fmt.Errorf("%w, %s", err, jointSolver)
+		}
+	}
+	return "", nil
+}
+
+// newPrune returns the pruning method called name, with the parts that a line names, which were checked.
+func newPrune(name string, c codec.Codec, l *Line) pruning.Prune {
+	p := pruners()[name].with(parts{l.Scorer, l.Selector, l.Solver})
+	m := pruning.Prune{Label: name, Codec: c, Search: l.Search}
+	m.Scorer, _ = pruning.ParseScorer(p.scorer)
+	if sparse, ok := c.(codec.Sparse); ok {
+		if _, of := sparse.Group(); of == 0 || l.Selector != "" {
+			m.Selector, _ = pruning.ParseSelector(p.selector)
+		}
+	}
+	switch {
+	case p.solver == jointSolver, p.solver == "" && coarse(c):
+		m.Solver = pruning.Refit{Mask: pruning.Sequential{}}
+		if coarse(c) {
+			m.Round = quantizers.LDLQ{Codec: c, Search: true, Ordered: true, Damping: ldlqDamping, Refit: true, Sweeps: sweeps(c)}
+		}
+	case p.solver == "":
+		m.Solver = pruning.Sequential{}
+	default:
+		m.Solver, _ = pruning.ParseSolver(p.solver)
+	}
+	return m
+}
+
+// coarse reports whether a sparse codec's values are rounded so much that errors are worth feeding back.
+func coarse(c codec.Codec) bool {
+	s, ok := c.(codec.Sparse)
+	return ok && strings.HasPrefix(s.Dense().Name(), "int")
+}
+
+// checkPruning completes a rule's check: whether parts are known, and go with the method and the codec.
+func (r *Rule) checkPruning() (field string, err error) {
+	if !prunes(r.Method) {
+		for _, f := range []struct{ name, value string }{{"scorer", r.Scorer}, {"selector", r.Selector}, {"solver", r.Solver}} {
+			if f.value != "" {
+				return f.name, fmt.Errorf("%s is a part of methods that prune (magnitude, wanda, sparsegpt), %s has none", f.name, r.Method)
+			}
+		}
+		return "", nil
+	}
+	if field, err := pruners()[r.Method].with(r.parts()).check(); err != nil {
+		return field, err
+	}
+	c, err := codec.Parse(r.Codec)
+	if err != nil {
+		return "codec", err
+	}
+	return "codec", newPrune(r.Method, unrotated(c), &Line{Scorer: r.Scorer, Selector: r.Selector, Solver: r.Solver}).Compatible()
+}
+
+// unrotated returns the codec within one that stores rotated matrices.
+func unrotated(c codec.Codec) codec.Codec {
+	if inner, ok := codec.Unrotate(c); ok {
+		return inner
+	}
+	return c
+}
+
+// rule returns a rule that says what the line does.
+func (l *Line) rule() *Rule {
+	return &Rule{Method: l.Method, Codec: l.Codec, Scorer: l.Scorer, Selector: l.Selector, Solver: l.Solver}
+}
+
+// checkPruned says why a line's weight cannot be pruned as it says.
+func (l *Line) checkPruned(c codec.Codec) error {
+	if !prunes(l.Method) {
+		return nil
+	}
+	if err := newPrune(l.Method, unrotated(c), l).Check(l.Rows, l.Cols); err != nil {
+		return fmt.Errorf("%s: %w", l.Weight, err)
+	}
+	return nil
+}
+
+// unpruned returns the rule of embedding and head beside one that prunes every matrix: their values' codec, every element stored.
+func unpruned(r Rule) (Rule, bool) {
+	c, err := codec.Parse(r.Codec)
+	if err != nil || !prunes(r.Method) {
+		return Rule{}, false
+	}
+	s, ok := unrotated(c).(codec.Sparse)
+	if !ok {
+		return Rule{}, false
+	}
+	return Rule{Match: Patterns{"embedding", "position", "head"}, Method: defaultMethod, Codec: s.Dense().Name(), Search: r.Search}, true
+}
