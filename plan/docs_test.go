@@ -37,7 +37,7 @@ func TestRecipesOfTheDocumentationResolve(t *testing.T) {
 	if n < 6 {
 		t.Errorf("%d recipes found", n)
 	}
-	for _, word := range append(Roles(), "name", "seed", "rules", "match", "codec", "method", "search", "keep", "no_fallback", defaultMethod) {
+	for _, word := range append(Roles(), "name", "seed", "rules", "match", "codec", "method", "search", "scorer", "selector", "solver", "keep", "no_fallback", defaultMethod) {
 		if !strings.Contains(string(text), "`"+word+"`") {
 			t.Errorf("%s is not documented", word)
 		}
