@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 
+	"pith/calib"
 	"pith/formats"
 )
 
@@ -111,6 +112,18 @@ func (p *Plan) Solves() bool {
 	for _, b := range p.Blocks {
 		for i := range b.Lines {
 			if !b.Lines[i].Keeps() {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// UsesGram reports whether the method of any line looks at whole Gram matrices.
+func (p *Plan) UsesGram() bool {
+	for _, b := range p.Blocks {
+		for i := range b.Lines {
+			if m, err := b.Lines[i].NewMethod(); err == nil && m != nil && m.Needs().Has(calib.Gram) {
 				return true
 			}
 		}

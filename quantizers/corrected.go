@@ -2,6 +2,7 @@ package quantizers
 
 import (
 	"fmt"
+	"sync/atomic"
 
 	"pith/approx"
 	"pith/calib"
@@ -18,14 +19,18 @@ import (
 //	|W·x + r - V·x̂ - r̂|² + λ·|V - W|²,   V = W + (W·Δ + R)·(H + λ)⁻¹,   Δ = mean of (x - x̂)·x̂ᵀ,   R = mean of (r - r̂)·x̂ᵀ
 //
 // and H = mean of x̂·x̂ᵀ. So each weight makes up for what can be foreseen of the errors before it; those added to the residual stream
-// would otherwise stay. Needs statistics with a drift (calib.Drift); without, it is Method. The idea of matching original outputs is that
+// would otherwise stay. A row whose correction is more than ten times the row stays as it is: the networks
+// differ by more than a weight can make up for. Needs statistics with a drift (calib.Drift); without, it is Method. The idea of matching original outputs is that
 // of Li et al. 2025 (GPTAQ, arXiv 2504.02692) and Zhang et al. 2025 (Qronos, arXiv 2505.11695); the residual stream and the ridge are ours.
 type Corrected struct {
 	Method approx.Method
 	Ridge  float64 // λ relative to the mean diagonal of H; 0 means 0.3
 }
 
-const defaultRidge = 0.3
+const (
+	defaultRidge = 0.3
+	farLarger    = 10
+)
 
 // Name returns the inner method's name.
 func (m Corrected) Name() string { return m.Method.Name() }
@@ -45,7 +50,7 @@ func (m Corrected) Solve(p approx.Problem) (codec.Term, approx.Report, error) {
 	if err != nil {
 		return nil, approx.Report{}, err
 	}
-	if why == "" {
+	if v.Rows > 0 {
 		p.W = v
 	}
 	term, report, err := m.Method.Solve(p)
@@ -69,7 +74,7 @@ type ridgeFactor struct {
 	why string
 }
 
-// correct returns V, or why there is none. An error is that of p's context.
+// correct returns V, empty if there is none, and why rows of it, or all, are W's. An error is that of p's context.
 func (m Corrected) correct(p approx.Problem) (v tensor.Mat, why string, err error) {
 	n, s := p.W.Cols, p.Stats
 	if s.Tokens < minTokens {
@@ -92,6 +97,7 @@ func (m Corrected) correct(p approx.Problem) (v tensor.Mat, why string, err erro
 	}
 	v = tensor.NewMat(p.W.Rows, n)
 	scale := 1 / float64(s.Tokens)
+	var left atomic.Int64
 	par.Ranges(p.Workers, p.W.Rows, groupRows, func(lo, hi int) {
 		if p.Err() != nil {
 			return
@@ -110,16 +116,30 @@ func (m Corrected) correct(p approx.Problem) (v tensor.Mat, why string, err erro
 		}
 		linalg.SolveRight(f.l, x, rows, 1)
 		for r := range rows {
-			w, to := p.W.Row(lo+r), v.Row(lo+r)
-			for c, u := range x[r*n : (r+1)*n] {
-				to[c] = float32(float64(w[c]) + u)
+			if !addRow(v.Row(lo+r), p.W.Row(lo+r), x[r*n:(r+1)*n]) {
+				left.Add(1)
 			}
 		}
 	})
-	if p.Err() == nil && codec.CheckFinite(v) != nil {
-		return v, "sums that are not finite", nil
+	if left.Load() > 0 {
+		why = fmt.Sprintf("in %d of %d rows they are far larger than the weights", left.Load(), v.Rows)
 	}
-	return v, "", p.Err()
+	return v, why, p.Err()
+}
+
+// addRow sets to to w + x, and reports whether it did: to w if x is not finite, or more than farLarger times w.
+func addRow(to, w []float32, x []float64) bool {
+	var norm, change float64
+	for c, u := range x {
+		norm += float64(float64(w[c]) * float64(w[c]))
+		change += float64(u * u)
+		to[c] = float32(float64(w[c]) + u)
+	}
+	if change <= farLarger*farLarger*norm {
+		return true
+	}
+	copy(to, w)
+	return false
 }
 
 func newRidgeFactor(p approx.Problem, ridge float64) (ridgeFactor, error) {

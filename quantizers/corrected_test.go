@@ -3,6 +3,7 @@ package quantizers
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"pith/approx"
@@ -142,7 +143,30 @@ func TestUnusableDriftIsLeftOutWithANote(t *testing.T) {
 	want, _ := solveWith(t, inner, p)
 	got, report := solveWith(t, Corrected{Method: inner}, p)
 	sameBytes(t, "unusable", got, want)
-	if report.Fallback != "errors of earlier layers left as they are: sums that are not finite" {
+	if report.Fallback != "errors of earlier layers left as they are: in 8 of 8 rows they are far larger than the weights" {
+		t.Errorf("fallback %q", report.Fallback)
+	}
+}
+
+func TestRowsThatCannotMakeUpForTheErrorsStay(t *testing.T) {
+	m := Corrected{Method: Nearest{Codec: parse(t, "f32")}}
+	p := approx.Problem{Name: "w", W: gaussian(45, 8, 16), Stats: drift(3, 50, 16, 8).stats}
+	term, _ := solveWith(t, m, p)
+	want := tensor.NewMat(8, 16)
+	codec.Read(term, want, 0)
+	copy(want.Row(3), p.W.Row(3))
+	d := drift(3, 50, 16, 8)
+	for i := range 16 { // what row 3's outputs are added to differs out of all proportion
+		d.stats.Drift.Output[3*16+i] *= 1e9
+	}
+	p.Stats = d.stats
+	term, report := solveWith(t, m, p)
+	got := tensor.NewMat(8, 16)
+	codec.Read(term, got, 0)
+	if !slices.Equal(got.Data, want.Data) {
+		t.Error("other values than the correction's, and the weight's in the row that cannot be corrected")
+	}
+	if report.Fallback != "errors of earlier layers left as they are: in 1 of 8 rows they are far larger than the weights" {
 		t.Errorf("fallback %q", report.Fallback)
 	}
 }

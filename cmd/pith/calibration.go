@@ -25,6 +25,7 @@ type calibrationFlags struct {
 	context    int
 	windows    int
 	sequential bool
+	inOrder    func() bool // whether --sequential was given
 }
 
 func (f *calibrationFlags) add(c *cobra.Command) {
@@ -33,7 +34,8 @@ func (f *calibrationFlags) add(c *cobra.Command) {
 	p.StringVar(&f.stats, "stats", "", "calibrate with the statistics that pith calibrate wrote, or with an importance matrix of llama.cpp")
 	p.IntVar(&f.context, "ctx", 0, "with --text: tokens of a window (default 512, or the model's context)")
 	p.IntVar(&f.windows, "chunks", 0, "with --text: windows to read (default all)")
-	p.BoolVar(&f.sequential, "sequential", false, "with --text: each weight is fitted to what the compressed ones before it give, and makes up for their errors (ldlq, gptq)")
+	p.BoolVar(&f.sequential, "sequential", false, "with --text: each weight is fitted to what the compressed ones before it give, and makes up for their errors (default for ldlq and gptq; --sequential=false is faster and loses more)")
+	f.inOrder = func() bool { return p.Changed("sequential") }
 }
 
 // given reports whether there will be statistics.
@@ -43,14 +45,15 @@ func (f *calibrationFlags) check() error {
 	switch {
 	case f.stats != "" && len(f.texts) > 0:
 		return errors.New("give --text or --stats, not both")
-	case len(f.texts) == 0 && (f.context != 0 || f.windows != 0 || f.sequential):
+	case len(f.texts) == 0 && (f.context != 0 || f.windows != 0 || f.inOrder()):
 		return errors.New("--ctx, --chunks and --sequential go with --text")
 	}
 	return nil
 }
 
-// record returns what the plan keeps of the calibration, nil if there is none.
-func (f *calibrationFlags) record() (*plan.Calibration, error) {
+// record returns what the plan keeps of the calibration, nil if there is none. usesGram says whether there are methods that can make up for
+// the errors of earlier weights.
+func (f *calibrationFlags) record(usesGram bool) (*plan.Calibration, error) {
 	switch {
 	case f.stats != "":
 		d, err := checkpoint.DigestFile(context.Background(), f.stats)
@@ -69,13 +72,17 @@ func (f *calibrationFlags) record() (*plan.Calibration, error) {
 				return nil, err
 			}
 		}
-		return &plan.Calibration{SHA256: hex.EncodeToString(h.Sum(nil)), Texts: len(f.texts), Context: f.context, Windows: f.windows, Sequential: f.sequential}, nil
+		sequential := f.sequential
+		if !f.inOrder() {
+			sequential = usesGram
+		}
+		return &plan.Calibration{SHA256: hex.EncodeToString(h.Sum(nil)), Texts: len(f.texts), Context: f.context, Windows: f.windows, Sequential: sequential}, nil
 	}
 	return nil, nil
 }
 
-// open returns the statistics, nil if there are none, and a function that frees them.
-func (f *calibrationFlags) open(ctx context.Context, ckpt *checkpoint.Checkpoint, workers int) (compress.Statistics, func(), error) {
+// open returns the statistics that p asks for, nil if there are none, and a function that frees them.
+func (f *calibrationFlags) open(ctx context.Context, ckpt *checkpoint.Checkpoint, p *plan.Plan, workers int) (compress.Statistics, func(), error) {
 	switch {
 	case f.stats != "":
 		set, err := observe.OpenStats(f.stats, ckpt)
@@ -88,17 +95,18 @@ func (f *calibrationFlags) open(ctx context.Context, ckpt *checkpoint.Checkpoint
 		if err != nil {
 			return nil, nil, err
 		}
-		o, err := observe.New(ctx, ckpt, texts, observe.Options{Context: f.context, Windows: f.windows, Workers: workers, Drift: f.sequential, Tool: "pith " + version})
+		sequential := p.Calibration != nil && p.Calibration.Sequential
+		o, err := observe.New(ctx, ckpt, texts, observe.Options{Context: f.context, Windows: f.windows, Workers: workers, Drift: sequential, Tool: "pith " + version})
 		if err != nil {
 			return nil, nil, err
 		}
-		return compress.Observe(o, ckpt, f.sequential), o.Close, nil
+		return compress.Observe(o, ckpt, sequential), o.Close, nil
 	}
 	return nil, func() {}, nil
 }
 
 // noStatistics is open for a plan that solves nothing.
-func noStatistics(context.Context, *checkpoint.Checkpoint, int) (compress.Statistics, func(), error) {
+func noStatistics(context.Context, *checkpoint.Checkpoint, *plan.Plan, int) (compress.Statistics, func(), error) {
 	return nil, func() {}, nil
 }
 

@@ -50,7 +50,7 @@ With --json, standard output is one JSON object a line: started, progress, block
 			if !p.Solves() {
 				open = noStatistics // nobody would look at them
 			}
-			statistics, free, err := open(c.Context(), ckpt, f.workers)
+			statistics, free, err := open(c.Context(), ckpt, p, f.workers)
 			if err != nil {
 				return err
 			}

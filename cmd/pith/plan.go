@@ -134,7 +134,7 @@ func (f *planFlags) plan(c *checkpoint.Checkpoint) (*plan.Plan, error) {
 	if err != nil || !p.Solves() {
 		return p, err
 	}
-	p.Calibration, err = f.calibration.record()
+	p.Calibration, err = f.calibration.record(p.UsesGram())
 	return p, err
 }
 

@@ -99,7 +99,7 @@ func (f *structureFlags) choose(ctx context.Context, c *checkpoint.Checkpoint, t
 	if err != nil {
 		return nil, err
 	}
-	read, err := texts.record()
+	read, err := texts.record(false)
 	if err != nil {
 		return nil, err
 	}
