@@ -1,6 +1,7 @@
 package linalg
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math"
@@ -29,8 +30,8 @@ type Curvature struct {
 
 // NewCurvature factors h, whose lower triangle counts and stays as it is, after adding damping times the mean of the diagonal elements above
 // zero to the diagonal; elements that are zero, of inputs that never were anything else, get that mean besides. Where this is not positive
-// definite the damping grows by √10, four times at most. Elements must be finite.
-func NewCurvature(h Matrix, damping float64, workers int) (*Curvature, error) {
+// definite the damping grows by √10, four times at most. Elements must be finite. It stops soon after ctx has ended, with its error.
+func NewCurvature(ctx context.Context, h Matrix, damping float64, workers int) (*Curvature, error) {
 	mean, err := meanDiagonal(h)
 	if err != nil {
 		return nil, err
@@ -46,10 +47,13 @@ func NewCurvature(h Matrix, damping float64, workers int) (*Curvature, error) {
 			copy(l.Row(j)[:j+1], h.Row(j)[:j+1])
 			l.Row(j)[j] += f.Added[j]
 		}
-		if err = Cholesky(l, workers); err == nil {
+		if err = CholeskyContext(ctx, l, workers); err == nil {
 			f.Damping = damping
 			f.unit(l, workers)
 			return f, nil
+		}
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
 		}
 		damping *= dampingGrowth
 	}

@@ -16,11 +16,11 @@ func TestCurvatureTimesItselfIsTheDampedMatrix(t *testing.T) {
 				h.Row(dead)[i], h.Row(i)[dead] = 0, 0
 			}
 		}
-		f, err := NewCurvature(h, 0.02, 2)
+		f, err := NewCurvature(t.Context(), h, 0.02, 2)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if again, _ := NewCurvature(h, 0.02, 1); !slices.Equal(again.L, f.L) || !slices.Equal(again.D, f.D) {
+		if again, _ := NewCurvature(t.Context(), h, 0.02, 1); !slices.Equal(again.L, f.L) || !slices.Equal(again.D, f.D) {
 			t.Errorf("%d rows: the factor depends on workers", n)
 		}
 		mean, err := meanDiagonal(h)
@@ -64,20 +64,20 @@ func TestCurvatureTimesItselfIsTheDampedMatrix(t *testing.T) {
 func TestCurvatureDampsMoreWhereItMust(t *testing.T) {
 	h := NewMatrix(2)
 	copy(h.Data, []float64{1, 1.05, 1.05, 1}) // eigenvalues 2.05 and -0.05
-	f, err := NewCurvature(h, 0.01, 1)
+	f, err := NewCurvature(t.Context(), h, 0.01, 1)
 	if err != nil || math.Abs(f.Damping-0.1) > 1e-12 {
 		t.Errorf("damping %v, %v; want 0.1", f, err)
 	}
 	copy(h.Data, []float64{1, 3, 3, 1})
-	if _, err := NewCurvature(h, 0.01, 1); err == nil {
+	if _, err := NewCurvature(t.Context(), h, 0.01, 1); err == nil {
 		t.Error("a matrix that no damping helps has a factor")
 	}
-	if _, err := NewCurvature(NewMatrix(3), 0.01, 1); !errors.Is(err, ErrZero) {
+	if _, err := NewCurvature(t.Context(), NewMatrix(3), 0.01, 1); !errors.Is(err, ErrZero) {
 		t.Errorf("zeros: %v", err)
 	}
 	h.Data[0] = -1
 	var bad *NotPositiveError
-	if _, err := NewCurvature(h, 0.01, 1); !errors.As(err, &bad) {
+	if _, err := NewCurvature(t.Context(), h, 0.01, 1); !errors.As(err, &bad) {
 		t.Errorf("a negative diagonal: %v", err)
 	}
 }

@@ -77,7 +77,7 @@ func (g *gradients) run() {
 		}
 		copy(g.p[i*n:(i+1)*n], g.z[i*n:(i+1)*n])
 	}
-	for step := 0; step < gradientSteps && live > 0; step++ {
+	for step := 0; step < gradientSteps && live > 0 && !g.t.Inputs.stopped(); step++ {
 		g.hp = g.times(g.p)
 		for i := range count {
 			if rz[i] == 0 {

@@ -38,7 +38,7 @@ func (s Gradual) Solve(t *Task) string {
 		copy(t.Values.Row(r), t.W.Row(r))
 	}
 	var before *codec.Mask // nil: everything stays
-	for step := 1; step <= steps; step++ {
+	for step := 1; step <= steps && !t.Inputs.stopped(); step++ {
 		done := schedule.At(step)
 		t.Kept = all - int64(done*float64(all-final))
 		if g, ok := selector.(Group); ok {

@@ -1,6 +1,7 @@
 package pruning
 
 import (
+	"context"
 	"fmt"
 
 	"pith/calib"
@@ -16,7 +17,11 @@ type Inputs struct {
 	Cols    int
 	Damping float64 // relative to the mean of H's diagonal; 0 means 0.01. It grows where H is not positive definite
 	Workers int
+	Context context.Context // nil: never ends. Once it has, what solvers leave means nothing
 }
+
+// stopped reports whether the context has ended.
+func (in *Inputs) stopped() bool { return in.Context != nil && in.Context.Err() != nil }
 
 func (in *Inputs) damping() float64 {
 	if in.Damping == 0 {
@@ -36,18 +41,28 @@ func (in *Inputs) Curvature() (*linalg.Curvature, string) {
 	if in.Stats == nil || in.Stats.Gram == nil {
 		return nil, "no Gram matrix"
 	}
-	made := in.Stats.Derive(fmt.Sprintf("pruning: curvature %g", in.damping()), func() any {
+	ctx := in.Context
+	if ctx == nil {
+		ctx = context.Background()
+	}
+	made, err := in.Stats.TryDerive(fmt.Sprintf("pruning: curvature %g", in.damping()), func() (any, error) {
 		h, why := in.Stats.MeanGram(in.Cols)
 		if why != "" {
-			return curved{why: why}
+			return curved{why: why}, nil
 		}
-		f, err := linalg.NewCurvature(h, in.damping(), in.Workers)
-		if err != nil {
-			return curved{why: "Gram matrix: " + err.Error()}
+		f, err := linalg.NewCurvature(ctx, h, in.damping(), in.Workers)
+		switch {
+		case ctx.Err() != nil:
+			return nil, ctx.Err()
+		case err != nil:
+			return curved{why: "Gram matrix: " + err.Error()}, nil
 		}
-		return curved{Curvature: f}
-	}).(curved)
-	return made.Curvature, made.why
+		return curved{Curvature: f}, nil
+	})
+	if err != nil {
+		return nil, err.Error()
+	}
+	return made.(curved).Curvature, made.(curved).why
 }
 
 // Dead reports whether feature j was zero in every token.

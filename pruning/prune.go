@@ -96,6 +96,9 @@ func (m Prune) Solve(p approx.Problem) (codec.Term, approx.Report, error) {
 		return nil, approx.Report{}, fmt.Errorf("%s: %w", p.Name, err)
 	}
 	note = join(note, m.Solver.Solve(task))
+	if p.Err() != nil {
+		return nil, approx.Report{}, p.Err()
+	}
 	term, more, err := m.pack(p, task)
 	if err != nil {
 		return nil, approx.Report{}, err
@@ -105,7 +108,7 @@ func (m Prune) Solve(p approx.Problem) (codec.Term, approx.Report, error) {
 	if m.Needs().Has(calib.Gram) {
 		report.Proxy, report.ProxyNorm = outputLosses(p, task.Inputs, term)
 	}
-	return term, report, nil
+	return term, report, p.Err()
 }
 
 // task returns the task of p; note says what the scores are, if not the scorer's.
@@ -119,7 +122,7 @@ func (m Prune) task(p approx.Problem) (t *Task, note string, err error) {
 	if p.Stats != nil && p.Stats.SqSum != nil && len(p.Stats.SqSum) != p.W.Cols {
 		return nil, "", errors.New("statistics of another number of columns")
 	}
-	in := &Inputs{Stats: p.Stats, Cols: p.W.Cols, Damping: m.Damping, Workers: p.Workers}
+	in := &Inputs{Stats: p.Stats, Cols: p.W.Cols, Damping: m.Damping, Workers: p.Workers, Context: p.Context}
 	score, why := m.Scorer.Scores(in, p.W.Rows)
 	if why != "" {
 		score, _ = Magnitude{}.Scores(in, p.W.Rows)
@@ -139,7 +142,10 @@ func (m Prune) pack(p approx.Problem, t *Task) (codec.Term, string, error) {
 	if err != nil {
 		return nil, "", fmt.Errorf("%s: %s: %w", p.Name, m.Codec.Name(), err)
 	}
-	codec.RoundAll(grid, t.Values, p.Workers)
+	codec.RoundUntil(grid, t.Values, p.Workers, t.Inputs.stopped)
+	if p.Err() != nil {
+		return nil, "", p.Err()
+	}
 	return grid.Pack(), "", nil
 }
 
@@ -164,6 +170,9 @@ func outputLosses(p approx.Problem, in *Inputs, term codec.Term) (loss, norm flo
 	n := p.W.Cols
 	sums := make([][2]float64, (p.W.Rows+rows-1)/rows)
 	par.Ranges(p.Workers, p.W.Rows, rows, func(lo, hi int) {
+		if in.stopped() {
+			return
+		}
 		got := tensor.NewMat(hi-lo, n)
 		codec.Read(term, got, lo)
 		w := tensor.NewMat(hi-lo, n)

@@ -64,6 +64,7 @@ func method(t testing.TB, parts, codecName string) pruning.Prune {
 	t.Helper()
 	var names [3]string
 	fmt.Sscan(parts, &names[0], &names[1], &names[2])
+	names[2] = strings.ReplaceAll(names[2], "_", "-")
 	m := pruning.Prune{Codec: named(t, codecName)}
 	var err [3]error
 	m.Scorer, err[0] = pruning.ParseScorer(names[0])

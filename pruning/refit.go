@@ -57,11 +57,11 @@ func (s Refit) fit(t *Task, f *linalg.Curvature) {
 		}
 	}
 	par.Ranges(t.Workers, t.W.Rows, 1, func(r, _ int) {
-		if t.Mask.RowCount(r) <= most {
+		if t.Mask.RowCount(r) <= most && !t.Inputs.stopped() {
 			refitRow(t, f, r)
 		}
 	})
-	if len(long) == 0 {
+	if len(long) == 0 || t.Inputs.stopped() {
 		return
 	}
 	if _, ok := s.Mask.(Sequential); !ok {

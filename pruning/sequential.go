@@ -81,7 +81,7 @@ func (s *sweeper) run(adaptive bool) {
 	if n == 0 || rows == 0 {
 		return
 	}
-	for lo := (n - 1) / s.block * s.block; lo >= 0; lo -= s.block {
+	for lo := (n - 1) / s.block * s.block; lo >= 0 && !s.Inputs.stopped(); lo -= s.block {
 		hi := min(n, lo+s.block)
 		if hi < n {
 			par.Ranges(s.workers, rows, sweepRows, func(r0, r1 int) {
