@@ -19,13 +19,16 @@ func convertCommand(s streams) *cobra.Command {
 		structure  structureFlags
 		texts      calibrationFlags
 		workers    int
+		reorder    permuteFlags
 	)
 	c := &cobra.Command{
 		Use:   "convert MODEL -o OUT",
 		Short: "Write a checkpoint in another format",
 		Long: `Writes MODEL (Hugging Face directory, GGUF file or Pith artifact) as a GGUF file or a Hugging Face directory. Weights keep their
-values: without --dtype they are stored as they are, or, where the other format has no layout for them, decoded. Layers can be left out.`,
-		Example: "  pith convert MODEL -o model-f16.gguf --dtype f16\n  pith convert model-q4_k.gguf --format hf -o model-hf --dtype bf16\n  pith convert MODEL --format hf --drop-layers 2 --text calibration.txt -o shallow",
+values: without --dtype they are stored as they are, or, where the other format has no layout for them, decoded. Layers can be left out.
+With --permute N:M the inner features of each MLP are reordered, which changes no output, so that pruning to N:M keeps more of the
+down projections afterwards.`,
+		Example: "  pith convert MODEL -o model-f16.gguf --dtype f16\n  pith convert model-q4_k.gguf --format hf -o model-hf --dtype bf16\n  pith convert MODEL --format hf --drop-layers 2 --text calibration.txt -o shallow\n  pith convert MODEL --format hf --permute 2:4 --stats stats.safetensors -o reordered",
 		Args:    one("MODEL"),
 		RunE: func(c *cobra.Command, args []string) error {
 			if out == "" {
@@ -44,6 +47,9 @@ values: without --dtype they are stored as they are, or, where the other format 
 			}
 			defer ckpt.Close()
 			if ckpt, _, err = structure.view(c.Context(), ckpt, &texts, workers, quietly(s.err, asJSON)); err != nil {
+				return err
+			}
+			if ckpt, err = reorder.view(ckpt, structure.given(), workers); err != nil {
 				return err
 			}
 			v := converted{Notes: []string{}}
@@ -67,6 +73,7 @@ values: without --dtype they are stored as they are, or, where the other format 
 	f.StringVar(&dtype, "dtype", "", "f32, f16 or bf16 for all matrices (default: as stored)")
 	f.BoolVar(&o.Overwrite, "overwrite", false, "replace OUT")
 	f.StringSliceVar(&texts.texts, "text", nil, "with --drop-layers: text to choose layers on (may be given more than once)")
+	reorder.add(c)
 	structure.ownText = true
 	structure.add(c)
 	workersFlag(c, &workers)

@@ -43,12 +43,12 @@ var allowed = map[string][]string{
 	"plan":                 {"tensor", "formats", "codec", "calib", "approx", "quantizers", "pruning", "model", "checkpoint"},
 	"compress":             {"tensor", "kernels", "tokenizer", "formats", "codec", "calib", "approx", "quantizers", "model", "formats/interop", "checkpoint", "plan", "observe", "internal/par"},
 	"eval":                 {"tensor", "kernels", "tokenizer", "codec", "model", "checkpoint", "internal/par"},
-	"structure":            {"tensor", "calib", "model", "checkpoint", "observe", "eval", "internal/par"},
+	"structure":            {"tensor", "calib", "pruning", "model", "checkpoint", "observe", "eval", "internal/par"},
 	"internal/traintables": {"kernels", "trellis", "internal/par"},
 	"internal/synth":       {"tensor", "internal/synth/llama"},
 	"internal/synth/llama": {"tensor", "formats", "internal/par"},
 	"internal/demo":        {"tensor", "kernels", "tokenizer", "formats", "codec", "calib", "approx", "quantizers", "model", "formats/interop", "checkpoint", "plan", "compress", "eval", "internal/par", "internal/human"},
-	"cmd/pith":             {"tensor", "kernels", "tokenizer", "formats", "codec", "calib", "approx", "quantizers", "model", "formats/interop", "checkpoint", "observe", "plan", "compress", "eval", "structure", "internal/par", "internal/human", "internal/demo"},
+	"cmd/pith":             {"tensor", "kernels", "tokenizer", "formats", "codec", "calib", "approx", "quantizers", "pruning", "model", "formats/interop", "checkpoint", "observe", "plan", "compress", "eval", "structure", "internal/par", "internal/human", "internal/demo"},
 }
 
 const maxLines = 500
