@@ -41,16 +41,21 @@ func mul1(s uint32) float32 {
 	return kernels.F16ToFloat32(kernels.Float32ToF16(float32(v)))
 }
 
+// HybIndex returns which of 2^q pairs state s, its first bit the highest, has in HYB, and whether the first of the pair changes sign:
+// bits 15−q … 14 and bit 15 of s·(s + 1) (QTIP's source, quantlut_sym).
+func HybIndex(s uint32, q int) (pair int, flip bool) {
+	h := s * (s + 1)
+	return int(h >> (15 - q) & (1<<q - 1)), h&0x8000 != 0
+}
+
 // hybValues is QTIP's HYB: a hash of the state chooses one of 2^Q pairs, and its bit 15 the sign of the first of the pair.
 func hybValues(c *Code, r Rate) []float32 {
 	q, table := hybTable(r)
 	values := make([]float32, 2<<c.bits)
 	for s := range uint32(1 << c.bits) {
-		h := Reverse(s, c.bits)
-		h *= h + 1
-		i := h >> (15 - q) & (1<<q - 1)
+		i, flip := HybIndex(Reverse(s, c.bits), q)
 		x, y := table[2*i], table[2*i+1]
-		if h&0x8000 != 0 {
+		if flip {
 			x = -x
 		}
 		values[2*s], values[2*s+1] = x, y
@@ -81,7 +86,7 @@ func hybTable(r Rate) (q int, table []float32) {
 }
 
 // The scales that serve a unit Gaussian best shrink as the rate grows: a code's few largest values have to reach further out. They
-// were searched in steps of 0.05 by TestGainsOfComputedCodes.
+// were searched in steps of 0.05.
 func between(r Rate, at [8]float32) float32 {
 	i := min(int(r)/16-1, 6)
 	f := float32(int(r)-16*(i+1)) / 16
@@ -99,5 +104,5 @@ func halfGain(c *Code, r Rate) float32 { return byteGain(c, r) / 1.24371 }
 const hybSpread = 0.96824584
 
 func hybGain(_ *Code, r Rate) float32 {
-	return 1 / (hybSpread * between(r, [8]float32{1, 1, 0.9, 0.85, 0.8, 0.8, 0.8, 0.8}))
+	return 1 / (hybSpread * between(r, [8]float32{1.1, 1, 0.9, 0.8, 0.8, 0.8, 0.8, 0.8}))
 }

@@ -6,6 +6,7 @@
 package main
 
 import (
+	"crypto/sha256"
 	"errors"
 	"flag"
 	"fmt"
@@ -54,7 +55,7 @@ func run(dir, names, rates string, effort, workers int) error {
 		}
 		path := filepath.Join(dir, name+".bin")
 		if name == "hyb" {
-			err = os.WriteFile(path, hybTables(), 0o644)
+			err = os.WriteFile(path, hybTables(workers), 0o644)
 		} else {
 			err = trainCode(path, c, chosen, effort, workers)
 		}
@@ -62,7 +63,24 @@ func run(dir, names, rates string, effort, workers int) error {
 			return err
 		}
 	}
-	return nil
+	return writeSums(dir)
+}
+
+// writeSums writes the SHA-256 of every file of tables to SHA256SUMS, which a test of package trellis compares.
+func writeSums(dir string) error {
+	files, err := filepath.Glob(filepath.Join(dir, "*.bin"))
+	if err != nil {
+		return err
+	}
+	var list []byte
+	for _, f := range files {
+		data, err := os.ReadFile(f)
+		if err != nil {
+			return err
+		}
+		list = fmt.Appendf(list, "%x  %s\n", sha256.Sum256(data), filepath.Base(f))
+	}
+	return os.WriteFile(filepath.Join(dir, "SHA256SUMS"), list, 0o644)
 }
 
 // trainCode trains c's tables at the given rates and writes each into the file at path as soon as it is made.
