@@ -24,6 +24,9 @@ func Concat(terms []Term) (Term, error) {
 		}
 		total += r
 	}
+	if _, ok := terms[0].(sparseTerm); ok {
+		return joinSparse(terms), nil
+	}
 	parts := terms[0].Parts()
 	joined := make([]Part, len(parts))
 	for i, p := range parts {

@@ -237,6 +237,42 @@ func bitCount(v uint64) (n int) {
 	return n
 }
 
+// Terms of rows are joined to that of all rows, though it could not be encoded tile by tile.
+func TestConcatJoinsSparseTerms(t *testing.T) {
+	for _, name := range []string{"f16-s50", "int4-g32-s37.5", "int3-g64-s70e", "int8-grow-csr90", "int5-grow-csr50", "f32-2:4", "int4-g128-2:4", "int4-g32-2:4e"} {
+		c := sparse(t, name)
+		const cols = 300
+		var terms []codec.Term
+		all := codec.NewMask(0, cols)
+		var values []float32
+		for i, rows := range []int{3, 0, 1, 5} {
+			mask := fillMask(c, rows, cols, rand.New(rand.NewPCG(1, uint64(i))))
+			w := codectest.Matrix(uint64(i), rows, cols)
+			grid, err := c.Fit(w, nil, codec.FitOptions{Mask: mask})
+			if err != nil {
+				t.Fatal(err)
+			}
+			codectest.RoundAll(grid, w)
+			terms = append(terms, grid.Pack())
+			all.Rows, all.Bits, values = all.Rows+rows, append(all.Bits, mask.Bits...), append(values, w.Data...)
+		}
+		joined, err := codec.Concat(terms)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w := tensor.Of(all.Rows, cols, values)
+		grid, err := c.Fit(w, nil, codec.FitOptions{Mask: all})
+		if err != nil {
+			t.Fatal(err)
+		}
+		codectest.RoundAll(grid, w)
+		sameParts(t, name, joined, grid.Pack())
+		if joined.Bytes() != c.Size(all.Rows, cols) {
+			t.Errorf("%s: %d bytes, want %d", name, joined.Bytes(), c.Size(all.Rows, cols))
+		}
+	}
+}
+
 // A mask is what it is said to be: codes say nothing about it, and pruned elements that are not zero are refused.
 func TestSparsifyRefusesMasksThatDisagreeWithValues(t *testing.T) {
 	for _, name := range []string{"int4-g128-2:4", "f16-s50", "int8-grow-csr50"} {

@@ -7,6 +7,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"runtime"
+	"slices"
 	"time"
 
 	"pith/codec"
@@ -115,6 +116,10 @@ func repeat(c codec.Codec, w tensor.Mat, size int64) (codec.Term, int, error) {
 		return nil, 0, err
 	}
 	times := int(max(1, size/max(1, term.Bytes())))
+	if _, ok := c.(codec.Sparse); ok {
+		big, err := codec.Concat(slices.Repeat([]codec.Term{term}, times))
+		return big, w.Rows * times, err
+	}
 	parts := term.Parts()
 	for i, p := range parts {
 		if len(p.Data) < w.Rows {

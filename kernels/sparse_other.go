@@ -1,3 +1,5 @@
+//go:build !amd64 || noasm
+
 package kernels
 
 func expandFloats(_ level, dst, src []float32, mask []byte) { expandFloatsPlain(dst, src, mask) }
@@ -7,3 +9,6 @@ func expandBytes(_ level, dst, src, mask []byte, fill byte) { expandBytesPlain(d
 func (m *Masked) vector(level, []float32, int, Q8) int { return 0 }
 
 func vectorPairs(level, []float32, []byte, []byte, []byte, int, int, int, Q8) int { return 0 }
+
+// maskedKernel reports whether a level and the CPU have a kernel for Masked.
+func maskedKernel(level) bool { return false }

@@ -32,6 +32,7 @@ var families = []struct {
 	{"asm_viterbi", viterbi},
 	{"asm_hadamard", hadamard},
 	{"asm_trellis", trellis},
+	{"asm_sparse", sparse},
 }
 
 func main() {
