@@ -45,6 +45,7 @@ func methods() []method {
 		{"magnitude", func(c codec.Codec, l *Line) approx.Method { return newPrune("magnitude", c, l) }},
 		{"wanda", func(c codec.Codec, l *Line) approx.Method { return newPrune("wanda", c, l) }},
 		{"sparsegpt", func(c codec.Codec, l *Line) approx.Method { return newPrune("sparsegpt", c, l) }},
+		{surgeon, func(c codec.Codec, l *Line) approx.Method { return newPrune(surgeon, c, l) }},
 	}
 }
 

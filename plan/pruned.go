@@ -12,8 +12,12 @@ import (
 // parts are those of a pruning method, by name; "" stands for what goes with the others.
 type parts struct{ scorer, selector, solver string }
 
-// jointSolver prunes and rounds as one problem: the mask and values of obs-refit, whose rounding errors are fed back within the mask.
+// jointSolver prunes and rounds as one problem: the mask and values of obs-refit, whose rounding errors are fed back within the mask. After
+// a solver's name and a dash it does so with that solver's.
 const jointSolver = "joint"
+
+// surgeon is the method that loses least: of the papers' parts those that measured best (docs/methods/pruning.md).
+const surgeon = "surgeon"
 
 // pruners are the methods that remove weights, with the parts that they have unless a rule names others. Patterns N:M select for themselves.
 func pruners() map[string]parts {
@@ -21,6 +25,7 @@ func pruners() map[string]parts {
 		"magnitude": {"magnitude", "matrix", "zero"},
 		"wanda":     {"wanda", "row", "zero"},
 		"sparsegpt": {"obs", "block", ""},
+		surgeon:     {"obs-all", "row", ""},
 	}
 }
 
@@ -54,9 +59,9 @@ func (p parts) check() (field string, err error) {
 	if _, err := pruning.ParseSelector(p.selector); err != nil {
 		return "selector", err
 	}
-	if p.solver != "" && p.solver != jointSolver {
-		if _, err := pruning.ParseSolver(p.solver); err != nil {
-			return "solver", fmt.Errorf("%w, %s", err, jointSolver)
+	if solver, _ := p.apart(); solver != "" {
+		if _, err := pruning.ParseSolver(solver); err != nil {
+			return "solver", fmt.Errorf("%w, %s, NAME-%s", err, jointSolver, jointSolver)
 		}
 	}
 	return "", nil
@@ -64,26 +69,58 @@ func (p parts) check() (field string, err error) {
 
 // newPrune returns the pruning method called name, with the parts that a line names, which were checked.
 func newPrune(name string, c codec.Codec, l *Line) pruning.Prune {
-	p := pruners()[name].with(parts{l.Scorer, l.Selector, l.Solver})
+	p := defaults(name, c).with(parts{l.Scorer, l.Selector, l.Solver})
 	m := pruning.Prune{Label: name, Codec: c, Search: l.Search}
 	m.Scorer, _ = pruning.ParseScorer(p.scorer)
-	if sparse, ok := c.(codec.Sparse); ok {
-		if _, of := sparse.Group(); of == 0 || l.Selector != "" {
-			m.Selector, _ = pruning.ParseSelector(p.selector)
-		}
+	if !grouped(c) || l.Selector != "" {
+		m.Selector, _ = pruning.ParseSelector(p.selector)
 	}
-	switch {
-	case p.solver == jointSolver, p.solver == "" && coarse(c):
-		m.Solver = pruning.Refit{Mask: pruning.Sequential{}}
-		if coarse(c) {
-			m.Round = quantizers.LDLQ{Codec: c, Search: true, Ordered: true, Damping: ldlqDamping, Refit: true, Sweeps: sweeps(c)}
-		}
-	case p.solver == "":
-		m.Solver = pruning.Sequential{}
-	default:
-		m.Solver, _ = pruning.ParseSolver(p.solver)
+	solver, joint := p.apart()
+	m.Solver, _ = pruning.ParseSolver(solver)
+	if joint && coarse(c) {
+		m.Round = quantizers.LDLQ{Codec: c, Search: true, Ordered: true, Damping: ldlqDamping, Refit: true, Sweeps: sweeps(c)}
 	}
 	return m
+}
+
+// defaults returns a method's parts for a codec.
+func defaults(name string, c codec.Codec) parts {
+	p := pruners()[name]
+	if p.solver != "" {
+		return p
+	}
+	switch {
+	case name == surgeon && grouped(c): // groups of a few elements have no room for steps
+		p.scorer, p.solver = "obs", "obs-refit"
+	case name == surgeon:
+		p.solver = "gradual"
+	case coarse(c):
+		p.solver = "obs-refit"
+	default:
+		p.solver = "obs"
+	}
+	if coarse(c) {
+		p.solver += "-" + jointSolver
+	}
+	return p
+}
+
+// apart returns the solver's name without what makes it joint.
+func (p parts) apart() (solver string, joint bool) {
+	if p.solver == jointSolver {
+		return "obs-refit", true
+	}
+	return strings.CutSuffix(p.solver, "-"+jointSolver)
+}
+
+// grouped reports whether a codec stores N of each M columns.
+func grouped(c codec.Codec) bool {
+	s, ok := c.(codec.Sparse)
+	if !ok {
+		return false
+	}
+	_, of := s.Group()
+	return of > 0
 }
 
 // coarse reports whether a sparse codec's values are rounded so much that errors are worth feeding back.
@@ -97,7 +134,7 @@ func (r *Rule) checkPruning() (field string, err error) {
 	if !prunes(r.Method) {
 		for _, f := range []struct{ name, value string }{{"scorer", r.Scorer}, {"selector", r.Selector}, {"solver", r.Solver}} {
 			if f.value != "" {
-				return f.name, fmt.Errorf("%s is a part of methods that prune (magnitude, wanda, sparsegpt), %s has none", f.name, r.Method)
+				return f.name, fmt.Errorf("%s is a part of methods that prune (magnitude, wanda, sparsegpt, surgeon), %s has none", f.name, r.Method)
 			}
 		}
 		return "", nil

@@ -9,7 +9,7 @@ import (
 
 func TestPruningLeavesEmbeddingAndHeadWhole(t *testing.T) {
 	c := open(t, llama.Shapes()["tiny"])
-	for _, name := range []string{"magnitude", "wanda", "sparsegpt"} {
+	for _, name := range []string{"magnitude", "wanda", "sparsegpt", "surgeon"} {
 		r, err := FromCodec("int4-g128-2:4", name, false)
 		if err != nil {
 			t.Fatal(err)
@@ -44,7 +44,7 @@ func TestPruningLeavesEmbeddingAndHeadWhole(t *testing.T) {
 
 func TestRulesNameThePartsOfPruning(t *testing.T) {
 	c := open(t, llama.Shapes()["tiny"])
-	for _, parts := range []string{"scorer: obs-all", "selector: cumulative", "selector: 4:8", "solver: refit", "solver: joint", "scorer: random-3, selector: matrix, solver: gradual", ""} {
+	for _, parts := range []string{"scorer: obs-all", "selector: cumulative", "selector: 4:8", "solver: refit", "solver: joint", "solver: gradual-joint", "scorer: random-3, selector: matrix, solver: gradual", ""} {
 		p := resolve(t, c, `rules: [{match: linear, method: wanda, codec: f16-s50, `+strings.ReplaceAll(parts, "4:8", `"4:8"`)+`}]`)
 		l := line(t, p, "model.layers.0.mlp.up_proj.weight")
 		m, err := l.NewMethod()
@@ -59,7 +59,7 @@ func TestPartsThatCannotPruneAreErrorsOfTheirField(t *testing.T) {
 		"method: wanda, codec: int4-g128":                     "stores every element",
 		"method: nearest, codec: f16-s50, solver: obs":        "part of methods that prune",
 		"codec: f16-s50, scorer: wanda":                       "part of methods that prune",
-		"method: wanda, codec: f16-s50, solver: sgd":          "unknown solver \"sgd\"; known: zero, obs, refit, obs-refit, gradual, joint",
+		"method: wanda, codec: f16-s50, solver: sgd":          "unknown solver \"sgd\"; known: zero, obs, refit, obs-refit, gradual, joint, NAME-joint",
 		"method: wanda, codec: f16-s50, scorer: best":         "unknown scorer",
 		"method: wanda, codec: f16-2:4, selector: row":        "decides otherwise",
 		"method: sparsegpt, codec: f16-s50, selector: column": "unknown selector",

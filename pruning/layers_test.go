@@ -110,6 +110,7 @@ func prune(t testing.TB, l layer, scorer Scorer, selector Selector, solver Solve
 		t.Fatal(why)
 	}
 	task := NewTask(l.w, in, score, selector, keptOf(selector, l.w.Rows, l.w.Cols))
+	task.Scorer = scorer
 	if note := solver.Solve(task); note != "" {
 		t.Fatal(note)
 	}

@@ -6,6 +6,7 @@ import (
 	"pith/calib"
 	"pith/internal/par"
 	"pith/linalg"
+	"pith/tensor"
 )
 
 // OBS scores by what the outputs lose if the element becomes zero and others make up for it (Hassibi and Stork 1992; Frantar and Alistarh
@@ -68,4 +69,72 @@ func inverseDiagonal(f *linalg.Curvature, workers int) []float64 {
 		}
 	})
 	return out
+}
+
+// narrow returns |w|/√((H_KK)⁻¹)_jj, K what t's mask keeps in the row; rows too long to be factored are scored as if all stayed.
+func (o OBS) narrow(t *Task, f *linalg.Curvature) Score {
+	if !o.All {
+		return t.Score
+	}
+	factors := tensor.NewMat(t.W.Rows, t.W.Cols)
+	par.Ranges(t.Workers, t.W.Rows, 1, func(r, _ int) {
+		if kept := t.Mask.RowCount(r); kept <= refitMost && !t.Inputs.stopped() {
+			narrowRow(factors.Row(r), t, f, r)
+		}
+	})
+	whole := make([]float32, t.W.Cols)
+	for j, v := range inverseDiagonal(f, t.Workers) {
+		whole[j] = float32(1 / math.Sqrt(v))
+	}
+	return func(dst, w []float32, row, col int) {
+		own := factors.Row(row)
+		if t.Mask.RowCount(row) > refitMost {
+			own = whole
+		}
+		for i, v := range w {
+			dst[i] = abs(v) * own[col+i]
+		}
+	}
+}
+
+// narrowRow sets factors to 1/√((H_KK)⁻¹)_jj of row r, 0 where it keeps nothing or the input is dead.
+func narrowRow(factors []float32, t *Task, f *linalg.Curvature, r int) {
+	kept := make([]int, 0, len(factors))
+	for c := range factors {
+		if t.Mask.Kept(r, c) {
+			kept = append(kept, c)
+		}
+	}
+	a := t.submatrix(f, kept)
+	if linalg.Cholesky(a, 1) != nil {
+		return
+	}
+	for i, v := range invertedSquares(a) {
+		if c := kept[i]; !t.Inputs.Dead(c) {
+			factors[c] = float32(1 / math.Sqrt(v))
+		}
+	}
+}
+
+// invertedSquares returns the diagonal of (L·Lᵀ)⁻¹, Σ_i (L⁻¹)_ij², and overwrites L with L⁻¹.
+func invertedSquares(l linalg.Matrix) []float64 {
+	sums := make([]float64, l.N)
+	row := make([]float64, l.N)
+	for i := range l.N {
+		own := l.Row(i)[:i+1]
+		clear(row[:i+1])
+		for k, v := range own[:i] {
+			for j, u := range l.Row(k)[:k+1] {
+				row[j] -= float64(v * u)
+			}
+		}
+		row[i] = 1
+		for j, v := range row[:i+1] {
+			v /= own[i]
+			row[j] = v
+			sums[j] += float64(v * v)
+		}
+		copy(own, row)
+	}
+	return sums
 }

@@ -128,7 +128,11 @@ func (m Prune) task(p approx.Problem) (t *Task, note string, err error) {
 		score, _ = Magnitude{}.Scores(in, p.W.Rows)
 		note = "scored by magnitude: " + why
 	}
-	return NewTask(p.W, in, score, m.selector(), m.Codec.(codec.Sparse).Kept(p.W.Rows, p.W.Cols)), note, nil
+	t = NewTask(p.W, in, score, m.selector(), m.Codec.(codec.Sparse).Kept(p.W.Rows, p.W.Cols))
+	if why == "" {
+		t.Scorer = m.Scorer
+	}
+	return t, note, nil
 }
 
 // pack stores the values of a solved task.

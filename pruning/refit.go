@@ -81,13 +81,8 @@ func refitRow(t *Task, f *linalg.Curvature, r int) {
 			pruned = append(pruned, c)
 		}
 	}
-	a, x := linalg.NewMatrix(len(kept)), make([]float64, len(kept))
+	a, x := t.submatrix(f, kept), make([]float64, len(kept))
 	for i, c := range kept {
-		row, to := t.Inputs.Stats.GramRow(c), a.Row(i)
-		for j, d := range kept[:i+1] {
-			to[j] = t.mean(row[d])
-		}
-		to[i] += f.Added[c]
 		var sum float64
 		for _, d := range pruned {
 			sum += float64(t.gram(c, d) * float64(w[d]))
@@ -101,6 +96,19 @@ func refitRow(t *Task, f *linalg.Curvature, r int) {
 	for i, c := range kept {
 		q[c] = float32(float64(w[c]) + x[i])
 	}
+}
+
+// submatrix returns the lower triangle of H_KK, damped.
+func (t *Task) submatrix(f *linalg.Curvature, kept []int) linalg.Matrix {
+	a := linalg.NewMatrix(len(kept))
+	for i, c := range kept {
+		row, to := t.Inputs.Stats.GramRow(c), a.Row(i)
+		for j, d := range kept[:i+1] {
+			to[j] = t.mean(row[d])
+		}
+		to[i] += f.Added[c]
+	}
+	return a
 }
 
 // mean returns an entry of the Gram matrix as one of H.

@@ -19,6 +19,7 @@ type Solver interface {
 type Task struct {
 	W        tensor.Mat // dense, (rows, cols); stays as it is
 	Inputs   *Inputs
+	Scorer   Scorer // of Score; nil if nothing but Score is known
 	Score    Score
 	Selector Selector
 	Kept     int64 // how many elements are to stay
