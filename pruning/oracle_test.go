@@ -39,6 +39,7 @@ func TestErrorsOfOutputsAreInTheKnownOrder(t *testing.T) {
 			}{{Magnitude{}, Matrix{}, Zero{}}, {Wanda{}, Matrix{}, Zero{}}, {OBS{}, Block{}, Sequential{}}} {
 				inOrder(m.scorer.Name()+", patterns", held(m.scorer, m.any, m.solver), held(m.scorer, Group{4, 8}, m.solver), held(m.scorer, Group{2, 4}, m.solver))
 			}
+			inOrder("steps", held(OBS{All: true}, Row{}, Gradual{}), held(OBS{All: true}, Row{}, Refit{Mask: Zero{}}))
 			inOrder("random", held(Magnitude{}, Row{}, Zero{}), held(Random{}, Row{}, Zero{}))
 		}
 	}

@@ -338,6 +338,33 @@ func TestUnusableStatisticsAreSaid(t *testing.T) {
 	}
 }
 
+// Scores of what stays are those of the optimal brain surgeon in the row's kept elements: the least loss without one of them, others refitted.
+func TestNarrowedScoresAreLossesWithoutTheElement(t *testing.T) {
+	l := newLayer(25, 3, 40, 200, 0.5)
+	task := prune(t, l, Wanda{}, Row{}, Refit{Mask: Zero{}}, 1)
+	f, _ := task.Inputs.Curvature()
+	score := OBS{All: true}.narrow(task, f)
+	base := losses(l.w, task.Values, l.seen, f.Added)
+	got := make([]float32, 40)
+	for r := range 3 {
+		score(got, task.Values.Row(r), r, 0)
+		for c := range 40 {
+			if !task.Mask.Kept(r, c) {
+				continue
+			}
+			less := NewTask(l.w, task.Inputs, nil, Row{}, 0)
+			less.Mask = task.Mask.Clone()
+			less.Mask.Set(r, c, false)
+			less.keepDense()
+			Refit{}.fit(less, f)
+			want := losses(l.w, less.Values, l.seen, f.Added)[r] - base[r]
+			if v := float64(got[c]) * float64(got[c]); math.Abs(v-want) > 1e-4*(want+base[r]) {
+				t.Fatalf("element (%d, %d) scores %g², the loss grows by %g", r, c, got[c], want)
+			}
+		}
+	}
+}
+
 func TestCubicScheduleGoesFromItsFirstToItsLastSparsity(t *testing.T) {
 	s := Cubic{Initial: 0.2, Final: 0.8, Steps: 100, Hold: 10, Settle: 20}
 	last := 0.0
