@@ -254,7 +254,7 @@ func (b *Observer) pass(ctx context.Context, h *hidden, layers *model.Layers, i 
 	var watch func(site string, x tensor.Mat)
 	if len(stats) > 0 {
 		watch = func(site string, x tensor.Mat) {
-			if s := stats[site]; s != nil {
+			if s := stats[site]; s != nil && ctx.Err() == nil { // sums of large layers take seconds
 				s.ObserveWith(b.o.Workers, x)
 			}
 		}
@@ -311,7 +311,7 @@ func (b *Observer) eachBatch(ctx context.Context, f func(lo, hi int, lengths []i
 			return err
 		}
 	}
-	return nil
+	return ctx.Err() // what was left out of the last batch must not count
 }
 
 // Head returns the statistics of the head's input. It comes after the last layer.
