@@ -51,12 +51,15 @@ func Open(path string) (*Set, error) {
 	return s, nil
 }
 
+// ErrNotStatistics is wrapped by Open's error about a safetensors file of another kind.
+var ErrNotStatistics = errors.New("holds no statistics; give a file that pith calibrate wrote")
+
 const remake = "run pith calibrate again"
 
 func newFileSet(path string, src *formats.Safetensors) (*Set, error) {
 	text, ok := src.Metadata()[metadataKey]
 	if !ok {
-		return nil, fmt.Errorf("holds no statistics; give a file that pith calibrate wrote")
+		return nil, ErrNotStatistics
 	}
 	var h fileHeader
 	if err := json.Unmarshal([]byte(text), &h); err != nil {

@@ -14,6 +14,7 @@ import (
 
 	"pith/checkpoint"
 	"pith/formats"
+	"pith/internal/lock"
 	"pith/plan"
 )
 
@@ -21,9 +22,6 @@ import (
 const lockName = "pith.lock"
 
 const indexName = "model.safetensors.index.json"
-
-// errLocked is returned by lockFile when another process holds the lock.
-var errLocked = errors.New("locked")
 
 var shardPattern = regexp.MustCompile(`^model-\d{5,}-of-\d{5,}\.safetensors$`)
 
@@ -51,14 +49,14 @@ func openOutput(path string, ckpt *checkpoint.Checkpoint, p *plan.Plan, o Option
 	if err := os.MkdirAll(path, 0o777); err != nil {
 		return nil, writeError(path, err)
 	}
-	lock, err := lockFile(filepath.Join(path, lockName))
-	if errors.Is(err, errLocked) {
+	held, err := lock.Take(filepath.Join(path, lockName))
+	if errors.Is(err, lock.ErrHeld) {
 		return nil, fmt.Errorf("%s: another pith compress is writing here; wait for it, or choose another directory", path)
 	}
 	if err != nil {
 		return nil, writeError(path, err)
 	}
-	d := &output{path: path, lock: lock, made: made}
+	d := &output{path: path, lock: held, made: made}
 	if err := d.prepare(p, o); err != nil {
 		d.close(false)
 		return nil, err

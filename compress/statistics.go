@@ -2,7 +2,6 @@ package compress
 
 import (
 	"context"
-	"fmt"
 
 	"pith/calib"
 	"pith/codec"
@@ -51,7 +50,7 @@ func blockStats(set *calib.Set, b *plan.Block) (map[string]*calib.Stats, error) 
 			continue // an embedding: what is counted are its rows
 		}
 		if block[l.Weight], err = set.For(l.Weight, features, need); err != nil {
-			return nil, fmt.Errorf("%s: %w", l.Weight, err)
+			return nil, err
 		}
 	}
 	return block, nil

@@ -58,6 +58,21 @@ func windowLength(c model.Config, asked int) (int, error) {
 	return n, nil
 }
 
+// tooShort says that no text fills a window.
+func tooShort(c calib.Corpus) error {
+	longest := calib.File{}
+	for _, f := range c.Files {
+		if f.Tokens >= longest.Tokens {
+			longest = f
+		}
+	}
+	which := longest.Name
+	if len(c.Files) > 1 {
+		which = fmt.Sprintf("the longest of %d texts, %s,", len(c.Files), which)
+	}
+	return fmt.Errorf("%s has %d tokens and a window %d: use more text or a shorter context", which, longest.Tokens, c.Context)
+}
+
 // cut tokenizes texts, each with the tokenizer's special tokens, and cuts each into windows of length tokens from its beginning; what is
 // left at its end is not read. The first token of a window is overwritten by BOS if the tokenizer puts one in front of texts. This is
 // what llama.cpp's llama-imatrix does. limit > 0 keeps that many windows: of each text its first ones, in proportion to what it has.
@@ -73,7 +88,7 @@ func cut(tok *tokenizer.Tokenizer, texts []Text, length, limit int) ([][]int32, 
 		total += len(ids[i]) / length
 	}
 	if total == 0 {
-		return nil, corpus, fmt.Errorf("no text has the %d tokens of a window: use more text or a shorter context", length)
+		return nil, corpus, tooShort(corpus)
 	}
 	if limit <= 0 || limit > total {
 		limit = total

@@ -1,7 +1,11 @@
 package observe
 
 import (
+	"errors"
 	"fmt"
+	"io"
+	"io/fs"
+	"os"
 	"slices"
 	"strings"
 
@@ -117,22 +121,37 @@ func moments(e *calib.ImatrixEntry) *calib.Stats {
 	return s
 }
 
+// looksLikeSafetensors reports whether a file begins as safetensors files do: eight bytes of length, then a JSON object.
+func looksLikeSafetensors(path string) bool {
+	f, err := os.Open(path)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	var head [9]byte
+	_, err = io.ReadFull(f, head[:])
+	return err == nil && head[8] == '{'
+}
+
 // OpenStats opens a file of statistics for a checkpoint: one that Run wrote, or an importance matrix of llama.cpp in either form.
 func OpenStats(path string, ckpt *checkpoint.Checkpoint) (*calib.Set, error) {
-	set, err := calib.Open(path)
-	if err == nil {
-		return set, nil
-	}
-	m, errImatrix := calib.ReadImatrix(path)
-	if errImatrix != nil {
-		if strings.HasSuffix(path, ".safetensors") {
-			return nil, err
-		}
-		return nil, fmt.Errorf("%w; nor is it an importance matrix (%w)", err, errImatrix)
-	}
 	c, err := ckpt.Config()
 	if err != nil {
 		return nil, err
+	}
+	set, err := calib.Open(path)
+	switch {
+	case err == nil && set.Model.Type != c.ModelType:
+		set.Close()
+		return nil, fmt.Errorf("%s: statistics of a model of type %s, and this one is %s: calibrate with this model", path, set.Model.Type, c.ModelType)
+	case err == nil:
+		return set, nil
+	case errors.Is(err, calib.ErrNotStatistics) || errors.Is(err, fs.ErrNotExist) || looksLikeSafetensors(path):
+		return nil, err
+	}
+	m, err := calib.ReadImatrix(path)
+	if err != nil {
+		return nil, fmt.Errorf("%w; give a file that pith calibrate wrote, or an importance matrix of llama.cpp (.gguf, or the older .dat)", err)
 	}
 	if set, err = FromImatrix(m, c, ckpt.Names()); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)

@@ -3,6 +3,7 @@ package observe
 import (
 	"bytes"
 	"context"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,6 +13,7 @@ import (
 
 	"pith/calib"
 	"pith/checkpoint"
+	"pith/internal/lock"
 	"pith/kernels"
 )
 
@@ -84,7 +86,7 @@ func TestKilledRunLeavesWholeFilesAndIsResumed(t *testing.T) {
 	}
 	entries, _ = os.ReadDir(path + ".work")
 	for _, e := range entries {
-		if strings.HasSuffix(e.Name(), ".partial") {
+		if strings.HasSuffix(e.Name(), ".partial") || e.Name() == "pith.lock" {
 			continue
 		}
 		set, err := calib.Open(filepath.Join(path+".work", e.Name()))
@@ -134,5 +136,27 @@ func TestEveryInstructionLevelGivesTheSameFile(t *testing.T) {
 		if got, _ := os.ReadFile(out); !bytes.Equal(got, want) {
 			t.Errorf("%s: other bytes", level)
 		}
+	}
+}
+
+func TestOneRunAtATimeWritesAFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "stats")
+	if err := os.MkdirAll(path+".work", 0o777); err != nil {
+		t.Fatal(err)
+	}
+	held, err := lock.Take(workDir{path + ".work"}.lockFile())
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := observer(t, tiny(t), Options{Context: 64})
+	if _, err := b.Run(context.Background(), path); err == nil || !strings.Contains(err.Error(), "another pith calibrate") {
+		t.Fatalf("beside another run: %v", err)
+	}
+	held.Close()
+	if _, err := b.Run(context.Background(), path); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(path + ".work"); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the working directory is still there (%v)", err)
 	}
 }

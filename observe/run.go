@@ -14,6 +14,7 @@ import (
 
 	"pith/calib"
 	"pith/checkpoint"
+	"pith/internal/lock"
 	"pith/model"
 )
 
@@ -113,9 +114,14 @@ func (b *Observer) Run(ctx context.Context, path string) (resumed int, err error
 	}
 	defer debug.SetMemoryLimit(b.limitMemory())
 	w := workDir{path + ".work"}
-	if err := os.MkdirAll(w.path, 0o777); err != nil {
+	held, err := w.take()
+	if errors.Is(err, lock.ErrHeld) {
+		return 0, fmt.Errorf("%s: another pith calibrate is writing this; wait for it, or choose another file", path)
+	}
+	if err != nil {
 		return 0, fmt.Errorf("%s: %w", path, err)
 	}
+	defer w.release(held)
 	parts := b.config.Layers + 1
 	for resumed < parts && w.has(b, resumed, m) {
 		resumed++
@@ -132,7 +138,7 @@ func (b *Observer) Run(ctx context.Context, path string) (resumed int, err error
 		return resumed, err
 	}
 	w.remove(parts)
-	return resumed, nil
+	return resumed, nil // and release removes the directory
 }
 
 // programBytes is what the program takes besides a plan's memory: code, tokenizer, the text's tokens, buffers of files.
@@ -218,10 +224,32 @@ func (w workDir) has(b *Observer, i int, m calib.Model) bool {
 	})
 }
 
-// remove deletes what Run wrote; files of others stay, and with them the directory.
+// remove deletes finished parts.
 func (w workDir) remove(parts int) {
 	for i := range parts {
 		os.Remove(w.file(i))
 	}
+}
+
+func (w workDir) lockFile() string { return filepath.Join(w.path, "pith.lock") }
+
+// take makes the directory and locks it.
+func (w workDir) take() (held *os.File, err error) {
+	for range 10 {
+		if err := os.MkdirAll(w.path, 0o777); err != nil {
+			return nil, err
+		}
+		held, err = lock.Take(w.lockFile())
+		if !errors.Is(err, os.ErrNotExist) {
+			break // else the directory's last owner has just removed it
+		}
+	}
+	return held, err
+}
+
+// release removes the lock, and the directory if nothing is in it: no finished part, no file of others.
+func (w workDir) release(held *os.File) {
+	os.Remove(w.lockFile())
+	held.Close()
 	os.Remove(w.path)
 }

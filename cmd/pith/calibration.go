@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"pith/calib"
 	"pith/checkpoint"
 	"pith/compress"
 	"pith/observe"
@@ -25,12 +26,14 @@ type calibrationFlags struct {
 	context    int
 	windows    int
 	sequential bool
-	inOrder    func() bool // whether --sequential was given
+	inOrder    func() bool    // whether --sequential was given
+	note       string         // what a reader of the result should know of the statistics
+	read       []observe.Text // what the files of texts hold, once somebody asked: a pipe can be read once
 }
 
 func (f *calibrationFlags) add(c *cobra.Command) {
 	p := c.Flags()
-	p.StringSliceVar(&f.texts, "text", nil, "calibrate on this text file (may be given more than once); without text or statistics, compression is data-free")
+	p.StringArrayVar(&f.texts, "text", nil, "calibrate on this text file (may be given more than once); without text or statistics, compression is data-free")
 	p.StringVar(&f.stats, "stats", "", "calibrate with the statistics that pith calibrate wrote, or with an importance matrix of llama.cpp")
 	p.IntVar(&f.context, "ctx", 0, "with --text: tokens of a window (default 512, or the model's context)")
 	p.IntVar(&f.windows, "chunks", 0, "with --text: windows to read (default all)")
@@ -47,6 +50,8 @@ func (f *calibrationFlags) check() error {
 		return errors.New("give --text or --stats, not both")
 	case len(f.texts) == 0 && (f.context != 0 || f.windows != 0 || f.inOrder()):
 		return errors.New("--ctx, --chunks and --sequential go with --text")
+	case f.context < 0 || f.windows < 0:
+		return errors.New("--ctx and --chunks are numbers of tokens and windows; 0 is the default")
 	}
 	return nil
 }
@@ -56,19 +61,23 @@ func (f *calibrationFlags) check() error {
 func (f *calibrationFlags) record(usesGram bool) (*plan.Calibration, error) {
 	switch {
 	case f.stats != "":
+		if info, err := os.Stat(f.stats); err == nil && !info.Mode().IsRegular() {
+			return nil, fmt.Errorf("--stats %s: is not a regular file; give a file that pith calibrate wrote", f.stats)
+		}
 		d, err := checkpoint.DigestFile(context.Background(), f.stats)
 		if err != nil {
-			return nil, fmt.Errorf("--stats: %w", err)
+			return nil, fmt.Errorf("--stats: %w; give a file that pith calibrate wrote", err)
 		}
 		return &plan.Calibration{SHA256: d.SHA256}, nil
 	case len(f.texts) > 0:
+		texts, err := f.contents()
+		if err != nil {
+			return nil, err
+		}
 		h := sha256.New()
-		for _, path := range f.texts {
-			d, err := checkpoint.DigestFile(context.Background(), path)
-			if err != nil {
-				return nil, fmt.Errorf("--text: %w", err)
-			}
-			if err := json.NewEncoder(h).Encode(d.SHA256); err != nil {
+		for _, t := range texts {
+			sum := sha256.Sum256(t.Data)
+			if err := json.NewEncoder(h).Encode(hex.EncodeToString(sum[:])); err != nil {
 				return nil, err
 			}
 		}
@@ -81,6 +90,35 @@ func (f *calibrationFlags) record(usesGram bool) (*plan.Calibration, error) {
 	return nil, nil
 }
 
+// contents returns what the files of --text hold.
+func (f *calibrationFlags) contents() (texts []observe.Text, err error) {
+	if f.read == nil {
+		f.read, err = readTexts(f.texts)
+	}
+	return f.read, err
+}
+
+// agree compares a saved plan, whose weights were given methods for its statistics, with the flags, and gives each what it lacks.
+func (f *calibrationFlags) agree(p *plan.Plan) error {
+	given, err := f.record(p.UsesGram())
+	switch {
+	case err != nil:
+		return err
+	case p.Calibration == nil:
+		p.Calibration = given
+		return nil
+	case given == nil:
+		return fmt.Errorf("the plan was made with statistics (sha256 %.12s…): give the same --text or --stats again", p.Calibration.SHA256)
+	case given.SHA256 != p.Calibration.SHA256 || given.Texts != p.Calibration.Texts:
+		return fmt.Errorf("the plan was made with other statistics (sha256 %.12s…, here %.12s…): give the same --text or --stats, or make the plan again", p.Calibration.SHA256, given.SHA256)
+	case f.context != 0 && f.context != p.Calibration.Context || f.windows != 0 && f.windows != p.Calibration.Windows ||
+		f.inOrder() && f.sequential != p.Calibration.Sequential:
+		return errors.New("the plan says how its text is read: leave out --ctx, --chunks and --sequential, or make the plan again")
+	}
+	f.context, f.windows = p.Calibration.Context, p.Calibration.Windows
+	return nil
+}
+
 // open returns the statistics that p asks for, nil if there are none, and a function that frees them.
 func (f *calibrationFlags) open(ctx context.Context, ckpt *checkpoint.Checkpoint, p *plan.Plan, workers int) (compress.Statistics, func(), error) {
 	switch {
@@ -89,12 +127,17 @@ func (f *calibrationFlags) open(ctx context.Context, ckpt *checkpoint.Checkpoint
 		if err != nil {
 			return nil, nil, err
 		}
+		if f.note, err = otherModel(ctx, ckpt, set); err != nil {
+			set.Close()
+			return nil, nil, err
+		}
 		return compress.FromSet(set), func() { set.Close() }, nil
 	case len(f.texts) > 0:
-		texts, err := readTexts(f.texts)
+		texts, err := f.contents()
 		if err != nil {
 			return nil, nil, err
 		}
+		f.read = nil // the observer keeps tokens only
 		sequential := p.Calibration != nil && p.Calibration.Sequential
 		o, err := observe.New(ctx, ckpt, texts, observe.Options{Context: f.context, Windows: f.windows, Workers: workers, Drift: sequential, Tool: "pith " + version})
 		if err != nil {
@@ -103,6 +146,22 @@ func (f *calibrationFlags) open(ctx context.Context, ckpt *checkpoint.Checkpoint
 		return compress.Observe(o, ckpt, sequential), o.Close, nil
 	}
 	return nil, func() {}, nil
+}
+
+// otherModel returns a note if the statistics were gathered from other weight files than the checkpoint's. An importance matrix does not say.
+func otherModel(ctx context.Context, ckpt *checkpoint.Checkpoint, set *calib.Set) (string, error) {
+	if set.Model.SHA256 == "" {
+		return "", nil
+	}
+	config, err := ckpt.Config()
+	if err != nil {
+		return "", err
+	}
+	m, err := observe.Identify(ctx, ckpt, config)
+	if err != nil || m.SHA256 == set.Model.SHA256 {
+		return "", err
+	}
+	return "the statistics are of other weight files than this checkpoint's: right if they hold the same model in another format, else calibrate with this one", nil
 }
 
 // noStatistics is open for a plan that solves nothing.
@@ -114,9 +173,9 @@ func noStatistics(context.Context, *checkpoint.Checkpoint, *plan.Plan, int) (com
 func readTexts(paths []string) ([]observe.Text, error) {
 	var texts []observe.Text
 	for _, path := range paths {
-		data, err := os.ReadFile(path)
+		data, err := readText(path)
 		if err != nil {
-			return nil, fmt.Errorf("--text: %w", err)
+			return nil, err
 		}
 		texts = append(texts, observe.Text{Name: filepath.Base(path), Data: data})
 	}

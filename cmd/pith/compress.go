@@ -73,6 +73,9 @@ With --json, standard output is one JSON object a line: started, progress, block
 			if err != nil {
 				return err
 			}
+			if f.calibration.note != "" {
+				r.Notes = append(r.Notes, f.calibration.note)
+			}
 			if asJSON {
 				return events.write(resultEvent{"result", r, 8 * float64(r.Bytes) / float64(max(1, r.Weights))})
 			}

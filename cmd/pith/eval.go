@@ -84,7 +84,7 @@ const maxText = 1 << 30
 func readText(path string) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, fmt.Errorf("--text: %w; give a file to evaluate on", err)
+		return nil, fmt.Errorf("--text: %w; give a text file", err)
 	}
 	defer f.Close()
 	info, err := f.Stat()

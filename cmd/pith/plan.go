@@ -110,6 +110,11 @@ func (f *planFlags) planned(ctx context.Context, c *checkpoint.Checkpoint, progr
 		if err != nil {
 			return nil, nil, err
 		}
+		if p.Solves() {
+			if err := f.calibration.agree(p); err != nil {
+				return nil, nil, fmt.Errorf("%s: %w", f.planFile, err)
+			}
+		}
 		shown, err := f.structure.viewOf(c, p.Structure)
 		return shown, p, err
 	}

@@ -95,7 +95,7 @@ func (f *structureFlags) choose(ctx context.Context, c *checkpoint.Checkpoint, t
 	if len(texts.texts) == 0 {
 		return nil, errors.New("--drop-layers with a number chooses layers on a text: give --text, or name layers, as 3,5")
 	}
-	data, err := readTexts(texts.texts)
+	data, err := texts.contents()
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,6 @@
 //go:build unix
 
-package compress
+package lock
 
 import (
 	"errors"
@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// lockFile takes the lock at path, which the system releases when the process ends, however it ends.
-func lockFile(path string) (*os.File, error) {
+// Take takes the lock at path, which the system releases when the process ends, however it ends.
+func Take(path string) (*os.File, error) {
 	for {
 		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o666)
 		if err != nil {
@@ -20,7 +20,7 @@ func lockFile(path string) (*os.File, error) {
 		if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 			f.Close()
 			if errors.Is(err, unix.EWOULDBLOCK) {
-				return nil, errLocked
+				return nil, ErrHeld
 			}
 			return nil, fmt.Errorf("%s: cannot lock: %w", path, err)
 		}
@@ -32,13 +32,4 @@ func lockFile(path string) (*os.File, error) {
 		}
 		f.Close()
 	}
-}
-
-// freeBytes returns the bytes an ordinary user may still write to the file system of dir; ok is false if that is unknown.
-func freeBytes(dir string) (n int64, ok bool) {
-	var st unix.Statfs_t
-	if err := unix.Statfs(dir, &st); err != nil {
-		return 0, false
-	}
-	return int64(st.Bavail) * int64(st.Bsize), true
 }

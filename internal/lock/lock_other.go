@@ -1,6 +1,6 @@
 //go:build !unix
 
-package compress
+package lock
 
 import (
 	"errors"
@@ -12,17 +12,14 @@ import (
 // staleAfter is when a lock that nobody touched is taken over: without flock a killed run leaves its file behind.
 const staleAfter = 24 * time.Hour
 
-// lockFile makes the file at path, which must not exist.
-func lockFile(path string) (*os.File, error) {
+// Take makes the file at path, which must not exist.
+func Take(path string) (*os.File, error) {
 	if st, err := os.Stat(path); err == nil && time.Since(st.ModTime()) > staleAfter {
 		os.Remove(path)
 	}
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o666)
 	if errors.Is(err, fs.ErrExist) {
-		return nil, errLocked
+		return nil, ErrHeld
 	}
 	return f, err
 }
-
-// freeBytes is unknown here.
-func freeBytes(string) (n int64, ok bool) { return 0, false }
