@@ -10,6 +10,7 @@ import (
 
 	"pith/checkpoint"
 	"pith/formats/interop"
+	"pith/model"
 	"pith/tensor"
 )
 
@@ -44,6 +45,9 @@ func Convert(ckpt *checkpoint.Checkpoint, out string, o ConvertOptions) (path st
 
 func convertGGUF(ckpt *checkpoint.Checkpoint, out string, o ConvertOptions) (string, error) {
 	path := ggufPath(out)
+	if err := checkNoShortcuts(ckpt); err != nil {
+		return "", err
+	}
 	if err := checkNotSourceFile(path, ckpt); err != nil {
 		return "", err
 	}
@@ -81,6 +85,9 @@ func warnDecoded(ckpt *checkpoint.Checkpoint, o ConvertOptions) error {
 }
 
 func convertHF(ckpt *checkpoint.Checkpoint, out string, o ConvertOptions) (string, error) {
+	if err := checkNoShortcuts(ckpt); err != nil {
+		return "", err
+	}
 	config := ckpt.ConfigJSON()
 	if config == nil {
 		return "", fmt.Errorf("%s: has no config.json, which a Hugging Face directory needs; copy it beside the weights", ckpt.Path)
@@ -97,6 +104,14 @@ func convertHF(ckpt *checkpoint.Checkpoint, out string, o ConvertOptions) (strin
 		return "", err
 	}
 	return path, interop.ExportHF(out, config, ckpt, interop.HFOptions{Dense: o.DType, Files: files})
+}
+
+// checkNoShortcuts refuses a model that other formats and programs have no words for.
+func checkNoShortcuts(ckpt *checkpoint.Checkpoint) error {
+	if cfg, err := ckpt.Config(); err == nil && cfg.HasShortcuts() {
+		return fmt.Errorf("%s: %w; write a Pith artifact, or make the model without them", ckpt.Path, model.ErrShortcuts)
+	}
+	return nil
 }
 
 // hfFiles returns the files of a Hugging Face directory besides weights and config.json: those of the checkpoint, or, where it comes from a GGUF

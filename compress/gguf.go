@@ -91,6 +91,9 @@ func checkGGUF(ckpt *checkpoint.Checkpoint, p *plan.Plan, path string, o Options
 	if _, err := ckpt.Config(); err != nil {
 		return fmt.Errorf("GGUF needs the model's architecture: %w", err)
 	}
+	if err := checkNoShortcuts(ckpt); err != nil {
+		return err
+	}
 	if _, err := ckpt.Tokenizer(); err != nil {
 		return fmt.Errorf("GGUF holds the tokenizer too: %w", err)
 	}

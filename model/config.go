@@ -56,6 +56,7 @@ type Config struct {
 	Rope                                Rope    // Dim 0: no rotation
 	RopeLocal                           Rope    // of sliding layers
 	BOS, EOS                            []int32
+	Shortcuts                           Shortcuts // Pith's own: matrices on the residual stream
 
 	arch *architecture
 }
@@ -74,7 +75,8 @@ func ParseConfig(configJSON []byte) (Config, error) {
 	if kind == "" {
 		return Config{}, errors.New("config.json: model_type: is missing; it names the architecture")
 	}
-	a := lookup(kind)
+	base, ours := splitType(kind)
+	a := lookup(base)
 	if a == nil {
 		return Config{}, fmt.Errorf("config.json: model_type: %w %q; known are %v", ErrUnknownArchitecture, kind, ModelTypes())
 	}
@@ -93,6 +95,7 @@ func ParseConfig(configJSON []byte) (Config, error) {
 		c.RopeLocal = c.Rope
 	}
 	c.checkHeads(f)
+	c.shortcuts(f, ours)
 	return c, *f.err
 }
 

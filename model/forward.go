@@ -15,7 +15,7 @@ type span struct {
 // workspace holds the intermediate results of a pass, to be used again by the next.
 type workspace struct {
 	x, h, qkv, att, proj, up []float32
-	inputs                   [4]codec.Input // of qkv, out, up, down; the head takes the first
+	inputs                   [5]codec.Input // of qkv, out, up, down, shortcuts; the head takes the first
 	tasks                    []task
 }
 
@@ -153,6 +153,7 @@ func (p pass) attentionBlock(x tensor.Mat, index int) {
 	if c.ParallelResidual { // the MLP reads x as it is before attention is added
 		p.eachRow(x.Rows, func(r int) { l.mlpNorm.apply(h.Row(r), x.Row(r)) })
 	}
+	p.shortcut(x, &l.attnShort)
 	p.addTo(x, att, &l.out, &p.inputs[1], &l.postAttn)
 }
 
@@ -179,6 +180,7 @@ func (p pass) mlpBlock(x tensor.Mat, index int) {
 			}
 		})
 		p.watch.see(inDown, act)
+		p.shortcut(xs, &l.mlpShort)
 		p.addTo(xs, act, &l.down, &p.inputs[3], &l.postMLP)
 	}
 }

@@ -209,6 +209,9 @@ func (l *loader) layer(m *Model, i int) error {
 			return err
 		}
 	}
+	if err := l.loadShortcuts(to, prefix, i, m.workers); err != nil {
+		return err
+	}
 	for _, lin := range []*linear{&to.qkv, &to.out, &to.up, &to.down} {
 		lin.divide(m.workers)
 	}

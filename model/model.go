@@ -23,6 +23,7 @@ type layer struct {
 	attnNorm, mlpNorm, postAttn, postMLP norm
 	qNorm, kNorm                         norm
 	qkv, out, up, down                   linear // qkv: queries, keys, values; up: gate (if any), then up
+	attnShort, mlpShort                  linear // rows 0: the identity
 }
 
 // linear is y = W·x + b, where W's rows may be spread over several weights that read the same input.

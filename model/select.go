@@ -79,6 +79,9 @@ func (c *Config) checkSelection(layers []int) error {
 		}
 		last = l
 	}
+	if c.HasShortcuts() {
+		return fmt.Errorf("%w: each fits the layers around it; leave out layers first, then slice", ErrShortcuts)
+	}
 	if c.ScaleByLayer && last != len(layers)-1 {
 		return errors.New("config.json: scale_attn_by_inverse_layer_idx: each layer's attention depends on its number, so only layers at the end can be left out")
 	}

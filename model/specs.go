@@ -84,6 +84,9 @@ func (c Config) specs(root, head string) []Spec {
 		for _, m := range c.layerModules() {
 			list = append(list, c.specsOf(prefix, m, i)...)
 		}
+		for _, m := range c.shortcutModules(i) {
+			list = append(list, c.specsOf(prefix, m, i)...)
+		}
 	}
 	list = append(list, c.specsOf(root, module{name: a.finalNorm, role: "norm", rows: c.Hidden, bias: c.Norm == LayerNorm}, -1)...)
 	h := c.specsOf("", module{name: head, role: "head", rows: c.Vocab, cols: c.Hidden, bias: c.HeadBias}, -1)
@@ -134,7 +137,7 @@ func (c Config) place(name string) (layer int, rest string, ok bool) {
 }
 
 // Role says what a checkpoint's tensor does: "embedding", "position", "head", "attn_q", "attn_k", "attn_v", "attn_qkv",
-// "attn_output", "ffn_gate", "ffn_up", "ffn_gate_up", "ffn_down", "norm", "bias", or "other" for what the forward pass does
+// "attn_output", "ffn_gate", "ffn_up", "ffn_gate_up", "ffn_down", "shortcut", "norm", "bias", or "other" for what the forward pass does
 // not read and for unknown architectures.
 func Role(c Config, name string) string {
 	if c.arch == nil {
@@ -162,7 +165,7 @@ func Role(c Config, name string) string {
 	role := "other"
 	switch {
 	case layer >= 0:
-		for _, m := range c.layerModules() {
+		for _, m := range append(c.layerModules(), c.shortcutModules(layer)...) {
 			if m.name == base {
 				role = m.role
 			}

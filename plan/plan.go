@@ -42,7 +42,10 @@ type Structure struct {
 	SourceLayers int    `json:"source_layers"`         // of the source
 	Layers       []int  `json:"layers"`                // of the source: those that stay, renumbered from 0
 	Rank         string `json:"rank,omitempty"`        // how the others were chosen; "": by the user
-	TextSHA256   string `json:"text_sha256,omitempty"` // of the texts they were chosen on, as in Calibration
+	Replace      string `json:"replace,omitempty"`     // what stands in for the others: "mean", "linear"; "": nothing
+	TextSHA256   string `json:"text_sha256,omitempty"` // of the texts all that was measured on, as in Calibration
+	Context      int    `json:"context,omitempty"`     // tokens of a window, as in Calibration
+	Windows      int    `json:"windows,omitempty"`     // at most; 0: the default
 }
 
 // Dropped returns the source's layers that are left out.

@@ -99,7 +99,7 @@ func (res *resolver) line(name string) (Line, error) {
 	if rule != nil {
 		res.used[l.Rule-1] = true
 	}
-	if why := keptAnyway(info); why != "" {
+	if why := keptAnyway(info, l.Role); why != "" {
 		if rule != nil && !rule.Keep {
 			l.Note = why
 		}
@@ -137,8 +137,10 @@ func (res *resolver) rule(l *Line) *Rule {
 }
 
 // keptAnyway says why a weight is kept whatever the rules say, or "".
-func keptAnyway(info checkpoint.Info) string {
+func keptAnyway(info checkpoint.Info, role string) string {
 	switch {
+	case role == "shortcut":
+		return "shortcut of the residual stream: kept"
 	case len(info.Shape) < 2:
 		return "vector: kept"
 	case info.Rows == 0 || info.Cols == 0:

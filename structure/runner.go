@@ -20,7 +20,7 @@ import (
 // Options say how a model is measured. The zero value reads the whole text in windows of 512 tokens.
 type Options struct {
 	Context  int                             // tokens of a window; 0: 512, or the model's context if that is shorter
-	Windows  int                             // at most; 0: all
+	Windows  int                             // at most, spread evenly over the texts; 0: all
 	Workers  int                             // goroutines; results do not depend on it
 	Progress func(what string, done, of int) // after each batch of windows; may be nil
 }
@@ -46,10 +46,11 @@ func newRunner(ckpt *checkpoint.Checkpoint, texts []observe.Text, o Options) (*r
 	if err != nil {
 		return nil, err
 	}
-	windows, corpus, err := observe.Windows(ckpt, texts, o.Context, o.Windows)
+	windows, corpus, err := observe.Windows(ckpt, texts, o.Context, 0)
 	if err != nil {
 		return nil, err
 	}
+	windows = spread(windows, &corpus, o.Windows)
 	m, err := model.New(config, ckpt, o.Workers)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", ckpt.Path, err)
@@ -60,6 +61,30 @@ func newRunner(ckpt *checkpoint.Checkpoint, texts []observe.Text, o Options) (*r
 		}
 	}
 	return &runner{o, config, m.Parts(), windows, corpus}, nil
+}
+
+// spread keeps at most limit windows, evenly over the texts, so that few of them are of all kinds of text. 0: all.
+func spread(windows [][]int32, corpus *calib.Corpus, limit int) [][]int32 {
+	if limit <= 0 || limit >= len(windows) {
+		return windows
+	}
+	var kept [][]int32
+	file, end := 0, corpus.Files[0].Windows
+	count := make([]int, len(corpus.Files))
+	for i := range limit {
+		at := i * len(windows) / limit
+		for at >= end {
+			file++
+			end += corpus.Files[file].Windows
+		}
+		count[file]++
+		kept = append(kept, windows[at])
+	}
+	for i, n := range count {
+		corpus.Files[i].Windows = n
+	}
+	corpus.Windows, corpus.Tokens = limit, int64(limit)*int64(corpus.Context)
+	return kept
 }
 
 // all returns the numbers of all layers.

@@ -82,7 +82,7 @@ func (f *calibrationFlags) record(usesGram bool) (*plan.Calibration, error) {
 			}
 		}
 		sequential := f.sequential
-		if !f.inOrder() {
+		if f.inOrder == nil || !f.inOrder() {
 			sequential = usesGram
 		}
 		return &plan.Calibration{SHA256: hex.EncodeToString(h.Sum(nil)), Texts: len(f.texts), Context: f.context, Windows: f.windows, Sequential: sequential}, nil

@@ -77,7 +77,7 @@ and how far these orders agree (Spearman's rank correlation over all layers). Th
 	f.IntVar(&drop, "drop", 0, "layers that window and greedy are about (default a quarter of them)")
 	f.BoolVar(&anyLayer, "any-layer", false, "protect no layer")
 	f.IntVar(&o.Context, "ctx", 0, "tokens of a window (default 512, or the model's context)")
-	f.IntVar(&o.Windows, "chunks", rankWindows, "windows to read")
+	f.IntVar(&o.Windows, "chunks", rankWindows, "windows to read, spread over the text")
 	workersFlag(c, &o.Workers)
 	jsonFlag(c, &asJSON)
 	return c

@@ -115,7 +115,7 @@ func (f *planFlags) planned(ctx context.Context, c *checkpoint.Checkpoint, progr
 				return nil, nil, fmt.Errorf("%s: %w", f.planFile, err)
 			}
 		}
-		shown, err := f.structure.viewOf(c, p.Structure)
+		shown, err := f.structure.viewOf(ctx, c, p.Structure, &f.calibration, f.workers, progress)
 		return shown, p, err
 	}
 	shown, made, err := f.structure.view(ctx, c, &f.calibration, f.workers, progress)

@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"pith/checkpoint"
+	"pith/observe"
 	"pith/plan"
 	"pith/structure"
 )
@@ -19,15 +21,18 @@ type structureFlags struct {
 	drop     string
 	rank     string
 	anyLayer bool
+	replace  string
 	ownText  bool // --text is for nothing else
 }
 
 func (f *structureFlags) add(c *cobra.Command) {
 	p := c.Flags()
 	p.StringVar(&f.drop, "drop-layers", "", "leave out layers: how many, chosen on --text, as 2; or which, counted from 0, as 3,5 or 8-11 (one: 3-3)")
-	p.StringVar(&f.rank, "rank", string(structure.LeaveOneOut), "with --drop-layers N: how to choose them, "+rankerNames(", ")+" (see pith layers)")
+	p.StringVar(&f.rank, "rank", string(structure.Greedy), "with --drop-layers N: how to choose them, "+rankerNames(", ")+" (see pith layers)")
 	p.BoolVar(&f.anyLayer, "any-layer", false, "with --drop-layers N: choose among all layers, the first two and the last one too")
+	p.StringVar(&f.replace, "replace", structure.NoReplacement, "with --drop-layers: what stands in for the layers, fitted on --text: "+strings.Join(structure.Replacements(), ", "))
 	offer(c, "rank", strings.Fields(rankerNames(" "))...)
+	offer(c, "replace", structure.Replacements()...)
 }
 
 func rankerNames(between string) string {
@@ -48,14 +53,15 @@ func (f *structureFlags) protection() structure.Protection {
 	return structure.DefaultProtection()
 }
 
-// rankWindows bounds the windows that layers are chosen on: their order settles with few tokens, and each is run once per layer.
+// rankWindows are read to rank layers unless --chunks says fewer: their order settles with few tokens, and each is run once per layer. A
+// stand-in for layers is fitted on all of the text: what it knows of one kind of text only harms on others.
 const rankWindows = 16
 
 // view returns the checkpoint as the flags ask for it, and what the plan records of that; nil if nothing is left out.
 func (f *structureFlags) view(ctx context.Context, c *checkpoint.Checkpoint, texts *calibrationFlags, workers int, progress io.Writer) (*checkpoint.Checkpoint, *plan.Structure, error) {
 	if !f.given() {
-		if f.anyLayer || f.ownText && len(texts.texts) > 0 {
-			return nil, nil, errors.New("--any-layer and the text to choose layers on go with --drop-layers")
+		if f.anyLayer || f.replace != structure.NoReplacement || f.ownText && len(texts.texts) > 0 {
+			return nil, nil, errors.New("--any-layer, --replace and the text to choose layers on go with --drop-layers")
 		}
 		return c, nil, nil
 	}
@@ -70,56 +76,31 @@ func (f *structureFlags) view(ctx context.Context, c *checkpoint.Checkpoint, tex
 	if err != nil {
 		return nil, nil, err
 	}
-	record := &plan.Structure{SourceLayers: config.Layers}
+	if !slices.Contains(structure.Replacements(), f.replace) {
+		return nil, nil, fmt.Errorf("--replace %q: choose one of %s", f.replace, strings.Join(structure.Replacements(), ", "))
+	}
+	s := surgery{ckpt: c, texts: texts, workers: workers, progress: progress, record: &plan.Structure{SourceLayers: config.Layers}}
 	dropped := asked.Layers
 	if asked.Layers == nil {
-		if dropped, err = f.choose(ctx, c, texts, asked.Count, workers, progress, record); err != nil {
-			return nil, nil, err
+		if dropped, err = s.choose(ctx, asked.Count, structure.Ranker(f.rank), f.protection()); err != nil {
+			return nil, nil, fmt.Errorf("--drop-layers %s: %w", f.drop, err)
 		}
 	}
 	if len(dropped) == 0 {
 		return c, nil, nil
 	}
-	if record.Layers, err = structure.Remaining(config.Layers, dropped); err != nil {
+	if f.replace != structure.NoReplacement {
+		s.record.Replace = f.replace
+	}
+	shown, err := s.leaveOut(ctx, dropped)
+	if err != nil {
 		return nil, nil, fmt.Errorf("--drop-layers: %w", err)
 	}
-	shown, err := c.View(checkpoint.Edit{Layers: record.Layers})
-	return shown, record, err
-}
-
-// choose ranks the layers on the texts.
-func (f *structureFlags) choose(ctx context.Context, c *checkpoint.Checkpoint, texts *calibrationFlags, n, workers int, progress io.Writer, record *plan.Structure) ([]int, error) {
-	if n == 0 {
-		return nil, nil
-	}
-	if len(texts.texts) == 0 {
-		return nil, errors.New("--drop-layers with a number chooses layers on a text: give --text, or name layers, as 3,5")
-	}
-	data, err := texts.contents()
-	if err != nil {
-		return nil, err
-	}
-	read, err := texts.record(false)
-	if err != nil {
-		return nil, err
-	}
-	record.Rank, record.TextSHA256 = f.rank, read.SHA256
-	m := newMeter(progress, "layers", false)
-	defer m.finish()
-	o := structure.Options{Context: texts.context, Windows: rankWindows, Workers: workers,
-		Progress: func(what string, done, of int) { m.update(int64(done), int64(of), what) }}
-	if texts.windows > 0 {
-		o.Windows = min(o.Windows, texts.windows)
-	}
-	dropped, err := structure.Choose(ctx, c, data, n, structure.Ranker(f.rank), f.protection(), o)
-	if err != nil {
-		return nil, fmt.Errorf("--drop-layers %s: %w", f.drop, err)
-	}
-	return dropped, nil
+	return shown, s.record, nil
 }
 
 // viewOf returns the checkpoint as a saved plan wants it.
-func (f *structureFlags) viewOf(c *checkpoint.Checkpoint, s *plan.Structure) (*checkpoint.Checkpoint, error) {
+func (f *structureFlags) viewOf(ctx context.Context, c *checkpoint.Checkpoint, s *plan.Structure, texts *calibrationFlags, workers int, progress io.Writer) (*checkpoint.Checkpoint, error) {
 	if f.given() {
 		return nil, errors.New("--drop-layers goes into pith plan --save; --plan has it already")
 	}
@@ -133,16 +114,90 @@ func (f *structureFlags) viewOf(c *checkpoint.Checkpoint, s *plan.Structure) (*c
 	if config.Layers != s.SourceLayers {
 		return nil, fmt.Errorf("the plan is for a model of %d layers, and this one has %d", s.SourceLayers, config.Layers)
 	}
-	return c.View(checkpoint.Edit{Layers: s.Layers})
+	record := *s
+	made := surgery{ckpt: c, texts: texts, workers: workers, progress: progress, record: &record}
+	shown, err := made.leaveOut(ctx, s.Dropped())
+	if err == nil && (record.TextSHA256 != s.TextSHA256 || record.Context != s.Context || record.Windows != s.Windows) {
+		err = errors.New("the plan's --replace was fitted on another text: give the same --text, --ctx and --chunks")
+	}
+	return shown, err
+}
+
+// surgery is the work on one checkpoint, and the record of it.
+type surgery struct {
+	ckpt     *checkpoint.Checkpoint
+	texts    *calibrationFlags
+	workers  int
+	progress io.Writer
+	record   *plan.Structure
+}
+
+// choose ranks the layers on the texts.
+func (s *surgery) choose(ctx context.Context, n int, by structure.Ranker, p structure.Protection) ([]int, error) {
+	if n == 0 {
+		return nil, nil
+	}
+	var dropped []int
+	err := s.measured(rankWindows, func(texts []observe.Text, o structure.Options) (err error) {
+		dropped, err = structure.Choose(ctx, s.ckpt, texts, n, by, p, o)
+		return err
+	})
+	s.record.Rank = string(by)
+	return dropped, err
+}
+
+// leaveOut makes the view without some layers, with what stands in for them.
+func (s *surgery) leaveOut(ctx context.Context, dropped []int) (shown *checkpoint.Checkpoint, err error) {
+	if s.record.Layers, err = structure.Remaining(s.record.SourceLayers, dropped); err != nil {
+		return nil, err
+	}
+	edit := checkpoint.Edit{Layers: s.record.Layers}
+	if s.record.Replace != "" {
+		err = s.measured(0, func(texts []observe.Text, o structure.Options) (err error) {
+			edit, err = structure.Replace(ctx, s.ckpt, texts, dropped, s.record.Replace, o)
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return s.ckpt.View(edit)
+}
+
+// measured calls f with the texts, and notes which they are. windows bounds what is read of them; 0: all.
+func (s *surgery) measured(windows int, f func(texts []observe.Text, o structure.Options) error) error {
+	if len(s.texts.texts) == 0 {
+		return errors.New("layers are chosen and replaced by what they do on a text: give --text, or name layers, as 3,5")
+	}
+	data, err := s.texts.contents()
+	if err != nil {
+		return err
+	}
+	read, err := s.texts.record(false)
+	if err != nil {
+		return err
+	}
+	s.record.TextSHA256, s.record.Context, s.record.Windows = read.SHA256, read.Context, read.Windows
+	m := newMeter(s.progress, "layers", false)
+	defer m.finish()
+	o := structure.Options{Context: s.texts.context, Windows: windows, Workers: s.workers,
+		Progress: func(what string, done, of int) { m.update(int64(done), int64(of), what) }}
+	if n := s.texts.windows; n > 0 && (windows == 0 || n < windows) {
+		o.Windows = n
+	}
+	return f(data, o)
 }
 
 // leftOut says what a plan leaves out.
 func leftOut(s *plan.Structure) string {
-	how := ""
+	out := fmt.Sprintf("layers %s of %d", numbers(s.Dropped()), s.SourceLayers)
 	if s.Rank != "" {
-		how = ", chosen by " + s.Rank
+		out += ", chosen by " + s.Rank
 	}
-	return fmt.Sprintf("layers %s of %d%s", numbers(s.Dropped()), s.SourceLayers, how)
+	if s.Replace != "" {
+		out += ", replaced by " + map[string]string{structure.MeanUpdate: "their mean update", structure.LinearMap: "a linear map"}[s.Replace]
+	}
+	return out
 }
 
 // numbers writes 3, 5.

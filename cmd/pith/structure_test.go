@@ -112,3 +112,49 @@ func TestLeavingOutWhatCannotBeIsAnErrorWithARemedy(t *testing.T) {
 		}
 	}
 }
+
+func TestReplacementsRunAndOnlyLinearMapsArePithsOwn(t *testing.T) {
+	model, text, dir := tinyModel(t), tinyText(t), t.TempDir()
+	at := func(name string) string { return filepath.Join(dir, name) }
+	with := func(kind string, more ...string) []string {
+		return append([]string{model, "--drop-layers", "1-1", "--replace", kind, "--text", text}, more...)
+	}
+	ok(t, append([]string{"compress"}, with("mean", "--ctx", "32", "-o", at("mean"))...)...)
+	ok(t, append([]string{"compress"}, with("mean", "--ctx", "32", "-o", at("mean.gguf"))...)...)
+	ok(t, "convert", at("mean"), "--format", "hf", "-o", at("hf"))
+	want := perplexity(t, at("mean"), text)
+	for _, name := range []string{"mean.gguf", "hf"} {
+		if p := perplexity(t, at(name), text); p != want {
+			t.Errorf("perplexity %v of %s, %v of the artifact", p, name, want)
+		}
+	}
+	saved := at("plan.json")
+	ok(t, append([]string{"plan"}, with("linear", "--ctx", "32", "--save", saved)...)...)
+	ok(t, "compress", model, "--plan", saved, "--text", text, "--ctx", "32", "-o", at("linear"))
+	ok(t, "verify", at("linear"))
+	ok(t, "run", at("linear"), "--prompt", "the rain", "-n", "4")
+	if got := ok(t, "compress", at("linear"), "--codec", "int8-g32", "-o", at("again"), "--json"); !strings.Contains(got, "result") {
+		t.Errorf("compress printed %s", got)
+	}
+	if p := perplexity(t, at("again"), text); p == want {
+		t.Error("mean and linear are the same")
+	}
+	for want, args := range map[string][]string{
+		"only Pith":    {"convert", at("linear"), "-o", at("no.gguf")},
+		"only Pith a":  {"convert", at("linear"), "--format", "hf", "-o", at("no")},
+		"another text": {"compress", model, "--plan", saved, "--text", text, "--ctx", "16", "-o", at("other")},
+		"give --text":  {"compress", model, "--plan", saved, "-o", at("other")},
+	} {
+		if code, _, errs := cli(args...); code != exitBadInput || !strings.Contains(errs, want) {
+			t.Errorf("%v: %d %s", args, code, errs)
+		}
+	}
+}
+
+func TestConvertChoosesLayersOnAText(t *testing.T) {
+	model, text, out := tinyModel(t), tinyText(t), filepath.Join(t.TempDir(), "hf")
+	ok(t, "convert", model, "--drop-layers", "1", "--any-layer", "--text", text, "--format", "hf", "-o", out)
+	if got := ok(t, "inspect", out); !strings.Contains(got, "llama, 1 layers") {
+		t.Errorf("inspect printed %s", got)
+	}
+}

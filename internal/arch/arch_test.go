@@ -44,7 +44,7 @@ var allowed = map[string][]string{
 	"plan":                 {"tensor", "formats", "codec", "calib", "approx", "quantizers", "pruning", "model", "checkpoint"},
 	"compress":             {"tensor", "kernels", "tokenizer", "formats", "codec", "calib", "approx", "quantizers", "model", "formats/interop", "checkpoint", "plan", "observe", "internal/par", "internal/lock"},
 	"eval":                 {"tensor", "kernels", "tokenizer", "codec", "model", "checkpoint", "internal/par"},
-	"structure":            {"tensor", "calib", "pruning", "model", "checkpoint", "observe", "eval", "internal/par"},
+	"structure":            {"tensor", "kernels", "linalg", "calib", "pruning", "model", "checkpoint", "observe", "eval", "internal/par"},
 	"internal/traintables": {"kernels", "trellis", "internal/par"},
 	"internal/synth":       {"tensor", "internal/synth/llama"},
 	"internal/synth/llama": {"tensor", "formats", "internal/par"},
