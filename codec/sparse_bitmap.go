@@ -12,8 +12,9 @@ import (
 // bitmapTerm has a word of mask for each 64 columns, and the values of a row one after another.
 type bitmapTerm struct {
 	sparseMatrix
-	masked kernels.Masked // mask, starts and codes or elements; what multiplies them where they are integers
-	stored []byte         // the coded mask, if it is
+	masked kernels.Masked       // mask, starts and data; what multiplies integers
+	floats kernels.MaskedFloats // the same of floats
+	stored []byte               // the coded mask, if it is
 }
 
 // openBitmap opens the parts before the values: a mask and where rows start, a mask alone, or a coded mask.
@@ -46,6 +47,8 @@ func (t *bitmapTerm) begin(mask []byte) {
 	t.masked = kernels.Masked{Cols: t.cols, Mask: mask, Codes: t.data, Scales: t.scales, Starts: make([]uint32, t.rows+1)}
 	if i, ok := t.isInt(); ok {
 		t.masked.Bits, t.masked.Group = i.bits, i.groupCols(t.cols)
+	} else {
+		t.floats = kernels.MaskedFloats{Kind: floatKind(t.values.(scalarCodec).dt), Cols: t.cols, Mask: mask, Starts: t.masked.Starts, Data: t.data}
 	}
 	rowBytes := 8 * maskWords(t.cols)
 	for r := range t.rows {
@@ -202,12 +205,29 @@ func (t *sparseMatrix) scale(i int) float32 {
 // MulAdd rounds the activations of few tokens to int8 (kernels.Q8) where values are integers, as intTerm does, with the same bound.
 // Other values multiply the activations as they are.
 func (t *bitmapTerm) MulAdd(y tensor.Mat, in *Input, r0, r1 int) {
-	if t.masked.Bits == 0 || in.X.Rows > fewTokens || t.cols == 0 || r0 == r1 {
+	if in.X.Rows > fewTokens || t.cols == 0 || r0 == r1 {
 		mulAddDecoded(t, y, in, r0, r1)
 		return
 	}
 	checkProduct(t, y, in, r0, r1)
+	if t.masked.Bits == 0 {
+		for i := range in.X.Rows {
+			t.floats.MatVec(y.Row(i)[r0:r1], r0, in.X.Row(i))
+		}
+		return
+	}
 	for i, x := range in.Q8() {
 		t.masked.MatVec(y.Row(i)[r0:r1], r0, x)
 	}
+}
+
+// floatKind is the kernels' name of a dtype.
+func floatKind(dt tensor.DType) kernels.FloatKind {
+	switch dt {
+	case tensor.F16:
+		return kernels.KindF16
+	case tensor.BF16:
+		return kernels.KindBF16
+	}
+	return kernels.KindF32
 }

@@ -34,6 +34,36 @@ func matvecMaskedBytesx512(y *float32, mask *byte, maskBytes int, starts *uint32
 //go:noescape
 func matvecMaskedBitsx512(y *float32, mask *byte, maskBytes int, starts *uint32, codes *byte, bias int, rows int, steps int, bits int, plan *byte, x *byte, scales *float32, wscales *byte, scaleStride int, scaleStep int, spread *[32]byte)
 
+// matvecMaskedF32 adds rows of words of 64 columns that masks place, times activations, to y.
+//
+//go:noescape
+func matvecMaskedF32x512(y *float32, mask *byte, starts *uint32, data *byte, x *float32, rows int, words int)
+
+// matvecMaskedF16 adds rows of words of 64 columns that masks place, times activations, to y.
+//
+//go:noescape
+func matvecMaskedF16x512(y *float32, mask *byte, starts *uint32, data *byte, x *float32, rows int, words int)
+
+// matvecMaskedBF16 adds rows of words of 64 columns that masks place, times activations, to y.
+//
+//go:noescape
+func matvecMaskedBF16x512(y *float32, mask *byte, starts *uint32, data *byte, x *float32, rows int, words int)
+
+// dotColumns adds the products of values with the columns of x that the lowest bytes in columns say, counts of each 256, to sums.
+//
+//go:noescape
+func dotColumnsx512(sums *[16]float32, values *float32, columns *byte, counts *byte, x *float32, blocks int)
+
+// expandFloats puts src's numbers where mask has ones, of 64 columns a word, and 0 elsewhere.
+//
+//go:noescape
+func expandFloatsx256(dst *float32, src *float32, mask *byte, words int, table *[256][8]byte)
+
+// expandBytes puts src's bytes where mask has ones, of 64 columns a word, and fill elsewhere.
+//
+//go:noescape
+func expandBytesx256(dst *byte, src *byte, mask *byte, words int, fill uint64, table *[256][8]byte)
+
 // expandFloats puts src's numbers where mask has ones, of 64 columns a word, and 0 elsewhere.
 //
 //go:noescape

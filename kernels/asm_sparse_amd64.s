@@ -862,6 +862,425 @@ step:
 	VZEROUPPER
 	RET
 
+// func matvecMaskedF32x512(y *float32, mask *byte, starts *uint32, data *byte, x *float32, rows int, words int)
+// Requires: AVX, AVX512F, MMX+, POPCNT
+TEXT ·matvecMaskedF32x512(SB), $0-56
+	MOVQ y+0(FP), AX
+	MOVQ mask+8(FP), CX
+	MOVQ starts+16(FP), DX
+	MOVQ data+24(FP), BX
+	MOVQ rows+40(FP), SI
+
+row:
+	MOVQ   x+32(FP), R8
+	MOVQ   words+48(FP), R9
+	MOVL   (DX), DI
+	ADDQ   BX, DI
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+
+word:
+	PREFETCHNTA   2048(DI)
+	PREFETCHNTA   2112(DI)
+	MOVWLZX       (CX), R10
+	KMOVW         R10, K1
+	VEXPANDPS.Z   (DI), K1, Z4
+	VFMADD231PS   (R8), Z4, Z0
+	POPCNTL       R10, R10
+	LEAQ          (DI)(R10*4), DI
+	MOVWLZX       2(CX), R10
+	KMOVW         R10, K1
+	VEXPANDPS.Z   (DI), K1, Z4
+	VFMADD231PS   64(R8), Z4, Z1
+	POPCNTL       R10, R10
+	LEAQ          (DI)(R10*4), DI
+	MOVWLZX       4(CX), R10
+	KMOVW         R10, K1
+	VEXPANDPS.Z   (DI), K1, Z4
+	VFMADD231PS   128(R8), Z4, Z2
+	POPCNTL       R10, R10
+	LEAQ          (DI)(R10*4), DI
+	MOVWLZX       6(CX), R10
+	KMOVW         R10, K1
+	VEXPANDPS.Z   (DI), K1, Z4
+	VFMADD231PS   192(R8), Z4, Z3
+	POPCNTL       R10, R10
+	LEAQ          (DI)(R10*4), DI
+	ADDQ          $0x08, CX
+	ADDQ          $0x00000100, R8
+	DECQ          R9
+	JNZ           word
+	VADDPS        Z2, Z0, Z0
+	VADDPS        Z3, Z1, Z1
+	VADDPS        Z1, Z0, Z0
+	VEXTRACTF64X4 $0x01, Z0, Y1
+	VADDPS        Y1, Y0, Y0
+	VEXTRACTF128  $0x01, Y0, X1
+	VADDPS        X1, X0, X0
+	VMOVHLPS      X0, X0, X1
+	VADDPS        X1, X0, X0
+	VMOVSHDUP     X0, X1
+	VADDSS        X1, X0, X0
+	VADDSS        (AX), X0, X0
+	VMOVSS        X0, (AX)
+	ADDQ          $0x04, AX
+	ADDQ          $0x04, DX
+	DECQ          SI
+	JNZ           row
+	VZEROUPPER
+	RET
+
+// func matvecMaskedF16x512(y *float32, mask *byte, starts *uint32, data *byte, x *float32, rows int, words int)
+// Requires: AVX, AVX512BW, AVX512F, AVX512VBMI2, MMX+, POPCNT
+TEXT ·matvecMaskedF16x512(SB), $0-56
+	MOVQ y+0(FP), AX
+	MOVQ mask+8(FP), CX
+	MOVQ starts+16(FP), DX
+	MOVQ data+24(FP), BX
+	MOVQ rows+40(FP), SI
+
+row:
+	MOVQ   x+32(FP), R8
+	MOVQ   words+48(FP), R9
+	MOVL   (DX), DI
+	ADDQ   BX, DI
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+
+word:
+	PREFETCHNTA   2048(DI)
+	PREFETCHNTA   2112(DI)
+	MOVL          (CX), R10
+	KMOVD         R10, K1
+	VPEXPANDW.Z   (DI), K1, Z4
+	VEXTRACTI64X4 $0x01, Z4, Y5
+	VCVTPH2PS     Y4, Z4
+	VFMADD231PS   (R8), Z4, Z0
+	VCVTPH2PS     Y5, Z4
+	VFMADD231PS   64(R8), Z4, Z1
+	POPCNTL       R10, R10
+	LEAQ          (DI)(R10*2), DI
+	MOVL          4(CX), R10
+	KMOVD         R10, K1
+	VPEXPANDW.Z   (DI), K1, Z4
+	VEXTRACTI64X4 $0x01, Z4, Y5
+	VCVTPH2PS     Y4, Z4
+	VFMADD231PS   128(R8), Z4, Z2
+	VCVTPH2PS     Y5, Z4
+	VFMADD231PS   192(R8), Z4, Z3
+	POPCNTL       R10, R10
+	LEAQ          (DI)(R10*2), DI
+	ADDQ          $0x08, CX
+	ADDQ          $0x00000100, R8
+	DECQ          R9
+	JNZ           word
+	VADDPS        Z2, Z0, Z0
+	VADDPS        Z3, Z1, Z1
+	VADDPS        Z1, Z0, Z0
+	VEXTRACTF64X4 $0x01, Z0, Y1
+	VADDPS        Y1, Y0, Y0
+	VEXTRACTF128  $0x01, Y0, X1
+	VADDPS        X1, X0, X0
+	VMOVHLPS      X0, X0, X1
+	VADDPS        X1, X0, X0
+	VMOVSHDUP     X0, X1
+	VADDSS        X1, X0, X0
+	VADDSS        (AX), X0, X0
+	VMOVSS        X0, (AX)
+	ADDQ          $0x04, AX
+	ADDQ          $0x04, DX
+	DECQ          SI
+	JNZ           row
+	VZEROUPPER
+	RET
+
+// func matvecMaskedBF16x512(y *float32, mask *byte, starts *uint32, data *byte, x *float32, rows int, words int)
+// Requires: AVX, AVX512BW, AVX512F, AVX512VBMI2, MMX+, POPCNT
+TEXT ·matvecMaskedBF16x512(SB), $0-56
+	MOVQ y+0(FP), AX
+	MOVQ mask+8(FP), CX
+	MOVQ starts+16(FP), DX
+	MOVQ data+24(FP), BX
+	MOVQ rows+40(FP), SI
+
+row:
+	MOVQ   x+32(FP), R8
+	MOVQ   words+48(FP), R9
+	MOVL   (DX), DI
+	ADDQ   BX, DI
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+
+word:
+	PREFETCHNTA   2048(DI)
+	PREFETCHNTA   2112(DI)
+	MOVL          (CX), R10
+	KMOVD         R10, K1
+	VPEXPANDW.Z   (DI), K1, Z4
+	VEXTRACTI64X4 $0x01, Z4, Y5
+	VPMOVZXWD     Y4, Z4
+	VPSLLD        $0x10, Z4, Z4
+	VFMADD231PS   (R8), Z4, Z0
+	VPMOVZXWD     Y5, Z4
+	VPSLLD        $0x10, Z4, Z4
+	VFMADD231PS   64(R8), Z4, Z1
+	POPCNTL       R10, R10
+	LEAQ          (DI)(R10*2), DI
+	MOVL          4(CX), R10
+	KMOVD         R10, K1
+	VPEXPANDW.Z   (DI), K1, Z4
+	VEXTRACTI64X4 $0x01, Z4, Y5
+	VPMOVZXWD     Y4, Z4
+	VPSLLD        $0x10, Z4, Z4
+	VFMADD231PS   128(R8), Z4, Z2
+	VPMOVZXWD     Y5, Z4
+	VPSLLD        $0x10, Z4, Z4
+	VFMADD231PS   192(R8), Z4, Z3
+	POPCNTL       R10, R10
+	LEAQ          (DI)(R10*2), DI
+	ADDQ          $0x08, CX
+	ADDQ          $0x00000100, R8
+	DECQ          R9
+	JNZ           word
+	VADDPS        Z2, Z0, Z0
+	VADDPS        Z3, Z1, Z1
+	VADDPS        Z1, Z0, Z0
+	VEXTRACTF64X4 $0x01, Z0, Y1
+	VADDPS        Y1, Y0, Y0
+	VEXTRACTF128  $0x01, Y0, X1
+	VADDPS        X1, X0, X0
+	VMOVHLPS      X0, X0, X1
+	VADDPS        X1, X0, X0
+	VMOVSHDUP     X0, X1
+	VADDSS        X1, X0, X0
+	VADDSS        (AX), X0, X0
+	VMOVSS        X0, (AX)
+	ADDQ          $0x04, AX
+	ADDQ          $0x04, DX
+	DECQ          SI
+	JNZ           row
+	VZEROUPPER
+	RET
+
+// func dotColumnsx512(sums *[16]float32, values *float32, columns *byte, counts *byte, x *float32, blocks int)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·dotColumnsx512(SB), $0-48
+	MOVQ    values+8(FP), AX
+	MOVQ    columns+16(FP), CX
+	MOVQ    counts+24(FP), DX
+	MOVQ    x+32(FP), BX
+	MOVQ    blocks+40(FP), SI
+	MOVQ    sums+0(FP), R8
+	VMOVUPS (R8), Z0
+	MOVL    $0x0000ffff, DI
+
+block:
+	MOVWQZX (DX), R9
+	CMPQ    R9, $0x10
+	JB      rest
+	KMOVW   DI, K1
+
+whole:
+	VPMOVZXBD.Z (CX), K1, Z1
+	VXORPS      Y2, Y2, Y2
+	KMOVW       K1, K2
+	VGATHERDPS  (BX)(Z1*4), K2, Z2
+	VMULPS.Z    (AX), Z2, K1, Z2
+	VADDPS      Z2, Z0, K1, Z0
+	ADDQ        $0x10, CX
+	ADDQ        $0x40, AX
+	SUBQ        $0x10, R9
+	CMPQ        R9, $0x10
+	JAE         whole
+
+rest:
+	TESTQ       R9, R9
+	JZ          next
+	BZHIL       R9, DI, R10
+	KMOVW       R10, K1
+	VPMOVZXBD.Z (CX), K1, Z1
+	VXORPS      Y3, Y3, Y3
+	KMOVW       K1, K2
+	VGATHERDPS  (BX)(Z1*4), K2, Z3
+	VMULPS.Z    (AX), Z3, K1, Z3
+	VADDPS      Z3, Z0, K1, Z0
+	ADDQ        R9, CX
+	LEAQ        (AX)(R9*4), AX
+
+next:
+	ADDQ    $0x02, DX
+	ADDQ    $0x00000400, BX
+	DECQ    SI
+	JNZ     block
+	VMOVUPS Z0, (R8)
+	VZEROUPPER
+	RET
+
+// func expandFloatsx256(dst *float32, src *float32, mask *byte, words int, table *[256][8]byte)
+// Requires: AVX, AVX2, POPCNT
+TEXT ·expandFloatsx256(SB), $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ src+8(FP), CX
+	MOVQ mask+16(FP), DX
+	MOVQ words+24(FP), BX
+	MOVQ table+32(FP), SI
+
+word:
+	MOVBLZX   (DX), DI
+	VPMOVSXBD (SI)(DI*8), Y0
+	VPSRAD    $0x1f, Y0, Y1
+	VPERMPS   (CX), Y0, Y0
+	VANDNPS   Y0, Y1, Y0
+	VMOVUPS   Y0, (AX)
+	POPCNTL   DI, DI
+	LEAQ      (CX)(DI*4), CX
+	MOVBLZX   1(DX), DI
+	VPMOVSXBD (SI)(DI*8), Y0
+	VPSRAD    $0x1f, Y0, Y1
+	VPERMPS   (CX), Y0, Y0
+	VANDNPS   Y0, Y1, Y0
+	VMOVUPS   Y0, 32(AX)
+	POPCNTL   DI, DI
+	LEAQ      (CX)(DI*4), CX
+	MOVBLZX   2(DX), DI
+	VPMOVSXBD (SI)(DI*8), Y0
+	VPSRAD    $0x1f, Y0, Y1
+	VPERMPS   (CX), Y0, Y0
+	VANDNPS   Y0, Y1, Y0
+	VMOVUPS   Y0, 64(AX)
+	POPCNTL   DI, DI
+	LEAQ      (CX)(DI*4), CX
+	MOVBLZX   3(DX), DI
+	VPMOVSXBD (SI)(DI*8), Y0
+	VPSRAD    $0x1f, Y0, Y1
+	VPERMPS   (CX), Y0, Y0
+	VANDNPS   Y0, Y1, Y0
+	VMOVUPS   Y0, 96(AX)
+	POPCNTL   DI, DI
+	LEAQ      (CX)(DI*4), CX
+	MOVBLZX   4(DX), DI
+	VPMOVSXBD (SI)(DI*8), Y0
+	VPSRAD    $0x1f, Y0, Y1
+	VPERMPS   (CX), Y0, Y0
+	VANDNPS   Y0, Y1, Y0
+	VMOVUPS   Y0, 128(AX)
+	POPCNTL   DI, DI
+	LEAQ      (CX)(DI*4), CX
+	MOVBLZX   5(DX), DI
+	VPMOVSXBD (SI)(DI*8), Y0
+	VPSRAD    $0x1f, Y0, Y1
+	VPERMPS   (CX), Y0, Y0
+	VANDNPS   Y0, Y1, Y0
+	VMOVUPS   Y0, 160(AX)
+	POPCNTL   DI, DI
+	LEAQ      (CX)(DI*4), CX
+	MOVBLZX   6(DX), DI
+	VPMOVSXBD (SI)(DI*8), Y0
+	VPSRAD    $0x1f, Y0, Y1
+	VPERMPS   (CX), Y0, Y0
+	VANDNPS   Y0, Y1, Y0
+	VMOVUPS   Y0, 192(AX)
+	POPCNTL   DI, DI
+	LEAQ      (CX)(DI*4), CX
+	MOVBLZX   7(DX), DI
+	VPMOVSXBD (SI)(DI*8), Y0
+	VPSRAD    $0x1f, Y0, Y1
+	VPERMPS   (CX), Y0, Y0
+	VANDNPS   Y0, Y1, Y0
+	VMOVUPS   Y0, 224(AX)
+	POPCNTL   DI, DI
+	LEAQ      (CX)(DI*4), CX
+	ADDQ      $0x08, DX
+	ADDQ      $0x00000100, AX
+	DECQ      BX
+	JNZ       word
+	VZEROUPPER
+	RET
+
+// func expandBytesx256(dst *byte, src *byte, mask *byte, words int, fill uint64, table *[256][8]byte)
+// Requires: AVX, AVX2, POPCNT
+TEXT ·expandBytesx256(SB), $0-48
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         mask+16(FP), DX
+	MOVQ         words+24(FP), BX
+	MOVQ         table+40(FP), SI
+	MOVQ         fill+32(FP), DI
+	VMOVQ        DI, X0
+	VPBROADCASTB X0, X0
+	MOVQ         $0x0808080808080808, DI
+	VMOVQ        DI, X1
+	VPSLLDQ      $0x08, X1, X1
+
+word:
+	MOVBLZX   (DX), DI
+	VMOVQ     (SI)(DI*8), X3
+	VMOVQ     (CX), X2
+	POPCNTL   DI, DI
+	ADDQ      DI, CX
+	MOVBLZX   1(DX), DI
+	VPINSRQ   $0x01, (SI)(DI*8), X3, X3
+	VPINSRQ   $0x01, (CX), X2, X2
+	POPCNTL   DI, DI
+	ADDQ      DI, CX
+	VPADDB    X1, X3, X3
+	VPSHUFB   X3, X2, X2
+	VPBLENDVB X3, X0, X2, X2
+	VMOVDQU   X2, (AX)
+	MOVBLZX   2(DX), DI
+	VMOVQ     (SI)(DI*8), X3
+	VMOVQ     (CX), X2
+	POPCNTL   DI, DI
+	ADDQ      DI, CX
+	MOVBLZX   3(DX), DI
+	VPINSRQ   $0x01, (SI)(DI*8), X3, X3
+	VPINSRQ   $0x01, (CX), X2, X2
+	POPCNTL   DI, DI
+	ADDQ      DI, CX
+	VPADDB    X1, X3, X3
+	VPSHUFB   X3, X2, X2
+	VPBLENDVB X3, X0, X2, X2
+	VMOVDQU   X2, 16(AX)
+	MOVBLZX   4(DX), DI
+	VMOVQ     (SI)(DI*8), X3
+	VMOVQ     (CX), X2
+	POPCNTL   DI, DI
+	ADDQ      DI, CX
+	MOVBLZX   5(DX), DI
+	VPINSRQ   $0x01, (SI)(DI*8), X3, X3
+	VPINSRQ   $0x01, (CX), X2, X2
+	POPCNTL   DI, DI
+	ADDQ      DI, CX
+	VPADDB    X1, X3, X3
+	VPSHUFB   X3, X2, X2
+	VPBLENDVB X3, X0, X2, X2
+	VMOVDQU   X2, 32(AX)
+	MOVBLZX   6(DX), DI
+	VMOVQ     (SI)(DI*8), X3
+	VMOVQ     (CX), X2
+	POPCNTL   DI, DI
+	ADDQ      DI, CX
+	MOVBLZX   7(DX), DI
+	VPINSRQ   $0x01, (SI)(DI*8), X3, X3
+	VPINSRQ   $0x01, (CX), X2, X2
+	POPCNTL   DI, DI
+	ADDQ      DI, CX
+	VPADDB    X1, X3, X3
+	VPSHUFB   X3, X2, X2
+	VPBLENDVB X3, X0, X2, X2
+	VMOVDQU   X2, 48(AX)
+	ADDQ      $0x08, DX
+	ADDQ      $0x40, AX
+	DECQ      BX
+	JNZ       word
+	RET
+
 // func expandFloatsx512(dst *float32, src *float32, mask *byte, words int)
 // Requires: AVX, AVX512F, POPCNT
 TEXT ·expandFloatsx512(SB), $0-32

@@ -127,51 +127,52 @@ func (m *Masked) row(r int, x *Q8) float32 {
 }
 
 // DotColumns returns Σ values[i]·x[column i] for a row whose stored columns are, of each 256, as many as counts (16 bits each, little
-// endian) says, ascending, their lowest bytes in columns. Element i of all is added to partial sum i%4; products and sums are rounded
-// apart, so every level and machine gives the same bytes.
+// endian) says, ascending, their lowest bytes in columns. Element i of those of 256 columns is added to partial sum i%16; products and
+// sums are rounded apart, so every level and machine gives the same bytes. The upper half of the sums is then added to the lower until
+// one is left.
 func DotColumns(values []float32, columns, counts []byte, x []float32) float32 {
-	columns = columns[:len(values)]
-	var s0, s1, s2, s3 float32
-	i := 0
-	for c0 := 0; len(counts) >= 2; c0 += 256 {
-		end := i + int(binary.LittleEndian.Uint16(counts))
-		counts = counts[2:]
-		var tail [256]float32
-		block := &tail
-		if len(x)-c0 >= 256 {
-			block = (*[256]float32)(x[c0:])
-		} else {
-			copy(tail[:], x[c0:])
+	return dotColumnsAt(chosen, values, columns, counts, x)
+}
+
+func dotColumnsAt(l level, values []float32, columns, counts []byte, x []float32) float32 {
+	total := 0
+	for c := counts; len(c) >= 2; c = c[2:] {
+		total += int(binary.LittleEndian.Uint16(c))
+	}
+	if len(columns) < total || len(values) < total || len(counts) < (len(x)+255)/256*2 {
+		panic("kernels: fewer columns or values than their counts")
+	}
+	if total == 0 {
+		return 0
+	}
+	var tail [256]float32 // the last columns, where they are not 256
+	whole := len(x) / 256 * 256
+	copy(tail[:], x[whole:])
+	return dotColumns(l, values, columns, counts[:(len(x)+255)/256*2], x[:whole], &tail)
+}
+
+// dotColumnsPlain is the definition: blocks of 256 columns of x, and of tail if there is one more count.
+func dotColumnsPlain(values []float32, columns, counts []byte, x []float32, tail *[256]float32) float32 {
+	var sums [16]float32
+	for len(counts) > 0 {
+		n, block := int(binary.LittleEndian.Uint16(counts)), tail
+		if len(x) > 0 {
+			block, x = (*[256]float32)(x), x[256:]
 		}
-		for ; i < end && i&3 != 0; i++ {
-			p := float32(values[i] * block[columns[i]])
-			switch i & 3 {
-			case 1:
-				s1 += p
-			case 2:
-				s2 += p
-			default:
-				s3 += p
-			}
+		for i, v := range values[:n] {
+			sums[i&15] += float32(v * block[columns[i]])
 		}
-		for ; i+4 <= end; i += 4 {
-			v, c := values[i:i+4:i+4], columns[i:i+4:i+4]
-			s0 += float32(v[0] * block[c[0]])
-			s1 += float32(v[1] * block[c[1]])
-			s2 += float32(v[2] * block[c[2]])
-			s3 += float32(v[3] * block[c[3]])
-		}
-		for ; i < end; i++ {
-			p := float32(values[i] * block[columns[i]])
-			switch i & 3 {
-			case 0:
-				s0 += p
-			case 1:
-				s1 += p
-			default:
-				s2 += p
-			}
+		values, columns, counts = values[n:], columns[n:], counts[2:]
+	}
+	return halved(&sums)
+}
+
+// halved adds the upper half of sums to the lower until one is left.
+func halved(sums *[16]float32) float32 {
+	for half := 8; half > 0; half /= 2 {
+		for i := range half {
+			sums[i] += sums[i+half]
 		}
 	}
-	return (s0 + s2) + (s1 + s3)
+	return sums[0]
 }

@@ -2,7 +2,11 @@
 
 package kernels
 
-import "golang.org/x/sys/cpu"
+import (
+	"encoding/binary"
+
+	"golang.org/x/sys/cpu"
+)
 
 // expands reports whether a level and the CPU have instructions that expand bytes: not every CPU of level avx512 has VBMI2.
 func expands(l level) bool {
@@ -10,31 +14,106 @@ func expands(l level) bool {
 	return l >= avx512 && x.HasAVX512VBMI && x.HasAVX512VBMI2
 }
 
-// maskedKernel reports whether a level and the CPU have a kernel for Masked.
-func maskedKernel(l level) bool { return expands(l) }
+// expandTable is, for each byte of a mask, which of the next stored elements goes to each of 8 columns, 128 to one that has none.
+var expandTable = newExpandTable()
+
+func newExpandTable() (t [256][8]byte) {
+	for mask := range t {
+		next := byte(0)
+		for i := range 8 {
+			t[mask][i] = 128
+			if mask>>i&1 != 0 {
+				t[mask][i] = next
+				next++
+			}
+		}
+	}
+	return t
+}
+
+// wordsWithin returns how many of the first words of a mask can be expanded if 8 elements are read for each 8 columns, and how many
+// elements these store.
+func wordsWithin(words, stored int, mask []byte) (n, used int) {
+	used = CountBits(mask[:8*words])
+	for words > 0 && used+8 > stored {
+		words--
+		used -= CountBits(mask[8*words : 8*words+8])
+	}
+	return words, used
+}
 
 func expandFloats(l level, dst, src []float32, mask []byte) {
-	words := len(dst) / 64
-	if l < avx512 || words == 0 || len(src) == 0 {
-		expandFloatsPlain(dst, src, mask)
-		return
+	words, used := len(dst)/64, 0
+	switch {
+	case l == generic || words == 0 || len(src) == 0:
+		words = 0
+	case l == avx512:
+		used = CountBits(mask[:8*words])
+		expandFloatsx512(&dst[0], &src[0], &mask[0], words)
+	default:
+		if words, used = wordsWithin(words, len(src), mask); words > 0 {
+			expandFloatsx256(&dst[0], &src[0], &mask[0], words, &expandTable)
+		}
 	}
-	expandFloatsx512(&dst[0], &src[0], &mask[0], words)
-	if rest := dst[words*64:]; len(rest) > 0 {
-		expandFloatsPlain(rest, src[CountBits(mask[:8*words]):], mask[8*words:])
-	}
+	expandFloatsPlain(dst[words*64:], src[used:], mask[8*words:])
 }
 
 func expandBytes(l level, dst, src, mask []byte, fill byte) {
-	words := len(dst) / 64
-	if !expands(l) || words == 0 || len(src) == 0 {
-		expandBytesPlain(dst, src, mask, fill)
-		return
+	words, used := len(dst)/64, 0
+	switch {
+	case l == generic || words == 0 || len(src) == 0:
+		words = 0
+	case expands(l):
+		used = CountBits(mask[:8*words])
+		expandBytesx512(&dst[0], &src[0], &mask[0], words, uint64(fill))
+	default:
+		if words, used = wordsWithin(words, len(src), mask); words > 0 {
+			expandBytesx256(&dst[0], &src[0], &mask[0], words, uint64(fill), &expandTable)
+		}
 	}
-	expandBytesx512(&dst[0], &src[0], &mask[0], words, uint64(fill))
-	if rest := dst[words*64:]; len(rest) > 0 {
-		expandBytesPlain(rest, src[CountBits(mask[:8*words]):], mask[8*words:], fill)
+	expandBytesPlain(dst[words*64:], src[used:], mask[8*words:], fill)
+}
+
+// vector multiplies rows by vector kernels; false if there is none for them.
+func (m *MaskedFloats) vector(l level, y []float32, r0 int, x []float32) bool {
+	words := m.Cols / 64
+	if l < avx512 || m.Cols%64 != 0 || len(m.Data) == 0 {
+		return false
 	}
+	mask, starts := &m.Mask[r0*words*8], &m.Starts[r0]
+	switch {
+	case m.Kind == KindF32:
+		matvecMaskedF32x512(&y[0], mask, starts, &m.Data[0], &x[0], len(y), words)
+	case !expands(l):
+		return false
+	case m.Kind == KindF16:
+		matvecMaskedF16x512(&y[0], mask, starts, &m.Data[0], &x[0], len(y), words)
+	default:
+		matvecMaskedBF16x512(&y[0], mask, starts, &m.Data[0], &x[0], len(y), words)
+	}
+	return true
+}
+
+// dotColumns is DotColumns of whole blocks of x, and of tail if there is one more count.
+func dotColumns(l level, values []float32, columns, counts []byte, x []float32, tail *[256]float32) float32 {
+	if l < avx512 {
+		return dotColumnsPlain(values, columns, counts, x, tail)
+	}
+	var sums [16]float32
+	blocks := len(x) / 256
+	if blocks > 0 {
+		dotColumnsx512(&sums, &values[0], &columns[0], &counts[0], &x[0], blocks)
+	}
+	if 2*blocks < len(counts) {
+		if n := int(binary.LittleEndian.Uint16(counts[2*blocks:])); n > 0 {
+			before := 0
+			for c := counts[:2*blocks]; len(c) > 0; c = c[2:] {
+				before += int(binary.LittleEndian.Uint16(c))
+			}
+			dotColumnsx512(&sums, &values[before], &columns[before], &counts[2*blocks], &tail[0], 1)
+		}
+	}
+	return halved(&sums)
 }
 
 // maskedPlan is how 64 codes of fewer than 8 bits are brought to a byte each: which bytes each quadword of 8 needs, 64 bytes, and for
@@ -63,8 +142,11 @@ const maskedSlack = 3*64 + 2*64
 func (m *Masked) vector(l level, y []float32, r0 int, x Q8) int {
 	group := min(m.Group, m.Cols)
 	spread := spreadOf(group, m.Cols)
-	if !maskedKernel(l) || spread == nil || len(y) == 0 || m.Cols == 0 {
+	if l == generic || spread == nil || len(y) == 0 || m.Cols == 0 {
 		return 0
+	}
+	if !expands(l) {
+		return m.expanded(l, y, r0, x)
 	}
 	words, groups, steps := (m.Cols+63)/64, (m.Cols+group-1)/group, (m.Cols+stepColumns-1)/stepColumns
 	scaleSpan := (steps-1)*spread.step + spread.load
@@ -102,6 +184,53 @@ func (m *Masked) vector(l level, y []float32, r0 int, x Q8) int {
 		run(y[r:r+1], w, zeroStart[:], c, s)
 	}
 	return len(y)
+}
+
+// expanded multiplies rows that were expanded to int8 first, whose dense product has the same sums.
+func (m *Masked) expanded(l level, y []float32, r0 int, x Q8) int {
+	words, groups, bias := (m.Cols+63)/64, (m.Cols+m.Group-1)/m.Group, byte(1)<<(m.Bits-1)
+	buf := getPadded(2*m.Cols + 8)
+	defer paddedPool.Put(buf)
+	row, stored := (*buf)[:m.Cols], (*buf)[m.Cols:]
+	for i := range y {
+		mask, codes := m.Mask[(r0+i)*words*8:(r0+i+1)*words*8], m.Codes[m.Starts[r0+i]:m.Starts[r0+i+1]]
+		if m.Bits == 8 {
+			copy(stored, codes)
+		} else {
+			unpackBits(stored[:CountBits(mask)], codes, m.Bits)
+		}
+		expandBytes(l, row, stored, mask, bias)
+		lessBias(row, bias)
+		matVecGroups(l, &formatInt8, y[i:i+1], row, m.Scales[(r0+i)*groups*2:(r0+i+1)*groups*2], 1, m.Cols, m.Group, x)
+	}
+	return len(y)
+}
+
+// lessBias takes bias, a power of two, from codes below twice that, 8 at a time: sums with 128 need no borrows.
+func lessBias(codes []byte, bias byte) {
+	const high = 0x8080808080808080
+	less := uint64(bias) * 0x0101010101010101
+	for ; len(codes) >= 8; codes = codes[8:] {
+		c := binary.LittleEndian.Uint64(codes)
+		if bias < 128 {
+			c = (c | high) - less
+		}
+		binary.LittleEndian.PutUint64(codes, c^high)
+	}
+	for i := range codes {
+		codes[i] -= bias
+	}
+}
+
+// unpackBits reads len(dst) codes of a row, 8 at a time where they are; dst may be written to up to 7 bytes beyond its end.
+func unpackBits(dst, codes []byte, width int) {
+	dst = dst[:(len(dst)+7)/8*8]
+	for len(dst) > 0 {
+		var bits [8]byte
+		copy(bits[:], codes[:min(len(codes), width)])
+		binary.LittleEndian.PutUint64(dst, spreadCodes(binary.LittleEndian.Uint64(bits[:]), uint(width)))
+		dst, codes = dst[8:], codes[min(len(codes), width):]
+	}
 }
 
 // zeroStart is where a copied row starts.

@@ -10,5 +10,8 @@ func (m *Masked) vector(level, []float32, int, Q8) int { return 0 }
 
 func vectorPairs(level, []float32, []byte, []byte, []byte, int, int, int, Q8) int { return 0 }
 
-// maskedKernel reports whether a level and the CPU have a kernel for Masked.
-func maskedKernel(level) bool { return false }
+func (m *MaskedFloats) vector(level, []float32, int, []float32) bool { return false }
+
+func dotColumns(_ level, values []float32, columns, counts []byte, x []float32, tail *[256]float32) float32 {
+	return dotColumnsPlain(values, columns, counts, x, tail)
+}

@@ -3,6 +3,7 @@ package kernels
 import (
 	"encoding/binary"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -186,6 +187,50 @@ func TestExpansionsAreIdenticalAtAllLevelsAndStayInside(t *testing.T) {
 	}
 }
 
+func TestMaskedFloatsAreTheDotOfTheExpandedRow(t *testing.T) {
+	r := rand.New(rand.NewPCG(36, 1))
+	const rows = 5
+	for _, kind := range []FloatKind{KindF32, KindF16, KindBF16} {
+		for _, cols := range []int{1, 63, 64, 100, 192, 1024} {
+			for _, keep := range []int{1, 2, 10, 0} {
+				m := &MaskedFloats{Kind: kind, Cols: cols, Mask: randomMask(r, rows, cols, keep), Starts: make([]uint32, 1)}
+				words := (cols + 63) / 64
+				x := randoms(r, cols)
+				want := make([]float32, rows)
+				for i := range rows {
+					mask := m.Mask[i*words*8 : (i+1)*words*8]
+					values := randoms(r, CountBits(mask))
+					data := make([]byte, len(values)*kind.bytes())
+					switch kind {
+					case KindF16:
+						F32ToF16(data, values)
+					case KindBF16:
+						F32ToBF16(data, values)
+					default:
+						for k, v := range values {
+							binary.LittleEndian.PutUint32(data[4*k:], math.Float32bits(v))
+						}
+					}
+					kind.decode(values, data)
+					row := make([]float32, cols)
+					expandFloatsPlain(row, values, mask)
+					want[i] = 1 + Dot(row, x)
+					m.Data = append(m.Data, data...)
+					m.Starts = append(m.Starts, uint32(len(m.Data)))
+				}
+				for _, l := range levels() {
+					y := slices.Repeat([]float32{1}, rows)
+					m.matVec(l, y[:2], 0, x)
+					m.matVec(l, y[2:], 2, x)
+					if !slices.Equal(y, want) {
+						t.Errorf("kind %d, %d columns, one in %d, %s: %g, want %g", kind, cols, keep, levelNames[l], y, want)
+					}
+				}
+			}
+		}
+	}
+}
+
 func TestDotColumnsIsTheDotOfTheExpandedRow(t *testing.T) {
 	r := rand.New(rand.NewPCG(34, 1))
 	for _, cols := range []int{1, 255, 256, 257, 1000, 2048} {
@@ -208,7 +253,13 @@ func TestDotColumnsIsTheDotOfTheExpandedRow(t *testing.T) {
 				p := float64(dense[c]) * float64(x[c])
 				want, abs = want+p, abs+max(p, -p)
 			}
-			if got := float64(DotColumns(values, columns, counts, x)); got-want > abs*0x1p-16 || want-got > abs*0x1p-16 {
+			got := float64(dotColumnsAt(generic, values, columns, counts, x))
+			for _, l := range levels() {
+				if v := float64(dotColumnsAt(l, values, columns, counts, x)); v != got {
+					t.Errorf("%d columns, one in %d: %s gives %g, want %g", cols, keep, levelNames[l], v, got)
+				}
+			}
+			if got-want > abs*0x1p-16 || want-got > abs*0x1p-16 {
 				t.Errorf("%d columns, one in %d: %g, want %g", cols, keep, got, want)
 			}
 		}
@@ -225,7 +276,7 @@ func TestSparseKernelsAreUsed(t *testing.T) {
 			t.Errorf("%s: %d of 4 rows of pairs by vectors", levelNames[l], n)
 		}
 		m := &Masked{Bits: 4, Cols: 512, Group: 128, Mask: make([]byte, 4*64), Starts: make([]uint32, 5), Codes: make([]byte, 1), Scales: make([]byte, 4*8)}
-		if n := m.vector(l, y, 0, x); n != 4 && maskedKernel(l) {
+		if n := m.vector(l, y, 0, x); n != 4 {
 			t.Errorf("%s: %d of 4 masked rows by vectors", levelNames[l], n)
 		}
 	}

@@ -20,6 +20,21 @@ func sparse(c *build.Context) {
 	for _, narrow := range []bool{false, true} {
 		maskedFunction512(c, tables, narrow)
 	}
+	maskedFloats512(c, "F32", 4, nil)
+	maskedFloats512(c, "F16", 2, func(half reg.VecVirtual) reg.VecVirtual {
+		v := c.ZMM()
+		c.VCVTPH2PS(half, v)
+		return v
+	})
+	maskedFloats512(c, "BF16", 2, func(half reg.VecVirtual) reg.VecVirtual {
+		v := c.ZMM()
+		c.VPMOVZXWD(half, v)
+		c.VPSLLD(operand.Imm(16), v, v)
+		return v
+	})
+	dotColumns512(c)
+	expandFloats256(c)
+	expandBytes256(c)
 	expandFloats512(c)
 	expandBytes512(c)
 }
