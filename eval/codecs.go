@@ -24,6 +24,13 @@ type CodecRow struct {
 	DecodeWPS1    float64 `json:"decode_wps_1"`    // weights a second of the product with one token, one core
 	DecodeWPSAll  float64 `json:"decode_wps_all"`  // the same on all workers
 	PackedGBs     float64 `json:"packed_gbps"`     // stored gigabytes a second of that product on all workers
+
+	// Of sparse codecs (CompareDense).
+	Sparsity       float64 `json:"sparsity,omitempty"`         // share of weights that are not stored
+	Dense          string  `json:"dense_codec,omitempty"`      // the codec of the values
+	VsDense        float64 `json:"vs_dense,omitempty"`         // DecodeWPSAll over the dense codec's
+	BeatsDenseFrom float64 `json:"beats_dense_from,omitempty"` // the lowest measured sparsity from which on this layout is never slower
+	layout         string  // codecs that differ in sparsity only
 }
 
 // CodecOptions say how codecs are measured.
@@ -59,6 +66,7 @@ func MeasureCodec(ctx context.Context, name string, o CodecOptions) (CodecRow, e
 		w.Data[i] = float32(rng.NormFloat64())
 	}
 	row := CodecRow{Codec: name, BitsPerWeight: 8 * float64(c.Size(rows, codecCols)) / float64(len(w.Data))}
+	row.describe(c)
 	if err := ctx.Err(); err != nil {
 		return row, err
 	}
