@@ -176,6 +176,11 @@ func TestSolveAndInverse(t *testing.T) {
 			}
 		}
 		inv := Inverse(l, 3)
+		for i, v := range InverseDiagonal(l) {
+			if want := inv.Row(i)[i]; math.Abs(v-want) > 1e-12*want*float64(n) {
+				t.Fatalf("%d rows: element %d of the inverse's diagonal is %g, want %g", n, i, v, want)
+			}
+		}
 		if !slices.Equal(inv.Data, Inverse(l, 1).Data) {
 			t.Errorf("%d rows: the inverse depends on workers", n)
 		}

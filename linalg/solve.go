@@ -119,3 +119,23 @@ func (a Matrix) rightBackward(u Matrix, x []float64, rows, at, n int) {
 	}
 	a.rightBackward(u, x, rows, at, half)
 }
+
+// InverseDiagonal returns the diagonal of A⁻¹, l being the Cholesky factor of A: Σ_i (L⁻¹)_ij². n³/6 products and sums.
+func InverseDiagonal(l Matrix) []float64 {
+	out := make([]float64, l.N)
+	x := make([]float64, grain*l.N) // rows of the identity, zero before column at, times L⁻ᵀ
+	for at := 0; at < l.N; at += grain {
+		rows := min(grain, l.N-at)
+		clear(x)
+		for r := range rows {
+			x[r*l.N+at+r] = 1
+		}
+		l.rightForward(x[:rows*l.N], rows, at, l.N-at)
+		for r := range rows {
+			for _, v := range x[r*l.N+at : (r+1)*l.N] {
+				out[at+r] += float64(v * v)
+			}
+		}
+	}
+	return out
+}

@@ -109,32 +109,9 @@ func narrowRow(factors []float32, t *Task, f *linalg.Curvature, r int) {
 	if linalg.Cholesky(a, 1) != nil {
 		return
 	}
-	for i, v := range invertedSquares(a) {
+	for i, v := range linalg.InverseDiagonal(a) {
 		if c := kept[i]; !t.Inputs.Dead(c) {
 			factors[c] = float32(1 / math.Sqrt(v))
 		}
 	}
-}
-
-// invertedSquares returns the diagonal of (L·Lᵀ)⁻¹, Σ_i (L⁻¹)_ij², and overwrites L with L⁻¹.
-func invertedSquares(l linalg.Matrix) []float64 {
-	sums := make([]float64, l.N)
-	row := make([]float64, l.N)
-	for i := range l.N {
-		own := l.Row(i)[:i+1]
-		clear(row[:i+1])
-		for k, v := range own[:i] {
-			for j, u := range l.Row(k)[:k+1] {
-				row[j] -= float64(v * u)
-			}
-		}
-		row[i] = 1
-		for j, v := range row[:i+1] {
-			v /= own[i]
-			row[j] = v
-			sums[j] += float64(v * v)
-		}
-		copy(own, row)
-	}
-	return sums
 }
