@@ -100,6 +100,8 @@ func (l *Line) rate() float64 {
 	switch {
 	case l.Keeps():
 		return 500e6
+	case prunes(l.Method):
+		return l.pruneRate()
 	case strings.HasPrefix(l.Codec, "tcq-"):
 		return trellisRate(l.Codec)
 	case kQuants && l.Search:

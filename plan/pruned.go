@@ -185,3 +185,26 @@ func unpruned(r Rule) (Rule, bool) {
 	}
 	return Rule{Match: Patterns{"embedding", "position", "head"}, Method: defaultMethod, Codec: s.Dense().Name(), Search: r.Search}, true
 }
+
+// pruneRate returns the weights a second of one worker that prunes: refits factor a matrix for each row.
+func (l *Line) pruneRate() float64 {
+	c, err := codec.Parse(l.Codec)
+	if err != nil {
+		return 1e6
+	}
+	solver, joint := defaults(l.Method, unrotated(c)).with(parts{l.Scorer, l.Selector, l.Solver}).apart()
+	wide := float64(l.Cols) / 1024
+	rate := 15e6
+	switch solver {
+	case "obs":
+		rate = 8e6
+	case "refit", "obs-refit":
+		rate = 0.2e6 / (wide * wide)
+	case "gradual":
+		rate = 6e3 / (wide * wide)
+	}
+	if joint {
+		rate = min(rate, 1e6)
+	}
+	return min(rate, 15e6)
+}

@@ -37,7 +37,7 @@ func (f *calibrationFlags) add(c *cobra.Command) {
 	p.StringVar(&f.stats, "stats", "", "calibrate with the statistics that pith calibrate wrote, or with an importance matrix of llama.cpp")
 	p.IntVar(&f.context, "ctx", 0, "with --text: tokens of a window (default 512, or the model's context)")
 	p.IntVar(&f.windows, "chunks", 0, "with --text: windows to read (default all)")
-	p.BoolVar(&f.sequential, "sequential", false, "with --text: each weight is fitted to what the compressed ones before it give, and makes up for their errors (default for ldlq and gptq; --sequential=false is faster and loses more)")
+	p.BoolVar(&f.sequential, "sequential", false, "with --text: each weight is fitted to what the compressed ones before it give, and makes up for their errors (default for ldlq, gptq, sparsegpt and surgeon; --sequential=false is faster and loses more)")
 	f.inOrder = func() bool { return p.Changed("sequential") }
 }
 
