@@ -149,6 +149,14 @@ func sixteenth(i int) float32 {
 		0.70710678, 0.67712777, 0.64841978, 0.62092891, 0.59460356, 0.56939432, 0.54525387, 0.52213689}[i]
 }
 
+// tilesPart names the part of tiles: tables that changed have a name of their own, so that bits chosen for others are refused.
+func (c trellisCodec) tilesPart() string {
+	if n := c.code.Edition(); n > 1 {
+		return fmt.Sprint("tiles", n)
+	}
+	return "tiles"
+}
+
 // Open checks lengths before anything else, and that no scale can make a weight infinite.
 func (c trellisCodec) Open(rows, cols int, parts []Part) (Term, error) {
 	if err := checkShape(rows, cols); err != nil {
@@ -157,7 +165,10 @@ func (c trellisCodec) Open(rows, cols int, parts []Part) (Term, error) {
 	if rows > 1<<40 || cols > 1<<40 {
 		return nil, fmt.Errorf("shape (%d, %d) is too large for %s: the file is damaged", rows, cols, c.Name())
 	}
-	if err := checkParts(parts, partSpec{"tiles", tensor.U8}, partSpec{"scales", tensor.U8}, partSpec{"base", tensor.F32}); err != nil {
+	if len(parts) > 0 && strings.HasPrefix(parts[0].Name, "tiles") && parts[0].Name != c.tilesPart() {
+		return nil, fmt.Errorf("part %q is of other tables than this pith has for %s (%q): compress again, or use the pith that wrote it", parts[0].Name, c.Name(), c.tilesPart())
+	}
+	if err := checkParts(parts, partSpec{c.tilesPart(), tensor.U8}, partSpec{"scales", tensor.U8}, partSpec{"base", tensor.F32}); err != nil {
 		return nil, err
 	}
 	for i, n := range []int64{c.layout(rows, cols).bytes(), int64(rows), 4} {

@@ -64,7 +64,7 @@ func (t *trellisTerm) Parts() []Part {
 	base := make([]byte, 4)
 	tensor.Encode(base, tensor.F32, []float32{t.base})
 	return []Part{
-		{Name: "tiles", DType: tensor.U8, Shape: []int{len(t.tiles) / t.tileBytes, t.tileBytes}, Data: t.tiles},
+		{Name: t.tilesPart(), DType: tensor.U8, Shape: []int{len(t.tiles) / t.tileBytes, t.tileBytes}, Data: t.tiles},
 		{Name: "scales", DType: tensor.U8, Shape: []int{t.rows}, Data: t.codes},
 		{Name: "base", DType: tensor.F32, Shape: []int{1}, Data: base},
 	}

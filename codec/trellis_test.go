@@ -175,6 +175,19 @@ func TestTrellisGainMultipliesScales(t *testing.T) {
 	}
 }
 
+// Bits chosen for tables that a code had before are refused, and not decoded with others.
+func TestTrellisRefusesTilesOfOtherTables(t *testing.T) {
+	c := trellisCodec(t, "tcq-lut12-2")
+	parts := fit(t, c, codectest.Matrix(9, 4, 64)).Pack().Parts()
+	if parts[0].Name != "tiles2" {
+		t.Fatalf("tiles are %q", parts[0].Name)
+	}
+	parts[0].Name = "tiles"
+	if _, err := c.Open(4, 64, parts); err == nil || !strings.Contains(err.Error(), "compress again") {
+		t.Errorf("tiles of other tables: %v", err)
+	}
+}
+
 func TestTrellisRefusesBasesThatAreNoScale(t *testing.T) {
 	c := trellisCodec(t, "tcq-lut7-2")
 	parts := fit(t, c, codectest.Matrix(9, 4, 64)).Pack().Parts()

@@ -11,6 +11,8 @@ type Code struct {
 	name string
 	bits int // L: bits of a state
 	v    int // weights a step
+	// Tables changed so often, before a first release, that what was written with those before decodes to something else.
+	edition int
 	// What chooses an entry of a trained table: the state itself, a linear map of it, or a hash.
 	trained, linear, hashed bool
 	value                   func(c *Code, r Rate) []float32
@@ -20,8 +22,9 @@ type Code struct {
 // codes lists every code, in the order in which Names gives them.
 func codes() []*Code {
 	var all []*Code
+	edition := map[int]int{12: 1}
 	for _, l := range []int{7, 8, 9, 10, 11, 12, 14, 16} {
-		all = append(all, &Code{name: fmt.Sprint("lut", l), bits: l, v: 1, trained: true, linear: l > 8, value: trainedValues, gain: trainedGain})
+		all = append(all, &Code{name: fmt.Sprint("lut", l), bits: l, v: 1, trained: true, linear: l > 8, value: trainedValues, gain: trainedGain, edition: edition[l]})
 	}
 	return append(all,
 		&Code{name: "hash16", bits: 16, v: 1, trained: true, hashed: true, value: trainedValues, gain: trainedGain},
@@ -29,7 +32,7 @@ func codes() []*Code {
 		&Code{name: "3inst", bits: 16, v: 1, value: computed(threeInst), gain: halfGain},
 		&Code{name: "mcg", bits: 16, v: 1, value: computed(mcg), gain: halfGain},
 		&Code{name: "mul1", bits: 16, v: 1, value: computed(mul1), gain: byteGain},
-		&Code{name: "hyb", bits: 16, v: 2, value: hybValues, gain: hybGain},
+		&Code{name: "hyb", bits: 16, v: 2, value: hybValues, gain: hybGain, edition: 1},
 	)
 }
 
@@ -54,6 +57,9 @@ func Lookup(name string) (*Code, error) {
 
 // Name returns the code's name.
 func (c *Code) Name() string { return c.name }
+
+// Edition counts from 1 and tells apart tables that c had at different times: bits chosen for one mean nothing to another.
+func (c *Code) Edition() int { return 1 + c.edition }
 
 // StateBits returns L, the bits of a state.
 func (c *Code) StateBits() int { return c.bits }

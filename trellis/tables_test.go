@@ -45,3 +45,22 @@ func TestHybHashesAsTheOriginal(t *testing.T) {
 		}
 	}
 }
+
+// Kernels look tables of 256 entries up by half if they are mirrored, as those of the codes that recipes use are.
+func TestTablesOf256EntriesAreMirrored(t *testing.T) {
+	for _, name := range []string{"lut12"} {
+		c, err := Lookup(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for r := Rate(48); r <= LargestByteRate; r += 4 {
+			lut, _ := c.Bytes(r)
+			for i, v := range lut {
+				if len(lut) != 256 || v != -lut[255-i] {
+					t.Errorf("%s at %s bits: entry %d of %d is %d, that of the other end %d", name, r, i, len(lut), v, lut[len(lut)-1-i])
+					break
+				}
+			}
+		}
+	}
+}

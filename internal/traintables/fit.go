@@ -24,6 +24,9 @@ func (t *trainer) lloyd(n rounds, limit float64) (mse float64) {
 		var sums, counts []float64
 		mse, sums, counts = t.round(values, t.next, n.chunks)
 		t.next += uint64(n.chunks)
+		if t.mirror {
+			fold(sums, counts)
+		}
 		for e := range sums {
 			t.sums[e] = float64(t.sums[e]*n.fade) + sums[e]
 			t.counts[e] = float64(t.counts[e]*n.fade) + counts[e]
@@ -33,6 +36,17 @@ func (t *trainer) lloyd(n rounds, limit float64) (mse float64) {
 		}
 	}
 	return mse
+}
+
+// fold adds up what belongs to the two entries of a mirrored pair, so that both move alike.
+func fold(sums, counts []float64) {
+	for e := range len(sums) / 2 {
+		o := len(sums) - 1 - e
+		sums[e] -= sums[o]
+		sums[o] = -sums[e]
+		counts[e] += counts[o]
+		counts[o] = counts[e]
+	}
 }
 
 // rounded returns the values as whole numbers of at most limit times the gain with the least squared error, entries weighed by how

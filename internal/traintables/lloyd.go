@@ -27,6 +27,9 @@ type trainer struct {
 	next    uint64 // first chunk of samples not used yet
 	workers int
 
+	mirror bool    // the last entry is the negative of the first, and so on
+	early  float64 // error when its training had begun
+
 	values []float64 // of the entries, in standard deviations
 	sums   []float64 // of samples by entry, older rounds fading
 	counts []float64

@@ -87,12 +87,21 @@ func (j *job) draw() []uint16 {
 	for i := range rows {
 		rows[i] = uint16(j.rng.Uint32() & (1<<l - 1))
 	}
-	for n := range min(q, 4) {
-		ends := uint16(1)<<(l-1-n) | 1<<n
-		rows[q-1-n] |= ends
-		for i := q - n; i < q; i++ {
-			rows[i] &^= ends
+	lead := func(bit, row int) { // bit is in the mask of row, and of none above
+		if row < 0 {
+			return
 		}
+		rows[row] |= 1 << bit
+		for i := row + 1; i < q; i++ {
+			rows[i] &^= 1 << bit
+		}
+	}
+	fork := max(4, int(j.rate+15)/16)
+	for n := range fork {
+		lead(l-1-n, q-1-n)
+	}
+	for n := range min(4, l-fork) {
+		lead(n, q-1-n)
 	}
 	return rows
 }
@@ -106,25 +115,38 @@ func (j *job) changed(rows []uint16) []uint16 {
 	return rows
 }
 
-// try trains the map shortly from quantiles of the given spread and returns its error.
-func (j *job) try(rows []uint16, spread float64) (*trainer, float64) {
+// try trains the map shortly from quantiles of the given spread and returns its error, or gives up and returns infinity if its error
+// after the first of its moves, on a quarter of the probe, is more than limit.
+func (j *job) try(rows []uint16, spread, limit float64) (*trainer, float64) {
 	t := newTrainer(j.code, j.rate, rows, j.workers)
 	t.start(spread)
-	t.lloyd(j.budget.short, float64(trellis.LargestEntry(j.rate)))
-	mse, _, _ := t.round(t.values, probeSeeds, j.budget.probe)
+	first, rest := j.budget.short, j.budget.short
+	first.free, rest.free = 1, rest.free-1
+	t.lloyd(first, 0)
+	mse, _, _ := t.round(t.values, probeSeeds, j.budget.probe/4)
+	if t.early = mse; mse > limit {
+		return t, math.Inf(1)
+	}
+	t.lloyd(rest, 0)
+	mse, _, _ = t.round(t.values, probeSeeds, j.budget.probe)
 	return t, mse
 }
+
+// promising is by how much a map's early error may exceed that of the best so far.
+const promising = 1.02
 
 // bestSpread returns the standard deviation of the quantiles to start from. From 1 at low rates, where values are used as often as
 // the Gaussian has them, it grows towards √3 (Panter and Dite 1951), and Lloyd's iteration is slow to find it.
 func (j *job) bestSpread(rows []uint16) float64 {
 	best, least := 1., math.Inf(1)
 	for _, spread := range []float64{1, 1.06, 1.12, 1.18, 1.25, 1.35, 1.5, 1.73} {
-		_, mse := j.try(rows, spread)
-		if mse > least {
+		_, mse := j.try(rows, spread, math.Inf(1))
+		if mse < least {
+			best, least = spread, mse
+		}
+		if mse > 1.02*least {
 			break
 		}
-		best, least = spread, mse
 	}
 	return best
 }
@@ -134,7 +156,11 @@ func (j *job) search(known [][]uint16) *trainer {
 	var best *trainer
 	least := math.Inf(1)
 	consider := func(rows []uint16) {
-		if t, mse := j.try(rows, j.spread); mse < least {
+		limit := math.Inf(1)
+		if best != nil {
+			limit = promising * best.early
+		}
+		if t, mse := j.try(rows, j.spread, limit); mse < least {
 			best, least = t, mse
 		}
 	}
@@ -172,6 +198,7 @@ func (t *trainer) unfolded() *trainer {
 func newTrainer(c *trellis.Code, r trellis.Rate, rows []uint16, workers int) *trainer {
 	shape := trellis.Table{Rows: rows, Entries: make([]int16, 1<<c.TableBits(r))}
 	t := &trainer{bits: c.StateBits(), steps: r.Advances(1), rows: rows, entries: len(shape.Entries), seed: uint64(r)<<8 | uint64(c.StateBits()), workers: workers}
+	t.mirror = t.entries == 256 && (c.Linear() || c.Hashed())
 	t.unit, t.doubled = trellis.SearchUnit(r), trellis.Doublings(r)
 	t.index = make([]int32, 1<<t.bits)
 	for s := range uint32(1 << t.bits) {
