@@ -2,6 +2,7 @@ package codec
 
 import (
 	"math"
+	"math/bits"
 
 	"pith/tensor"
 )
@@ -83,21 +84,33 @@ func (c sparseCodec) chooseGroups(w tensor.Mat, roots []float32) *Mask {
 		for c0 := 0; c0 < w.Cols; c0 += c.m {
 			s := scores[:min(c.m, w.Cols-c0)]
 			for i := range s {
-				s[i] = score(row[c0+i], roots[c0+i]) + 1
+				s[i] = score(row[c0+i], roots[c0+i])
 			}
-			for range c.groupKept(len(s)) {
-				best := 0
-				for i, v := range s {
-					if v > s[best] {
-						best = i
-					}
-				}
-				s[best] = 0
-				m.Set(r, c0+best, true)
+			words := m.Row(r)
+			for kept := largestOf(s, c.groupKept(len(s))); kept != 0; kept &= kept - 1 {
+				at := c0 + bits.TrailingZeros64(kept)
+				words[at>>6] |= 1 << (at & 63)
 			}
 		}
 	}
 	return m
+}
+
+// largestOf returns which n of at most 64 scores are the largest, of equal ones the first.
+func largestOf(s []uint32, n int) (kept uint64) {
+	for i, v := range s {
+		larger := 0
+		for _, u := range s[:i] {
+			larger += int(^(u - v) >> 31) // u ≥ v: scores have 31 bits
+		}
+		for _, u := range s[i+1:] {
+			larger += int((v - u) >> 31)
+		}
+		if larger < n {
+			kept |= 1 << i
+		}
+	}
+	return kept
 }
 
 // groupKept returns how many elements of a group of cols ≤ m columns are stored.

@@ -128,17 +128,11 @@ func (t *csrTerm) storedValues(dst []float32, r int) {
 		return
 	}
 	t.each(r, func(c0, from, to int) {
-		for from < to {
-			g := (c0 + int(columns[from])) / group
-			next := from + 1
-			for next < to && (c0+int(columns[next]))/group == g {
-				next++
+		for g := c0 / group; from < to; g++ {
+			scale, end := t.scale(r*groups+g), (g+1)*group-c0
+			for ; from < to && int(columns[from]) < end; from++ {
+				dst[from] = scale * float32(int(codes[from])-1<<(i.bits-1))
 			}
-			scale := t.scale(r*groups + g)
-			for k := from; k < next; k++ {
-				dst[k] = scale * float32(int(codes[k])-1<<(i.bits-1))
-			}
-			from = next
 		}
 	})
 }

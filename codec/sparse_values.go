@@ -92,12 +92,22 @@ func (d denseRows) isZero(at []byte) bool {
 func (d denseRows) keep(dst []byte, r int, mask []uint64, cols int, strict bool) ([]byte, error) {
 	row := d.row(r)
 	for i, word := range mask {
-		for c := i << 6; c < min(cols, i<<6+64); c++ {
-			v := row[c*d.unit : (c+1)*d.unit]
-			if word>>(c&63)&1 != 0 {
-				dst = append(dst, v...)
-			} else if strict && !d.isZero(v) {
-				return nil, fmt.Errorf("element at row %d, column %d is not zero, but the mask prunes it", r, c)
+		if strict {
+			for c := i << 6; c < min(cols, i<<6+64); c++ {
+				if word>>(c&63)&1 == 0 && !d.isZero(row[c*d.unit:(c+1)*d.unit]) {
+					return nil, fmt.Errorf("element at row %d, column %d is not zero, but the mask prunes it", r, c)
+				}
+			}
+		}
+		for ; word != 0; word &= word - 1 {
+			c := i<<6 + bits.TrailingZeros64(word)
+			switch d.unit {
+			case 1:
+				dst = append(dst, row[c])
+			case 2:
+				dst = append(dst, row[2*c], row[2*c+1])
+			default:
+				dst = append(dst, row[c*d.unit:(c+1)*d.unit]...)
 			}
 		}
 	}
