@@ -28,11 +28,12 @@ func ParseBudget(name string) (bits float64, ok bool) {
 	return bits, found && err == nil
 }
 
-// Rates of trellis codes are counted in sixteenths of a bit.
+// Rates of trellis codes are counted in sixteenths of a bit. Above 7½ bits a search takes hundreds of times as long, for errors that nobody sees.
 const (
 	sixteenths = 16
 	minRate    = 1 * sixteenths
-	maxRate    = 8 * sixteenths
+	maxRate    = 7*sixteenths + sixteenths/2
+	maxBits    = 8
 )
 
 // smallModel is the number of weights up to which the default code is lut16, the best and slowest to encode: some minutes on two cores.
@@ -45,7 +46,7 @@ const (
 // Budget returns the recipe whose artifact takes at most o.BitsPerWeight: rotated trellis codes at one rate for every matrix, but for the
 // offsets of roles, and what is left given away a sixteenth of a bit at a time.
 func Budget(ckpt *checkpoint.Checkpoint, o BudgetOptions) (Recipe, error) {
-	if math.IsNaN(o.BitsPerWeight) || o.BitsPerWeight <= 0 || o.BitsPerWeight > maxRate/sixteenths {
+	if math.IsNaN(o.BitsPerWeight) || o.BitsPerWeight <= 0 || o.BitsPerWeight > maxBits {
 		return Recipe{}, fmt.Errorf("%v bits per weight: ask for 1 to 8", o.BitsPerWeight)
 	}
 	probe, err := FromCodec("f16", "", false)
@@ -62,7 +63,7 @@ func Budget(ckpt *checkpoint.Checkpoint, o BudgetOptions) (Recipe, error) {
 			o.Code = "lut16"
 		}
 	}
-	b := budget{code: o.Code, tied: tied(p), bytes: int64(o.BitsPerWeight * float64(p.Totals.Weights) / 8)}
+	b := budget{code: o.Code, weights: p.Totals.Weights, tied: tied(p), bytes: int64(o.BitsPerWeight * float64(p.Totals.Weights) / 8)}
 	for _, l := range p.Lines() {
 		if l.Keeps() {
 			b.kept += l.Bytes
@@ -83,12 +84,13 @@ func tied(p *Plan) bool {
 
 // budget distributes bytes over lines.
 type budget struct {
-	code  string
-	tied  bool  // the embedding is also the head
-	bytes int64 // allowed
-	kept  int64 // of weights that are stored as they are
-	lines []Line
-	rates []int // of each line, in sixteenths
+	code    string
+	tied    bool  // the embedding is also the head
+	bytes   int64 // allowed
+	kept    int64 // of weights that are stored as they are
+	weights int64 // elements, of those too
+	lines   []Line
+	rates   []int // of each line, in sixteenths
 }
 
 func (b *budget) name(rate int) string {
@@ -121,15 +123,16 @@ func (b *budget) at(common int) (int64, error) {
 
 // solve takes the largest common rate that fits, then raises lines one by one, those first in which a bit does most.
 func (b *budget) solve() error {
-	total, err := b.at(minRate)
+	common := minRate - maxOffset // even the dearest role at one bit
+	total, err := b.at(common)
 	if err != nil {
 		return err
 	}
 	if total > b.bytes {
-		return fmt.Errorf("the budget of %d bytes is too small: this model takes at least %d with the smallest trellis code (%d of them for what is kept as it is); raise --bpw",
-			b.bytes, total, b.kept)
+		least := math.Ceil(8e3*float64(total)/float64(b.weights)) / 1e3
+		return fmt.Errorf("the budget of %d bytes is too small: this model takes at least %d with the smallest trellis code (%d of them for what is kept as it is); raise --bpw to %g",
+			b.bytes, total, b.kept, least)
 	}
-	common := minRate
 	for common < maxRate {
 		n, err := b.at(common + 1)
 		if err != nil {
@@ -172,7 +175,7 @@ func (b *budget) solve() error {
 func rateOffset(role string) int {
 	switch role {
 	case "head":
-		return 16
+		return maxOffset
 	case "attn_v":
 		return 12
 	case "attn_k", "ffn_down":
@@ -184,6 +187,9 @@ func rateOffset(role string) int {
 	}
 	return 0
 }
+
+// maxOffset is the largest of them.
+const maxOffset = 16
 
 // offset is rateOffset of a line; an embedding that is also the head is as dear as a head.
 func (b *budget) offset(i int) int {

@@ -1,7 +1,9 @@
 package plan
 
 import (
+	"fmt"
 	"math"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -59,6 +61,36 @@ func TestBudgetsThatCannotBeKeptAreErrors(t *testing.T) {
 		_, err := Budget(c, BudgetOptions{BitsPerWeight: bits})
 		if err == nil || !strings.Contains(err.Error(), "bits") && !strings.Contains(err.Error(), "--bpw") {
 			t.Errorf("%v bits per weight: %v", bits, err)
+		}
+	}
+}
+
+// What an error about a budget that is too small asks for is enough, and a sixteenth of a bit less is not; no budget asks for rates that take ages.
+func TestTheSmallestAndTheLargestBudget(t *testing.T) {
+	for _, shape := range []string{"tiny", "odd"} {
+		c := open(t, llama.Shapes()[shape])
+		_, err := Budget(c, BudgetOptions{BitsPerWeight: 0.5, Code: "lut8"})
+		_, text, ok := strings.Cut(fmt.Sprint(err), "raise --bpw to ")
+		least, bad := strconv.ParseFloat(text, 64)
+		if !ok || bad != nil {
+			t.Fatalf("%s: %v", shape, err)
+		}
+		if _, err := Budget(c, BudgetOptions{BitsPerWeight: least, Code: "lut8"}); err != nil {
+			t.Errorf("%s: %g bits were asked for, and then: %v", shape, least, err)
+		}
+		if _, err := Budget(c, BudgetOptions{BitsPerWeight: least - 1./16, Code: "lut8"}); err == nil {
+			t.Errorf("%s: less than %g bits are enough", shape, least)
+		}
+		for _, bits := range []float64{7.99, 8} {
+			r, err := Budget(c, BudgetOptions{BitsPerWeight: bits})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, rule := range r.Rules {
+				if !strings.HasSuffix(rule.Codec, "-7.5-had") {
+					t.Errorf("%s at %g bits: %s", shape, bits, rule.Codec)
+				}
+			}
 		}
 	}
 }
