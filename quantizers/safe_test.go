@@ -183,3 +183,26 @@ func TestOutputLossIsTheTrace(t *testing.T) {
 		t.Error("the loss depends on workers")
 	}
 }
+
+// Rows of every length, one row, few rows: a result that is finite and loses less than zeros do.
+func TestOddShapesGiveAResult(t *testing.T) {
+	for _, cols := range []int{1, 2, 3, 31, 96, 172, 896} {
+		stats := correlated(uint64(cols), cols, 2*cols+5)
+		for _, rows := range []int{1, 2, 17, 65} {
+			if rows*cols > 40000 {
+				continue
+			}
+			p := approx.Problem{Name: "w", W: gaussian(33, rows, cols), Stats: stats, Workers: 2}
+			for _, name := range []string{"int3-g64", "int4-g128-had", "tcq-lut7-3", "tcq-lut8-2.5-had"} {
+				m := ForCodec(parse(t, name), func(c codec.Codec) approx.Method { return LDLQ{Codec: c, Search: true, Ordered: true, Refit: true} })
+				term, report := solveWith(t, m, p)
+				if err := codec.CheckFinite(decoded(term)); err != nil {
+					t.Errorf("%s, %d×%d: %v", name, rows, cols, err)
+				}
+				if !(report.Proxy <= report.ProxyNorm) {
+					t.Errorf("%s, %d×%d: loss %g of %g", name, rows, cols, report.Proxy, report.ProxyNorm)
+				}
+			}
+		}
+	}
+}
