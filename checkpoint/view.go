@@ -3,6 +3,7 @@ package checkpoint
 import (
 	"fmt"
 	"slices"
+	"sync"
 
 	"pith/codec"
 	"pith/formats"
@@ -67,12 +68,13 @@ func (c *Checkpoint) View(e Edit) (*Checkpoint, error) {
 		v.from[shown] = name
 		v.names = append(v.names, shown)
 	}
+	recent := &recentTensors{data: map[*madeTensor][]byte{}}
 	for _, m := range e.Made {
 		if _, there := v.from[m.Name]; !there {
 			v.names = append(v.names, m.Name)
 		}
 		delete(v.from, m.Name)
-		v.made[m.Name] = newMade(m)
+		v.made[m.Name] = newMade(m, recent)
 	}
 	slices.Sort(v.names)
 	return out, nil
@@ -88,13 +90,19 @@ func rising(layers []int, n int) bool {
 	return len(layers) == n
 }
 
-// Layers returns which layers of the source a view shows, nil if it is no view.
+// Layers returns which layers of the file a view shows, nil if it is no view.
 func (c *Checkpoint) Layers() []int {
 	v, ok := c.store.(*view)
 	if !ok {
 		return nil
 	}
-	return slices.Clone(v.layers)
+	layers := slices.Clone(v.layers)
+	for below, ok := v.store.(*view); ok; below, ok = below.store.(*view) {
+		for i, l := range layers {
+			layers[i] = below.layers[l]
+		}
+	}
+	return layers
 }
 
 // source returns the store that holds what views show.
@@ -185,18 +193,55 @@ func (v *view) readAt(name string, buf []byte, off int64) error {
 	return v.store.readAt(from, buf, off)
 }
 
-// madeTensor is a Made with what the last call of Data gave.
+// madeTensor is a Made.
 type madeTensor struct {
-	info Info
-	data func() ([]byte, error)
+	info   Info
+	data   func() ([]byte, error)
+	mu     sync.Mutex // one goroutine makes it at a time
+	recent *recentTensors
 }
 
-func newMade(m Made) *madeTensor {
+func newMade(m Made, recent *recentTensors) *madeTensor {
 	info := plainInfo(formats.Info{Name: m.Name, DType: m.DType, Shape: m.Shape, Bytes: tensor.Bytes(m.DType, m.Shape)})
-	return &madeTensor{info, m.Data}
+	return &madeTensor{info: info, data: m.Data, recent: recent}
+}
+
+// recentBytes bounds the made tensors that a view remembers; they are read in pieces, several at a time.
+const recentBytes = 256 << 20
+
+// recentTensors remembers what was made last.
+type recentTensors struct {
+	mu    sync.Mutex
+	order []*madeTensor // the oldest first
+	data  map[*madeTensor][]byte
+	bytes int64
+}
+
+func (r *recentTensors) get(m *madeTensor) []byte {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.data[m]
+}
+
+// put remembers a tensor, and forgets the oldest others if they are too many together.
+func (r *recentTensors) put(m *madeTensor, data []byte) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.order, r.data[m] = append(r.order, m), data
+	r.bytes += int64(len(data))
+	for r.bytes > recentBytes && len(r.order) > 1 {
+		r.bytes -= int64(len(r.data[r.order[0]]))
+		delete(r.data, r.order[0])
+		r.order = r.order[1:]
+	}
 }
 
 func (m *madeTensor) bytes() ([]byte, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if data := m.recent.get(m); data != nil {
+		return data, nil
+	}
 	data, err := m.data()
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", m.info.Name, err)
@@ -204,6 +249,7 @@ func (m *madeTensor) bytes() ([]byte, error) {
 	if int64(len(data)) != m.info.Bytes {
 		panic("checkpoint: made tensor of another size than its shape's")
 	}
+	m.recent.put(m, data)
 	return data, nil
 }
 

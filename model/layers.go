@@ -122,6 +122,16 @@ func (l *Layer) Forward(x tensor.Mat, lengths []int, watch func(site string, x t
 	p.mlpBlock(x, l.index)
 }
 
+// Halves is Forward without watching what linear layers read: it shows the states between the attention and the MLP, which between must
+// neither keep nor change.
+func (l *Layer) Halves(x tensor.Mat, lengths []int, between func(x tensor.Mat)) {
+	p, end := l.begin(x, lengths)
+	defer end()
+	p.attentionBlock(x, l.index)
+	between(x)
+	p.mlpBlock(x, l.index)
+}
+
 // Reach runs x as Forward does until the inputs of one site are known, and shows them to watch as Forward would. With them it shows the
 // rows of the residual stream that the site's outputs are added to; none (Cols 0) where outputs are not added as they are. x is left as it
 // is at that point.
@@ -148,7 +158,7 @@ func (l *Layer) Reach(x tensor.Mat, lengths []int, site string, watch func(in, r
 
 // Adds reports whether the outputs at a site of the layer are added to the residual stream as they are.
 func (l *Layer) Adds(site string) bool {
-	return !l.m.config.PostNorms && (site == siteName(l.index, inOut) || site == siteName(l.index, inDown))
+	return !l.m.config.PostNorms && !l.m.config.HasShortcuts() && (site == siteName(l.index, inOut) || site == siteName(l.index, inDown))
 }
 
 // begin readies a pass of x; end frees it.

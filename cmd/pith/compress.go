@@ -31,7 +31,8 @@ With --json, standard output is one JSON object a line: started, progress, block
   pith compress MODEL --recipe mixed.yaml -o out --memory 512MiB --workers 2
   pith compress MODEL --codec q4_k -o model-q4_k.gguf
   pith compress MODEL --method sparsegpt --codec int4-g128-2:4 --text calibration.txt -o sparse
-  pith compress MODEL --drop-layers 2 --text calibration.txt -o shallow`,
+  pith compress MODEL --drop-layers 2 --text calibration.txt -o shallow
+  pith compress MODEL --slice 25% --text calibration.txt -o narrow`,
 		Args: one("MODEL"),
 		RunE: func(c *cobra.Command, args []string) error {
 			if f.output == "" {

@@ -49,6 +49,11 @@ down projections afterwards.`,
 			if ckpt, _, err = structure.view(c.Context(), ckpt, &texts, workers, quietly(s.err, asJSON)); err != nil {
 				return err
 			}
+			if structure.unsliced != nil {
+				if err := structure.checkSmaller(ckpt, structure.unsliced.Bytes(), ckpt.Bytes()); err != nil {
+					return err
+				}
+			}
 			if ckpt, err = reorder.view(ckpt, structure.given(), workers); err != nil {
 				return err
 			}
@@ -72,7 +77,7 @@ down projections afterwards.`,
 	f.StringVar(&o.Format, "format", "gguf", "gguf or hf")
 	f.StringVar(&dtype, "dtype", "", "f32, f16 or bf16 for all matrices (default: as stored)")
 	f.BoolVar(&o.Overwrite, "overwrite", false, "replace OUT")
-	f.StringSliceVar(&texts.texts, "text", nil, "with --drop-layers: text to choose layers on (may be given more than once)")
+	f.StringSliceVar(&texts.texts, "text", nil, "with --drop-layers or --slice: text to choose layers and directions on (may be given more than once)")
 	reorder.add(c)
 	structure.ownText = true
 	structure.add(c)

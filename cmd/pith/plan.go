@@ -37,7 +37,7 @@ type planFlags struct {
 func (f *planFlags) add(c *cobra.Command) {
 	p := c.Flags()
 	p.StringVar(&f.recipe, "recipe", "", "YAML file that says which weights get which codec")
-	p.StringVar(&f.codec, "codec", "", "one codec for every matrix, as int4-g128 or q4_k, or keep (default: 8 bits for embedding and head, 4 for the rest; keep with --drop-layers)")
+	p.StringVar(&f.codec, "codec", "", "one codec for every matrix, as int4-g128 or q4_k, or keep (default: 8 bits for embedding and head, 4 for the rest; keep with --drop-layers and --slice)")
 	p.StringVar(&f.method, "method", "", "with --codec: how its codes are chosen ("+strings.Join(plan.Methods(), ", ")+"; default nearest)")
 	p.BoolVar(&f.search, "search", false, "with --codec: search the scales of least squared error")
 	p.Float64Var(&f.bits, "bpw", 0, "bits per weight of all tensors together, at most 8, as 2.5: trellis codes of the rate that fits")
@@ -123,10 +123,18 @@ func (f *planFlags) planned(ctx context.Context, c *checkpoint.Checkpoint, progr
 		return nil, nil, err
 	}
 	p, err := f.plan(shown)
-	if p != nil {
-		p.Structure = made
+	if err != nil {
+		return nil, nil, err
 	}
-	return shown, p, err
+	p.Structure = made
+	if f.structure.unsliced == nil {
+		return shown, p, nil
+	}
+	before, err := f.plan(f.structure.unsliced)
+	if err != nil {
+		return nil, nil, err
+	}
+	return shown, p, f.structure.checkSmaller(shown, before.Totals.Bytes, p.Totals.Bytes)
 }
 
 // plan makes the plan that the flags ask for.

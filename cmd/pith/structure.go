@@ -22,7 +22,12 @@ type structureFlags struct {
 	rank     string
 	anyLayer bool
 	replace  string
+	slice    string
+	shared   bool
+	force    bool
 	ownText  bool // --text is for nothing else
+
+	unsliced *checkpoint.Checkpoint // set by view: what is left before slicing
 }
 
 func (f *structureFlags) add(c *cobra.Command) {
@@ -31,6 +36,9 @@ func (f *structureFlags) add(c *cobra.Command) {
 	p.StringVar(&f.rank, "rank", string(structure.Greedy), "with --drop-layers N: how to choose them, "+rankerNames(", ")+" (see pith layers)")
 	p.BoolVar(&f.anyLayer, "any-layer", false, "with --drop-layers N: choose among all layers, the first two and the last one too")
 	p.StringVar(&f.replace, "replace", structure.NoReplacement, "with --drop-layers: what stands in for the layers, fitted on --text: "+strings.Join(structure.Replacements(), ", "))
+	p.StringVar(&f.slice, "slice", "", "narrow the residual stream by this part of its width, as 25%, to its principal directions on --text (SliceGPT)")
+	p.BoolVar(&f.shared, "shared-basis", false, "with --slice: one basis for all layers, which loses more but needs no shortcut matrices and exports to every format")
+	p.BoolVar(&f.force, "force", false, "with --slice: write the model even if its shortcut matrices make it larger")
 	offer(c, "rank", strings.Fields(rankerNames(" "))...)
 	offer(c, "replace", structure.Replacements()...)
 }
@@ -44,7 +52,7 @@ func rankerNames(between string) string {
 }
 
 // given reports whether anything is to be left out.
-func (f *structureFlags) given() bool { return f.drop != "" }
+func (f *structureFlags) given() bool { return f.drop != "" || f.slice != "" }
 
 func (f *structureFlags) protection() structure.Protection {
 	if f.anyLayer {
@@ -60,17 +68,13 @@ const rankWindows = 16
 // view returns the checkpoint as the flags ask for it, and what the plan records of that; nil if nothing is left out.
 func (f *structureFlags) view(ctx context.Context, c *checkpoint.Checkpoint, texts *calibrationFlags, workers int, progress io.Writer) (*checkpoint.Checkpoint, *plan.Structure, error) {
 	if !f.given() {
-		if f.anyLayer || f.replace != structure.NoReplacement || f.ownText && len(texts.texts) > 0 {
-			return nil, nil, errors.New("--any-layer, --replace and the text to choose layers on go with --drop-layers")
+		if f.anyLayer || f.shared || f.force || f.replace != structure.NoReplacement || f.ownText && len(texts.texts) > 0 {
+			return nil, nil, errors.New("--any-layer, --replace and the text to choose layers on go with --drop-layers, --shared-basis and --force with --slice")
 		}
 		return c, nil, nil
 	}
 	if texts.stats != "" {
 		return nil, nil, errors.New("--stats are of all layers: calibrate what is left with --text, or write it first (--codec keep) and run pith calibrate on that")
-	}
-	asked, err := structure.ParseRequest(f.drop)
-	if err != nil {
-		return nil, nil, fmt.Errorf("--drop-layers %w", err)
 	}
 	config, err := c.Config()
 	if err != nil {
@@ -80,29 +84,66 @@ func (f *structureFlags) view(ctx context.Context, c *checkpoint.Checkpoint, tex
 		return nil, nil, fmt.Errorf("--replace %q: choose one of %s", f.replace, strings.Join(structure.Replacements(), ", "))
 	}
 	s := surgery{ckpt: c, texts: texts, workers: workers, progress: progress, record: &plan.Structure{SourceLayers: config.Layers}}
-	dropped := asked.Layers
-	if asked.Layers == nil {
-		if dropped, err = s.choose(ctx, asked.Count, structure.Ranker(f.rank), f.protection()); err != nil {
-			return nil, nil, fmt.Errorf("--drop-layers %s: %w", f.drop, err)
-		}
+	dropped, err := f.dropped(ctx, &s)
+	if err != nil {
+		return nil, nil, fmt.Errorf("--drop-layers %w", err)
 	}
-	if len(dropped) == 0 {
-		return c, nil, nil
-	}
-	if f.replace != structure.NoReplacement {
+	if len(dropped) > 0 && f.replace != structure.NoReplacement {
 		s.record.Replace = f.replace
 	}
 	shown, err := s.leaveOut(ctx, dropped)
 	if err != nil {
 		return nil, nil, fmt.Errorf("--drop-layers: %w", err)
 	}
+	if f.slice != "" {
+		f.unsliced = shown
+		if s.record.Directions, err = structure.ParseSlice(f.slice, config.Hidden); err != nil {
+			return nil, nil, fmt.Errorf("--slice %w", err)
+		}
+		s.record.SharedBasis = f.shared
+		if shown, err = s.slice(ctx, shown); err != nil {
+			return nil, nil, fmt.Errorf("--slice: %w", err)
+		}
+	}
+	if shown == c {
+		return c, nil, nil
+	}
 	return shown, s.record, nil
+}
+
+// dropped returns the layers that --drop-layers means.
+func (f *structureFlags) dropped(ctx context.Context, s *surgery) ([]int, error) {
+	if f.drop == "" {
+		if f.anyLayer || f.replace != structure.NoReplacement {
+			return nil, errors.New("is missing; --any-layer and --replace go with it")
+		}
+		return nil, nil
+	}
+	asked, err := structure.ParseRequest(f.drop)
+	if err != nil || asked.Layers != nil {
+		return asked.Layers, err
+	}
+	layers, err := s.choose(ctx, asked.Count, structure.Ranker(f.rank), f.protection())
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", f.drop, err)
+	}
+	return layers, nil
+}
+
+// checkSmaller refuses a sliced model whose shortcuts take more than slicing saves: before and after are what would be written, in bytes.
+func (f *structureFlags) checkSmaller(shown *checkpoint.Checkpoint, before, after int64) error {
+	if f.unsliced == nil || f.force || after < before {
+		return nil
+	}
+	_, short := structure.Sizes(shown)
+	return fmt.Errorf("--slice %s: %d bytes without slicing, %d sliced, %d of them shortcut matrices (2 of D'² numbers a layer, kept in 16 bits): the file would be larger; slice more, take --shared-basis, or --force",
+		f.slice, before, after, short)
 }
 
 // viewOf returns the checkpoint as a saved plan wants it.
 func (f *structureFlags) viewOf(ctx context.Context, c *checkpoint.Checkpoint, s *plan.Structure, texts *calibrationFlags, workers int, progress io.Writer) (*checkpoint.Checkpoint, error) {
 	if f.given() {
-		return nil, errors.New("--drop-layers goes into pith plan --save; --plan has it already")
+		return nil, errors.New("--drop-layers and --slice go into pith plan --save; --plan has them already")
 	}
 	if s == nil {
 		return c, nil
@@ -117,8 +158,11 @@ func (f *structureFlags) viewOf(ctx context.Context, c *checkpoint.Checkpoint, s
 	record := *s
 	made := surgery{ckpt: c, texts: texts, workers: workers, progress: progress, record: &record}
 	shown, err := made.leaveOut(ctx, s.Dropped())
+	if err == nil && s.Directions > 0 {
+		shown, err = made.slice(ctx, shown)
+	}
 	if err == nil && (record.TextSHA256 != s.TextSHA256 || record.Context != s.Context || record.Windows != s.Windows) {
-		err = errors.New("the plan's --replace was fitted on another text: give the same --text, --ctx and --chunks")
+		err = errors.New("what the plan replaces or slices was measured on another text: give the same --text, --ctx and --chunks")
 	}
 	return shown, err
 }
@@ -146,10 +190,19 @@ func (s *surgery) choose(ctx context.Context, n int, by structure.Ranker, p stru
 	return dropped, err
 }
 
+// slice narrows the residual stream.
+func (s *surgery) slice(ctx context.Context, c *checkpoint.Checkpoint) (shown *checkpoint.Checkpoint, err error) {
+	err = s.measured(0, func(texts []observe.Text, o structure.Options) (err error) {
+		shown, err = structure.Slice(ctx, c, texts, structure.Slicing{Hidden: s.record.Directions, Shared: s.record.SharedBasis}, o)
+		return err
+	})
+	return shown, err
+}
+
 // leaveOut makes the view without some layers, with what stands in for them.
 func (s *surgery) leaveOut(ctx context.Context, dropped []int) (shown *checkpoint.Checkpoint, err error) {
-	if s.record.Layers, err = structure.Remaining(s.record.SourceLayers, dropped); err != nil {
-		return nil, err
+	if s.record.Layers, err = structure.Remaining(s.record.SourceLayers, dropped); err != nil || len(dropped) == 0 {
+		return s.ckpt, err
 	}
 	edit := checkpoint.Edit{Layers: s.record.Layers}
 	if s.record.Replace != "" {
@@ -167,7 +220,7 @@ func (s *surgery) leaveOut(ctx context.Context, dropped []int) (shown *checkpoin
 // measured calls f with the texts, and notes which they are. windows bounds what is read of them; 0: all.
 func (s *surgery) measured(windows int, f func(texts []observe.Text, o structure.Options) error) error {
 	if len(s.texts.texts) == 0 {
-		return errors.New("layers are chosen and replaced by what they do on a text: give --text, or name layers, as 3,5")
+		return errors.New("layers and directions are chosen and replaced by what they do on a text: give --text, or name layers, as 3,5")
 	}
 	data, err := s.texts.contents()
 	if err != nil {
@@ -190,12 +243,18 @@ func (s *surgery) measured(windows int, f func(texts []observe.Text, o structure
 
 // leftOut says what a plan leaves out.
 func leftOut(s *plan.Structure) string {
-	out := fmt.Sprintf("layers %s of %d", numbers(s.Dropped()), s.SourceLayers)
+	out := "no layers"
+	if d := s.Dropped(); len(d) > 0 {
+		out = fmt.Sprintf("layers %s of %d", numbers(d), s.SourceLayers)
+	}
 	if s.Rank != "" {
 		out += ", chosen by " + s.Rank
 	}
 	if s.Replace != "" {
 		out += ", replaced by " + map[string]string{structure.MeanUpdate: "their mean update", structure.LinearMap: "a linear map"}[s.Replace]
+	}
+	if s.Directions > 0 {
+		out += fmt.Sprintf("; all but %d directions of the residual stream", s.Directions)
 	}
 	return out
 }

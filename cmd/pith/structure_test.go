@@ -1,6 +1,7 @@
 package main
 
 import (
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -156,5 +157,54 @@ func TestConvertChoosesLayersOnAText(t *testing.T) {
 	ok(t, "convert", model, "--drop-layers", "1", "--any-layer", "--text", text, "--format", "hf", "-o", out)
 	if got := ok(t, "inspect", out); !strings.Contains(got, "llama, 1 layers") {
 		t.Errorf("inspect printed %s", got)
+	}
+}
+
+func TestSlicedModelsRunAndAreRefusedWhereTheyGrow(t *testing.T) {
+	model, text, dir := tinyModel(t), tinyText(t), t.TempDir()
+	at := func(name string) string { return filepath.Join(dir, name) }
+	slice := func(part string, more ...string) []string {
+		return append([]string{"compress", model, "--slice", part, "--text", text, "--ctx", "32"}, more...)
+	}
+	got := ok(t, slice("25%", "-o", at("sliced"))...)
+	if !strings.Contains(got, "all but 48 directions") {
+		t.Errorf("compress printed %s", got)
+	}
+	ok(t, "verify", at("sliced"))
+	ok(t, "run", at("sliced"), "--prompt", "the rain", "-n", "4")
+	ok(t, slice("50%", "--codec", "int8-g32", "-o", at("both"))...)
+	ok(t, "compress", at("sliced"), "--codec", "int8-g32", "--text", text, "--ctx", "32", "--method", "gptq", "-o", at("then"))
+	code, _, errs := cli(slice("0", "-o", at("larger"))...)
+	if code != exitBadInput || !strings.Contains(errs, "the file would be larger") || !strings.Contains(errs, "of them shortcut") {
+		t.Errorf("slicing nothing: %d %s", code, errs)
+	}
+	ok(t, slice("0", "--force", "-o", at("larger"))...)
+	if a, b := perplexity(t, model, text), perplexity(t, at("larger"), text); math.Abs(a-b) > 1e-3*a {
+		t.Errorf("perplexity %v of the model, %v rotated", a, b)
+	}
+	saved := at("plan.json")
+	ok(t, append([]string{"plan"}, append(slice("25%")[1:], "--save", saved)...)...)
+	ok(t, "compress", model, "--plan", saved, "--text", text, "--ctx", "32", "-o", at("planned"))
+	sameTree(t, at("sliced"), at("planned"))
+	// One basis for all: an ordinary model, in every format.
+	ok(t, slice("25%", "--shared-basis", "-o", at("shared"))...)
+	ok(t, slice("25%", "--shared-basis", "-o", at("shared.gguf"))...)
+	ok(t, "convert", model, "--slice", "25%", "--shared-basis", "--text", text, "--format", "hf", "-o", at("hf"))
+	ok(t, "convert", at("shared"), "--format", "hf", "-o", at("hf2"))
+	want := perplexity(t, at("shared"), text)
+	for _, name := range []string{"shared.gguf", "hf2"} {
+		if p := perplexity(t, at(name), text); math.Abs(p-want) > 1e-9*want {
+			t.Errorf("perplexity %v of %s, %v of the artifact", p, name, want)
+		}
+	}
+	for want, args := range map[string][]string{
+		"only Pith artifacts hold": {"convert", at("sliced"), "-o", at("no.gguf")},
+		"give the part":            slice("ten", "-o", at("no")),
+		"give --text":              {"compress", model, "--slice", "25%", "-o", at("no")},
+		"slice the original":       {"compress", at("sliced"), "--slice", "25%", "--text", text, "-o", at("no")},
+	} {
+		if code, _, errs := cli(args...); code != exitBadInput || !strings.Contains(errs, want) {
+			t.Errorf("%v: %d %s", args, code, errs)
+		}
 	}
 }
