@@ -39,11 +39,11 @@ type Calibration struct {
 
 // Structure says which view of the source the plan is for. The plan's weights have the view's names.
 type Structure struct {
-	SourceLayers int    `json:"source_layers"`         // of the source
-	Layers       []int  `json:"layers"`                // of the source: those that stay, renumbered from 0
-	Rank         string `json:"rank,omitempty"`        // how the others were chosen; "": by the user
-	Replace      string `json:"replace,omitempty"`     // what stands in for the others: "mean", "linear"; "": nothing
-	Directions   int    `json:"directions,omitempty"`  // of the residual stream that stay; 0: all
+	SourceLayers int    `json:"source_layers"`        // of the source
+	Layers       []int  `json:"layers"`               // of the source: those that stay, renumbered from 0
+	Rank         string `json:"rank,omitempty"`       // how the others were chosen; "": by the user
+	Replace      string `json:"replace,omitempty"`    // what stands in for the others: "mean", "linear"; "": nothing
+	Directions   int    `json:"directions,omitempty"` // of the residual stream that stay; 0: all
 	SharedBasis  bool   `json:"shared_basis,omitempty"`
 	TextSHA256   string `json:"text_sha256,omitempty"` // of the texts all that was measured on, as in Calibration
 	Context      int    `json:"context,omitempty"`     // tokens of a window, as in Calibration
