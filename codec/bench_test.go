@@ -81,3 +81,15 @@ func BenchmarkOneToken(b *testing.B) {
 		})
 	}
 }
+
+func BenchmarkParse(b *testing.B) {
+	for _, name := range []string{"int4-g128", "q4_k", "tcq-lut8-2.5-had", "nuq4-g64", "f16-2:4"} {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				if _, err := codec.Parse(name); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

@@ -6,6 +6,7 @@ import (
 
 	"pith/codec"
 	"pith/codec/codectest"
+	"pith/kernels"
 )
 
 func TestEveryCodecConforms(t *testing.T) {
@@ -15,6 +16,9 @@ func TestEveryCodecConforms(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Run(name, func(t *testing.T) {
+			if level, err := kernels.Level(); strings.HasPrefix(name, "tcq-") && name != "tcq-lut7-3" && (err != nil || level == "generic") {
+				t.Skip("in plain Go a minute, and the search is lut7's with more states")
+			}
 			t.Parallel()
 			codectest.Run(t, c)
 		})

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	"pith/tensor"
 )
@@ -53,6 +54,15 @@ func table() []Codec {
 	return all
 }
 
+// byName is table by the codecs' names, made once: Parse is called for every weight, term and candidate of a budget.
+var byName = sync.OnceValue(func() map[string]Codec {
+	known := map[string]Codec{}
+	for _, c := range table() {
+		known[c.Name()] = c
+	}
+	return known
+})
+
 // Names returns the names of the codecs that Parse knows; it knows each of them with -had and -scaled too,
 // the groups 32, 64, 128 and row of every book, trellis codes at any rate, and sparse codecs of any pattern.
 func Names() []string {
@@ -66,6 +76,9 @@ func Names() []string {
 
 // Parse returns the codec called name; the error lists names that are near.
 func Parse(name string) (Codec, error) {
+	if c, ok := byName()[name]; ok {
+		return c, nil
+	}
 	if inner, ok := strings.CutSuffix(name, rotatedSuffix); ok && !strings.HasSuffix(inner, rotatedSuffix) {
 		if c, err := Parse(inner); err == nil {
 			return Rotate(c), nil
@@ -84,11 +97,6 @@ func Parse(name string) (Codec, error) {
 	}
 	if c, ok := parseBook(name); ok {
 		return c, nil
-	}
-	for _, c := range table() {
-		if c.Name() == name {
-			return c, nil
-		}
 	}
 	return nil, fmt.Errorf("unknown codec %q; near: %s", name, strings.Join(nearest(name, Names(), 5), ", "))
 }

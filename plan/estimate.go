@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"strconv"
 	"strings"
 	"time"
 
@@ -78,7 +79,7 @@ func gramBytes(m approx.Method, cols int) int64 {
 	return 8 * int64(cols) * int64(cols) * 2
 }
 
-// Time estimates how long compressing takes, reading, hashing and writing included. weightsPerSecond is one worker's; 0 stands for what a
+// Time estimates how long compressing takes, reading, hashing and writing included, without calibration (CalibrationTime). weightsPerSecond is one worker's; 0 stands for what a
 // core of a server of 2023 does with each line's method and codec (AVX-512; measured on the synthetic checkpoints).
 func (p *Plan) Time(workers int, weightsPerSecond float64) time.Duration {
 	var seconds float64
@@ -87,6 +88,7 @@ func (p *Plan) Time(workers int, weightsPerSecond float64) time.Duration {
 			rate := weightsPerSecond
 			if rate <= 0 {
 				rate = b.Lines[i].rate()
+				seconds += b.Lines[i].feedbackSeconds(p.Calibration)
 			}
 			seconds += float64(b.Lines[i].Elements()) / rate
 		}
@@ -97,6 +99,7 @@ func (p *Plan) Time(workers int, weightsPerSecond float64) time.Duration {
 // rate returns the weights a second of one worker.
 func (l *Line) rate() float64 {
 	kQuants := strings.HasSuffix(l.Codec, "_k")
+	search := l.Search || l.feedsBack()
 	switch {
 	case l.Keeps():
 		return 500e6
@@ -104,9 +107,9 @@ func (l *Line) rate() float64 {
 		return l.pruneRate()
 	case strings.HasPrefix(l.Codec, "tcq-"):
 		return trellisRate(l.Codec)
-	case kQuants && l.Search:
+	case kQuants && search:
 		return 2e6
-	case l.Search:
+	case search:
 		return 4e6
 	case l.Codec == "q6_k":
 		return 25e6
@@ -116,8 +119,71 @@ func (l *Line) rate() float64 {
 	return 150e6
 }
 
-// trellisRate returns the weights a second of one worker that searches a trellis: about as many per state and step.
+// feedsBack reports whether the line's method is one of error feedback.
+func (l *Line) feedsBack() bool { return l.Method == "ldlq" || l.Method == "gptq" }
+
+// feedbackSeconds is what error feedback adds to rounding on one core: products with rows as long as the input, some passes of them (a refit is 1.3 of
+// them, a sweep 1), and for one weight of those that share an input its factor.
+func (l *Line) feedbackSeconds(c *Calibration) float64 {
+	if !l.feedsBack() || c == nil {
+		return 0
+	}
+	const (
+		passRate   = 6.4e6 // weights a second and pass with 2048 columns (docs/methods/ldlq.md)
+		factorRate = 5e9   // products a second of a Cholesky factor
+		refit      = 1.3
+		drift      = 3 // what earlier weights' errors are made up for with
+	)
+	passes := 1.0
+	if l.Method == "ldlq" {
+		passes += refit
+		if !strings.HasPrefix(l.Codec, "tcq-") {
+			passes += 4 * (1 + refit)
+		}
+	}
+	if c.Sequential {
+		passes += drift
+	}
+	cols := float64(l.Cols)
+	seconds := passes * float64(l.Elements()) * cols / 2048 / passRate
+	switch l.Role {
+	case "attn_k", "attn_v", "ffn_gate": // their input is that of attn_q, or ffn_up
+		return seconds
+	}
+	return seconds + cols*cols*cols/3/factorRate
+}
+
+// CalibrationTime estimates how long gathering statistics of so many tokens takes: 0.035 ns of a core for each token and weight, Gram matrices included
+// (docs/methods/calibration.md), three times that where both the original and the compressed network run.
+func (p *Plan) CalibrationTime(workers int, tokens int64) time.Duration {
+	if p.Calibration == nil || p.Calibration.Texts == 0 {
+		return 0
+	}
+	seconds := 0.035e-9 * float64(tokens) * float64(p.Totals.Weights)
+	if p.Calibration.Sequential {
+		seconds *= 3
+	}
+	return time.Duration(seconds / float64(max(1, workers)) * float64(time.Second))
+}
+
+// trellisRate returns the weights a second of one worker that searches a trellis: about as many per state and step, and from 4.5 bits on less,
+// since costs are wider; with 8 new bits at each step there is no fast search.
 func trellisRate(name string) float64 {
+	parts := strings.Split(name, "-") // tcq, code, bits
+	if bits, err := strconv.ParseFloat(parts[min(2, len(parts)-1)], 64); err == nil && bits > 4.5 {
+		switch {
+		case bits > 7.5:
+			return 2.5e3
+		case bits > 7:
+			return 0.9e6
+		}
+		return min(2.8e6, codeRate(name))
+	}
+	return codeRate(name)
+}
+
+// codeRate is trellisRate up to 4.5 bits.
+func codeRate(name string) float64 {
 	for prefix, rate := range map[string]float64{"tcq-lut7-": 12e6, "tcq-lut8-": 10e6, "tcq-lut9-": 6e6, "tcq-lut10-": 4e6, "tcq-lut11-": 2.5e6, "tcq-lut12-": 1.5e6} {
 		if strings.HasPrefix(name, prefix) {
 			return rate

@@ -96,9 +96,16 @@ func (l *Line) NewMethod() (approx.Method, error) {
 		}
 	}
 	for _, m := range methods() {
-		if m.name == l.Method {
-			return m.forCodec(c, l), nil
+		if m.name != l.Method {
+			continue
 		}
+		made := m.forCodec(c, l)
+		if picky, ok := made.(interface{ Check() error }); ok {
+			if err := picky.Check(); err != nil {
+				return nil, fmt.Errorf("%s: %w", l.Weight, err)
+			}
+		}
+		return made, nil
 	}
 	return nil, fmt.Errorf("%s: unknown method %q; known: %v", l.Weight, l.Method, Methods())
 }

@@ -136,6 +136,21 @@ func (p *Plan) UsesGram() bool {
 	return false
 }
 
+// Unserved returns how many lines have a method that feeds errors back while the plan has no statistics, by which it would know how.
+func (p *Plan) Unserved() (n int) {
+	if p.Calibration != nil {
+		return 0
+	}
+	for _, b := range p.Blocks {
+		for i := range b.Lines {
+			if b.Lines[i].feedsBack() {
+				n++
+			}
+		}
+	}
+	return n
+}
+
 // Elements returns the number of weights of the line.
 func (l *Line) Elements() int64 { return int64(l.Rows) * int64(l.Cols) }
 

@@ -243,6 +243,56 @@ func TestTimeShrinksWithWorkersAndGrowsWithSearch(t *testing.T) {
 	}
 }
 
+func TestTimeCountsCalibrationAndFeedback(t *testing.T) {
+	c := open(t, llama.Shapes()["tiny"])
+	p := resolve(t, c, `rules: [{match: linear, codec: tcq-lut8-2-had, method: ldlq}]`)
+	if n := p.Unserved(); n == 0 || p.CalibrationTime(1, 1000) != 0 {
+		t.Errorf("without statistics: %d weights are unserved, %v of calibration", n, p.CalibrationTime(1, 1000))
+	}
+	without := p.Time(1, 0)
+	p.Calibration = &Calibration{Texts: 1}
+	feedback, calibration := p.Time(1, 0), p.CalibrationTime(1, 1000)
+	if feedback <= without || calibration <= 0 || p.Unserved() != 0 {
+		t.Errorf("%v without statistics, %v with, %v of calibration, %d unserved", without, feedback, calibration, p.Unserved())
+	}
+	p.Calibration.Sequential = true
+	if p.Time(1, 0) <= feedback || p.CalibrationTime(1, 1000) <= calibration {
+		t.Error("weight after weight takes no longer")
+	}
+	high := resolve(t, c, `rules: [{match: linear, codec: tcq-lut12-8}]`)
+	low := resolve(t, c, `rules: [{match: linear, codec: tcq-lut12-7.5}]`)
+	if high.Time(1, 0) < 10*low.Time(1, 0) {
+		t.Errorf("%v at 8 bits, %v at 7½", high.Time(1, 0), low.Time(1, 0))
+	}
+}
+
+// A method that has no use for its codec is refused before any work; where the codec gave way because a shape does not fit it, so does the method.
+func TestMethodsAndCodecsThatDoNotGoTogetherAreRefused(t *testing.T) {
+	c := open(t, llama.Shapes()["tiny"])
+	for recipe, want := range map[string]string{
+		`rules: [{match: linear, codec: int4-g64, method: awq}]`:       "int4-g64-scaled",
+		`rules: [{match: linear, codec: int4-g64-had, method: awq}]`:   "int4-g64-scaled",
+		`rules: [{match: linear, codec: int4-g64, method: hqq}]`:       "-mid",
+		`rules: [{match: linear, codec: tcq-lut8-2-had, method: hqq}]`: "-mid",
+	} {
+		r, err := ParseRecipe("recipe.yaml", []byte(recipe))
+		if err == nil {
+			_, err = Resolve(c, r)
+		}
+		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "model.layers.0") {
+			t.Errorf("%s: %v", recipe, err)
+		}
+	}
+	resolve(t, c, `rules: [{match: linear, codec: int4-g64-scaled-had, method: awq}]`)
+	resolve(t, c, `rules: [{match: linear, codec: int4-g64-mid, method: hqq}]`)
+	odd := resolve(t, open(t, llama.Shapes()["odd"]), `rules: [{match: linear, codec: q4_k-scaled, method: awq}]`)
+	for _, l := range odd.Lines() {
+		if l.Codec == "f16" && !l.Keeps() && l.Method != "nearest" {
+			t.Errorf("%s: %s by %s", l.Weight, l.Codec, l.Method)
+		}
+	}
+}
+
 func FuzzLoadPlan(f *testing.F) {
 	f.Add([]byte(`{"format":1,"blocks":[{"name":"a","lines":[{"weight":"a","rows":1,"cols":2,"method":"nearest","codec":"q8_0","bytes":3}]}]}`))
 	f.Add([]byte(`{"format":1,"blocks":null,"totals":{}}`))

@@ -191,5 +191,13 @@ func (l *Line) choose(rule *Rule) error {
 	}
 	l.Method, l.Codec, l.Search, l.Bytes = rule.Method, c.Name(), rule.Search, c.Size(l.Rows, l.Cols)
 	l.Scorer, l.Selector, l.Solver = rule.Scorer, rule.Selector, rule.Solver
-	return l.checkPruned(c)
+	if err := l.checkPruned(c); err != nil {
+		return err
+	}
+	_, err = l.NewMethod()
+	if err != nil && l.Note != "" && !prunes(l.Method) { // what stands in for the codec has no place for what the method stores
+		l.Method = defaultMethod
+		_, err = l.NewMethod()
+	}
+	return err
 }

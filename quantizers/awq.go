@@ -31,13 +31,20 @@ func (a AWQ) Needs() calib.Need { return calib.Moments }
 // RowWise returns false: all rows share the factors.
 func (a AWQ) RowWise() bool { return false }
 
+// Check returns an error that names a codec which would do, if Codec has no place for factors.
+func (a AWQ) Check() error {
+	if _, ok := codec.Unscale(a.Codec); !ok {
+		return fmt.Errorf("awq stores factors of the inputs, which %s has no place for; use %s", a.Codec.Name(), codec.ScaleInputs(a.Codec, nil).Name())
+	}
+	return nil
+}
+
 // Solve chooses factors and rounds p.W.
 func (a AWQ) Solve(p approx.Problem) (codec.Term, approx.Report, error) {
-	inner, ok := codec.Unscale(a.Codec)
-	if !ok {
-		return nil, approx.Report{}, fmt.Errorf("%s: awq stores factors of the inputs, which %s has no place for; use %s",
-			p.Name, a.Codec.Name(), codec.ScaleInputs(a.Codec, nil).Name())
+	if err := a.Check(); err != nil {
+		return nil, approx.Report{}, fmt.Errorf("%s: %w", p.Name, err)
 	}
+	inner, _ := codec.Unscale(a.Codec)
 	with := func(factors []float32) Nearest {
 		return Nearest{Codec: codec.ScaleInputs(inner, factors), Search: a.Search}
 	}

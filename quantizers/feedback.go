@@ -74,8 +74,8 @@ func newFeedback(p approx.Problem, damping float64, ordered bool) (f *feedback, 
 func factor(p approx.Problem, damping float64, ordered bool) (*feedback, string, error) {
 	stats, n := p.Stats, p.W.Cols
 	h, mean, why := meanGram(stats, n)
-	if why != "" {
-		return nil, why, nil
+	if why != "" || p.Err() != nil {
+		return nil, why, p.Err()
 	}
 	f := &feedback{n: n, stats: stats, added: make([]float64, n), d: make([]float64, n)}
 	diagonal := make([]float64, n)

@@ -21,10 +21,18 @@ func (h HQQ) Needs() calib.Need { return calib.Nothing }
 // RowWise reports whether the codec stores rows one after another.
 func (h HQQ) RowWise() bool { return Nearest{Codec: h.Codec}.RowWise() }
 
+// Check returns an error that names a codec which would do, if Codec has no real offsets.
+func (h HQQ) Check() error {
+	if c, ok := h.Codec.(codec.HalfQuadratic); !ok || !c.HalfQuadratic() {
+		return fmt.Errorf("hqq fits real offsets, which %s does not store; use int4-g64-mid or another -mid codec", h.Codec.Name())
+	}
+	return nil
+}
+
 // Solve rounds p.W.
 func (h HQQ) Solve(p approx.Problem) (codec.Term, approx.Report, error) {
-	if c, ok := h.Codec.(codec.HalfQuadratic); !ok || !c.HalfQuadratic() {
-		return nil, approx.Report{}, fmt.Errorf("%s: hqq fits real offsets, which %s does not store; use int4-g64-mid or another -mid codec", p.Name, h.Codec.Name())
+	if err := h.Check(); err != nil {
+		return nil, approx.Report{}, fmt.Errorf("%s: %w", p.Name, err)
 	}
 	grid, err := h.Codec.Fit(p.W, nil, codec.FitOptions{HalfQuadratic: true})
 	if err != nil {

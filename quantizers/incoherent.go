@@ -34,6 +34,14 @@ func (m Incoherent) Needs() calib.Need { return m.Method.Needs() }
 // RowWise reports what the inner method does: columns are rotated, rows stay apart.
 func (m Incoherent) RowWise() bool { return m.Method.RowWise() }
 
+// Check is the inner method's, if it has one: whether it works with its codec.
+func (m Incoherent) Check() error {
+	if c, ok := m.Method.(interface{ Check() error }); ok {
+		return c.Check()
+	}
+	return nil
+}
+
 // Solve solves the rotated problem and rotates its term back.
 func (m Incoherent) Solve(p approx.Problem) (codec.Term, approx.Report, error) {
 	err := codec.CheckFinite(p.W)
@@ -141,10 +149,13 @@ func rotateStats(p approx.Problem) (*calib.Stats, error) {
 			return t, nil
 		}
 		t.Gram = rotateGram(p)
+		if p.Err() != nil {
+			return nil, p.Err()
+		}
 		for i := range t.SqSum {
 			t.SqSum[i] = t.GramRow(i)[i]
 		}
-		return t, p.Err()
+		return t, nil
 	})
 	if err != nil {
 		return nil, err
@@ -162,12 +173,18 @@ func rotateGram(p approx.Problem) []float64 {
 	for i := range n {
 		copy(row(i), s.GramRow(i))
 	}
+	if p.Err() != nil {
+		return nil
+	}
 	mirrorLower(full, n, workers)
 	par.Ranges(workers, n, 16, func(lo, hi int) {
 		for i := lo; i < hi && p.Err() == nil; i++ {
 			kernels.Rotate64(row(i))
 		}
 	})
+	if p.Err() != nil {
+		return nil
+	}
 	transposeSquare(full, n, workers)
 	packed := make([]float64, n*(n+1)/2)
 	par.Ranges(workers, n, 16, func(lo, hi int) {

@@ -150,3 +150,26 @@ func TestASavedPlanKeepsToItsStatistics(t *testing.T) {
 		t.Errorf("a saved plan gives another artifact (%v)", err)
 	}
 }
+
+func TestPlansShowMethodsAndWhatTheyLack(t *testing.T) {
+	model := tinyModel(t)
+	for _, c := range []struct {
+		args string
+		want []string
+		not  string
+	}{
+		{"--codec int4-g32 --method ldlq", []string{"method", "ldlq", "there are no statistics", "very roughly"}, "calibration on"},
+		{"--codec int4-g32 --method ldlq --text " + tinyText(t), []string{"ldlq", "calibration on some"}, "there are no statistics"},
+		{"--codec int4-g32", []string{"nearest"}, "there are no statistics"},
+	} {
+		printed := ok(t, append([]string{"plan", model}, strings.Fields(c.args)...)...)
+		for _, w := range c.want {
+			if !strings.Contains(printed, w) {
+				t.Errorf("%s: no %q in\n%s", c.args, w, printed)
+			}
+		}
+		if strings.Contains(printed, c.not) {
+			t.Errorf("%s: %q in\n%s", c.args, c.not, printed)
+		}
+	}
+}

@@ -98,6 +98,23 @@ func (f *calibrationFlags) contents() (texts []observe.Text, err error) {
 	return f.read, err
 }
 
+// tokens returns about how many tokens will be read of the texts, of which four bytes are taken to make one.
+func (f *calibrationFlags) tokens() (int64, error) {
+	texts, err := f.contents()
+	var n int64
+	for _, t := range texts {
+		n += int64(len(t.Data)) / 4
+	}
+	window := int64(f.context)
+	if window == 0 {
+		window = 512
+	}
+	if limit := int64(f.windows) * window; limit > 0 {
+		n = min(n, limit)
+	}
+	return n, err
+}
+
 // agree compares a saved plan, whose weights were given methods for its statistics, with the flags, and gives each what it lacks.
 func (f *calibrationFlags) agree(p *plan.Plan) error {
 	given, err := f.record(p.UsesGram())

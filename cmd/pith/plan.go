@@ -218,10 +218,14 @@ are read and nothing is written, unless --save keeps the plan for pith compress 
 					return err
 				}
 			}
-			if asJSON {
-				return printJSON(s.out, plannedJSON{p, p.Hash(), p.Memory(f.workers), p.MinMemory(), p.Time(f.workers, 0).Seconds()})
+			tokens, err := f.calibration.tokens()
+			if err != nil {
+				return err
 			}
-			return printPlan(s.out, p, f.workers)
+			if asJSON {
+				return printJSON(s.out, plannedJSON{p, p.Hash(), p.Memory(f.workers), p.MinMemory(), p.Time(f.workers, 0).Seconds(), p.CalibrationTime(f.workers, tokens).Seconds()})
+			}
+			return printPlan(s.out, p, f.workers, tokens)
 		},
 	}
 	f.add(c)
@@ -236,14 +240,15 @@ type plannedJSON struct {
 	SHA256    string  `json:"plan_sha256"`
 	Memory    int64   `json:"memory_bytes"`     // estimate of the peak, with all workers
 	MinMemory int64   `json:"min_memory_bytes"` // what --memory can go down to
-	Seconds   float64 `json:"seconds"`          // estimate
+	Seconds   float64 `json:"seconds"`          // estimate, without the next
+	Calibrate float64 `json:"calibration_seconds,omitempty"`
 }
 
-// printPlan writes a plan for people.
-func printPlan(w io.Writer, p *plan.Plan, workers int) error {
-	t := human.NewTable("weight", "role", ">shape", "stored as", "becomes", ">bytes", "note")
+// printPlan writes a plan for people. tokens is about how many its calibration reads.
+func printPlan(w io.Writer, p *plan.Plan, workers int, tokens int64) error {
+	t := human.NewTable("weight", "role", ">shape", "stored as", "method", "becomes", ">bytes", "note")
 	for _, l := range p.Lines() {
-		t.Add(l.Weight, l.Role, shapeString(l.Shape), l.Source, l.Codec, human.Count(l.Bytes), l.Note)
+		t.Add(l.Weight, l.Role, shapeString(l.Shape), l.Source, l.Method, l.Codec, human.Count(l.Bytes), l.Note)
 	}
 	if err := t.Print(w); err != nil {
 		return err
@@ -255,6 +260,9 @@ func printPlan(w io.Writer, p *plan.Plan, workers int) error {
 	if n := fallbackNote(p); n != "" {
 		fmt.Fprintf(w, "note        %s\n", n)
 	}
+	if n := p.Unserved(); n > 0 {
+		fmt.Fprintf(w, "note        there are no statistics, which %d weights' methods feed errors back by: they will be rounded to nearest. Give --text or --stats\n", n)
+	}
 	for _, n := range p.Notes {
 		fmt.Fprintf(w, "note        %s\n", n)
 	}
@@ -264,7 +272,12 @@ func printPlan(w io.Writer, p *plan.Plan, workers int) error {
 	fmt.Fprintf(w, "compressed  %s, %.3f bits per weight, %.1f %% of now\n", human.ExactSize(p.Totals.Bytes), p.Totals.BitsPerWeight,
 		100*float64(p.Totals.Bytes)/float64(max(1, p.Totals.SourceBytes)))
 	fmt.Fprintf(w, "memory      about %s with %d workers, at least %s\n", human.Size(p.Memory(workers)), workers, human.Size(p.MinMemory()))
-	_, err := fmt.Fprintf(w, "time        about %s on %s\n", human.Duration(p.Time(workers, 0).Round(100*time.Millisecond)), cpus(workers))
+	total, calibration := p.Time(workers, 0), ""
+	if c := p.CalibrationTime(workers, tokens); c > 0 {
+		total += c
+		calibration = fmt.Sprintf(", %s of them calibration on some %s tokens", human.Duration(c.Round(100*time.Millisecond)), human.Count(tokens))
+	}
+	_, err := fmt.Fprintf(w, "time        very roughly %s on %s%s\n", human.Duration(total.Round(100*time.Millisecond)), cpus(workers), calibration)
 	return err
 }
 
