@@ -127,12 +127,15 @@ func (t *csrTerm) storedValues(dst []float32, r int) {
 		kernels.ScaleCodes(dst, codes, t.scale(r), -1<<(i.bits-1), 0)
 		return
 	}
+	scales := getScratch(groups)
+	defer putScratch(scales)
+	kernels.F16ToF32(*scales, t.scales[2*r*groups:2*(r+1)*groups])
+	shift, offset := bits.TrailingZeros(uint(group)), 1<<(i.bits-1)
 	t.each(r, func(c0, from, to int) {
-		for g := c0 / group; from < to; g++ {
-			scale, end := t.scale(r*groups+g), (g+1)*group-c0
-			for ; from < to && int(columns[from]) < end; from++ {
-				dst[from] = scale * float32(int(codes[from])-1<<(i.bits-1))
-			}
+		codes, columns := codes[from:to], columns[from:to]
+		out := dst[from:to]
+		for k, column := range columns { // groups are of 32, 64 or 128 columns
+			out[k] = (*scales)[(c0+int(column))>>shift] * float32(int(codes[k])-offset)
 		}
 	})
 }

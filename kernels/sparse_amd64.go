@@ -201,7 +201,7 @@ func (m *Masked) expanded(l level, y []float32, r0 int, x Q8) int {
 		}
 		expandBytes(l, row, stored, mask, bias)
 		lessBias(row, bias)
-		matVecGroups(l, &formatInt8, y[i:i+1], row, m.Scales[(r0+i)*groups*2:(r0+i+1)*groups*2], 1, m.Cols, m.Group, x)
+		matVecGroups(l, &formatInt8, y[i:i+1], row, m.Scales[(r0+i)*groups*2:], 1, m.Cols, m.Group, x)
 	}
 	return len(y)
 }
@@ -225,6 +225,9 @@ func lessBias(codes []byte, bias byte) {
 // unpackBits reads len(dst) codes of a row, 8 at a time where they are; dst may be written to up to 7 bytes beyond its end.
 func unpackBits(dst, codes []byte, width int) {
 	dst = dst[:(len(dst)+7)/8*8]
+	for ; len(dst) > 0 && len(codes) >= 8; dst, codes = dst[8:], codes[width:] {
+		binary.LittleEndian.PutUint64(dst, spreadCodes(binary.LittleEndian.Uint64(codes), uint(width)))
+	}
 	for len(dst) > 0 {
 		var bits [8]byte
 		copy(bits[:], codes[:min(len(codes), width)])
