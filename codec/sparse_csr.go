@@ -114,6 +114,9 @@ func (t *csrTerm) storedCodes(dst []uint8, r int) []byte {
 
 // storedValues sets dst to the values of row r's elements.
 func (t *csrTerm) storedValues(dst []float32, r int) {
+	if len(dst) == 0 {
+		return
+	}
 	i, isInt := t.isInt()
 	if !isInt {
 		tensor.Decode(dst, t.values.(scalarCodec).dt, t.data[t.bytes[r]:], 0)
@@ -127,17 +130,11 @@ func (t *csrTerm) storedValues(dst []float32, r int) {
 		kernels.ScaleCodes(dst, codes, t.scale(r), -1<<(i.bits-1), 0)
 		return
 	}
-	scales := getScratch(groups)
+	blocks := csrBlocks(t.cols)
+	scales := getScratch(groups + 8)
 	defer putScratch(scales)
-	kernels.F16ToF32(*scales, t.scales[2*r*groups:2*(r+1)*groups])
-	shift, offset := bits.TrailingZeros(uint(group)), 1<<(i.bits-1)
-	t.each(r, func(c0, from, to int) {
-		codes, columns := codes[from:to], columns[from:to]
-		out := dst[from:to]
-		for k, column := range columns { // groups are of 32, 64 or 128 columns
-			out[k] = (*scales)[(c0+int(column))>>shift] * float32(int(codes[k])-offset)
-		}
-	})
+	kernels.F16ToF32((*scales)[:groups], t.scales[2*r*groups:2*(r+1)*groups])
+	kernels.ScaleColumns(dst, codes, columns, t.counts[2*r*blocks:2*(r+1)*blocks], *scales, group, 1<<(i.bits-1))
 }
 
 func (t *csrTerm) AddTo(dst tensor.Mat, r0 int) { addDecoded(t, dst, r0) }

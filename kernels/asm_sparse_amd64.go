@@ -54,6 +54,11 @@ func matvecMaskedBF16x512(y *float32, mask *byte, starts *uint32, data *byte, x 
 //go:noescape
 func dotColumnsx512(sums *[16]float32, values *float32, columns *byte, counts *byte, x *float32, blocks int)
 
+// scaleColumns sets dst to codes less bias times their groups' scales, of which blockBytes are those of 256 columns.
+//
+//go:noescape
+func scaleColumnsx512(dst *float32, codes *byte, columns *byte, counts *byte, scales *float32, blockBytes int, shift int, bias int, blocks int)
+
 // expandFloats puts src's numbers where mask has ones, of 64 columns a word, and 0 elsewhere.
 //
 //go:noescape

@@ -1122,6 +1122,57 @@ next:
 	VZEROUPPER
 	RET
 
+// func scaleColumnsx512(dst *float32, codes *byte, columns *byte, counts *byte, scales *float32, blockBytes int, shift int, bias int, blocks int)
+// Requires: AVX, AVX512F, BMI2, CMOV
+TEXT ·scaleColumnsx512(SB), $0-72
+	MOVQ         dst+0(FP), AX
+	MOVQ         codes+8(FP), CX
+	MOVQ         columns+16(FP), DX
+	MOVQ         counts+24(FP), BX
+	MOVQ         scales+32(FP), SI
+	MOVQ         blocks+64(FP), DI
+	MOVQ         shift+48(FP), R8
+	VPBROADCASTD R8, Z0
+	MOVQ         bias+56(FP), R8
+	VPBROADCASTD R8, Z1
+	MOVL         $0x0000ffff, R8
+	MOVQ         $0x00000010, R9
+
+block:
+	MOVWQZX (BX), R10
+	VMOVUPS (SI), Y2
+	TESTQ   R10, R10
+	JZ      next
+
+some:
+	MOVQ        R10, R11
+	CMPQ        R10, R9
+	CMOVQHI     R9, R11
+	BZHIL       R11, R8, R12
+	KMOVW       R12, K1
+	VPMOVZXBD.Z (DX), K1, Z3
+	VPMOVZXBD.Z (CX), K1, Z4
+	VPSRLVD     Z0, Z3, Z3
+	VPSUBD      Z1, Z4, Z4
+	VCVTDQ2PS   Z4, Z4
+	VPERMPS     Z2, Z3, Z3
+	VMULPS      Z3, Z4, Z4
+	VMOVUPS     Z4, K1, (AX)
+	ADDQ        R11, DX
+	ADDQ        R11, CX
+	LEAQ        (AX)(R11*4), AX
+	SUBQ        R11, R10
+	JNZ         some
+
+next:
+	ADDQ $0x02, BX
+	MOVQ blockBytes+40(FP), R10
+	ADDQ R10, SI
+	DECQ DI
+	JNZ  block
+	VZEROUPPER
+	RET
+
 // func expandFloatsx256(dst *float32, src *float32, mask *byte, words int, table *[256][8]byte)
 // Requires: AVX, AVX2, POPCNT
 TEXT ·expandFloatsx256(SB), $0-40

@@ -4,6 +4,7 @@ package kernels
 
 import (
 	"encoding/binary"
+	"math/bits"
 
 	"golang.org/x/sys/cpu"
 )
@@ -114,6 +115,14 @@ func dotColumns(l level, values []float32, columns, counts []byte, x []float32, 
 		}
 	}
 	return halved(&sums)
+}
+
+func scaleColumns(l level, dst []float32, codes, columns, counts []byte, scales []float32, group, bias int) {
+	if l < avx512 {
+		scaleColumnsPlain(dst, codes, columns, counts, scales, group, bias)
+		return
+	}
+	scaleColumnsx512(&dst[0], &codes[0], &columns[0], &counts[0], &scales[0], 256/group*4, bits.TrailingZeros(uint(group)), bias, len(counts)/2)
 }
 
 // maskedPlan is how 64 codes of fewer than 8 bits are brought to a byte each: which bytes each quadword of 8 needs, 64 bytes, and for

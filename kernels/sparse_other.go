@@ -15,3 +15,7 @@ func (m *MaskedFloats) vector(level, []float32, int, []float32) bool { return fa
 func dotColumns(_ level, values []float32, columns, counts []byte, x []float32, tail *[256]float32) float32 {
 	return dotColumnsPlain(values, columns, counts, x, tail)
 }
+
+func scaleColumns(_ level, dst []float32, codes, columns, counts []byte, scales []float32, group, bias int) {
+	scaleColumnsPlain(dst, codes, columns, counts, scales, group, bias)
+}

@@ -255,6 +255,21 @@ func TestDotColumnsIsTheDotOfTheExpandedRow(t *testing.T) {
 			}
 			got := float64(dotColumnsAt(generic, values, columns, counts, x))
 			for _, l := range levels() {
+				for _, group := range []int{32, 64, 128} {
+					codes, scales := randomBytes(r, len(values)), randoms(r, len(counts)/2*(256/group)+8)
+					got, want := make([]float32, len(values)+1), make([]float32, len(values)+1)
+					scaleColumnsAt(l, got[:len(values)], codes, columns, counts, scales, group, 128)
+					i := 0
+					for c := range cols {
+						if mask[c/8]>>(c%8)&1 != 0 {
+							want[i] = scales[c/group] * float32(int(codes[i])-128)
+							i++
+						}
+					}
+					if !slices.Equal(got, want) {
+						t.Fatalf("%d columns, one in %d, %s: values of groups of %d are wrong", cols, keep, levelNames[l], group)
+					}
+				}
 				if v := float64(dotColumnsAt(l, values, columns, counts, x)); v != got {
 					t.Errorf("%d columns, one in %d: %s gives %g, want %g", cols, keep, levelNames[l], v, got)
 				}

@@ -33,6 +33,7 @@ func sparse(c *build.Context) {
 		return v
 	})
 	dotColumns512(c)
+	scaleColumns512(c)
 	expandFloats256(c)
 	expandBytes256(c)
 	expandFloats512(c)
