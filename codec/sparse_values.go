@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"math/bits"
 	"sync"
+
+	"pith/kernels"
 )
 
 // packStream writes codes of width bits one after another, the first in the lowest bits: a row of values. Codes of 8 bits are bytes.
@@ -29,7 +31,7 @@ func unpackStream(dst []uint8, src []byte, width int) {
 		copy(dst, src)
 		return
 	}
-	unpackDense(dst, src, width)
+	kernels.UnpackBits(dst, src, width)
 }
 
 // byteBuffers recycles the buffers rows of codes are unpacked to.

@@ -59,6 +59,11 @@ func dotColumnsx512(sums *[16]float32, values *float32, columns *byte, counts *b
 //go:noescape
 func scaleColumnsx512(dst *float32, codes *byte, columns *byte, counts *byte, scales *float32, blockBytes int, shift int, bias int, blocks int)
 
+// unpackBits writes codes of bits bits each, which take bytes bytes of src, to dst; plan is a maskedPlan.
+//
+//go:noescape
+func unpackBitsx512(dst *byte, src *byte, codes int, bytes int, bits int, plan *byte)
+
 // expandFloats puts src's numbers where mask has ones, of 64 columns a word, and 0 elsewhere.
 //
 //go:noescape

@@ -1173,6 +1173,47 @@ next:
 	VZEROUPPER
 	RET
 
+// func unpackBitsx512(dst *byte, src *byte, codes int, bytes int, bits int, plan *byte)
+// Requires: AVX, AVX512BW, AVX512F, AVX512VBMI, BMI2, CMOV
+TEXT ·unpackBitsx512(SB), $0-48
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         codes+16(FP), DX
+	MOVQ         bytes+24(FP), BX
+	MOVQ         bits+32(FP), SI
+	MOVQ         plan+40(FP), DI
+	VMOVDQU64    (DI), Z0
+	VMOVDQU64    64(DI), Z1
+	MOVQ         $0xffffffffffffffff, DI
+	BZHIQ        SI, DI, R8
+	VPBROADCASTB R8, Z2
+	MOVQ         $0x00000040, R8
+	SHLQ         $0x03, SI
+
+some:
+	MOVQ           BX, R9
+	CMPQ           R9, R8
+	CMOVQGT        R8, R9
+	BZHIQ          R9, DI, R9
+	KMOVQ          R9, K1
+	MOVQ           DX, R9
+	CMPQ           R9, R8
+	CMOVQGT        R8, R9
+	BZHIQ          R9, DI, R9
+	KMOVQ          R9, K2
+	VMOVDQU8.Z     (CX), K1, Z3
+	VPERMB         Z3, Z0, Z3
+	VPMULTISHIFTQB Z3, Z1, Z3
+	VPANDD         Z2, Z3, Z3
+	VMOVDQU8       Z3, K2, (AX)
+	ADDQ           SI, CX
+	SUBQ           SI, BX
+	ADDQ           $0x40, AX
+	SUBQ           $0x40, DX
+	JG             some
+	VZEROUPPER
+	RET
+
 // func expandFloatsx256(dst *float32, src *float32, mask *byte, words int, table *[256][8]byte)
 // Requires: AVX, AVX2, POPCNT
 TEXT ·expandFloatsx256(SB), $0-40

@@ -63,6 +63,27 @@ func expandBytesPlain(dst, src, mask []byte, fill byte) {
 	}
 }
 
+// UnpackBits sets dst to codes of width bits, 2 … 7, which follow one another in src from its first byte's lowest bits.
+func UnpackBits(dst, src []byte, width int) {
+	if width < 2 || width > 7 || len(src) < (len(dst)*width+7)/8 {
+		panic("kernels: fewer codes than asked for, or of a width there is not")
+	}
+	unpackBits(chosen, dst, src, width)
+}
+
+func unpackBitsPlain(dst, src []byte, width int) {
+	for ; len(dst) >= 8 && len(src) >= 8; dst, src = dst[8:], src[width:] {
+		binary.LittleEndian.PutUint64(dst, spreadCodes(binary.LittleEndian.Uint64(src), uint(width)))
+	}
+	for len(dst) > 0 {
+		var bits, codes [8]byte
+		copy(bits[:], src[:min(width, len(src))])
+		binary.LittleEndian.PutUint64(codes[:], spreadCodes(binary.LittleEndian.Uint64(bits[:]), uint(width)))
+		n := copy(dst, codes[:])
+		dst, src = dst[n:], src[min(width, len(src)):]
+	}
+}
+
 // Masked is rows of integers of which a mask says where they are: the others are zero. Each is a code stored plus 2^(Bits-1), times its
 // group's binary16 scale; groups are of Group columns, a multiple of 32, or all. A row's codes are Bits bits each, the first in the lowest
 // bits, and begin at a whole byte.

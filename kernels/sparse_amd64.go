@@ -198,7 +198,7 @@ func (m *Masked) vector(l level, y []float32, r0 int, x Q8) int {
 // expanded multiplies rows that were expanded to int8 first, whose dense product has the same sums.
 func (m *Masked) expanded(l level, y []float32, r0 int, x Q8) int {
 	words, groups, bias := (m.Cols+63)/64, (m.Cols+m.Group-1)/m.Group, byte(1)<<(m.Bits-1)
-	buf := getPadded(2*m.Cols + 8)
+	buf := getPadded(2 * m.Cols)
 	defer paddedPool.Put(buf)
 	row, stored := (*buf)[:m.Cols], (*buf)[m.Cols:]
 	for i := range y {
@@ -206,7 +206,7 @@ func (m *Masked) expanded(l level, y []float32, r0 int, x Q8) int {
 		if m.Bits == 8 {
 			copy(stored, codes)
 		} else {
-			unpackBits(stored[:CountBits(mask)], codes, m.Bits)
+			unpackBits(l, stored[:CountBits(mask)], codes, m.Bits)
 		}
 		expandBytes(l, row, stored, mask, bias)
 		lessBias(row, bias)
@@ -231,18 +231,12 @@ func lessBias(codes []byte, bias byte) {
 	}
 }
 
-// unpackBits reads len(dst) codes of a row, 8 at a time where they are; dst may be written to up to 7 bytes beyond its end.
-func unpackBits(dst, codes []byte, width int) {
-	dst = dst[:(len(dst)+7)/8*8]
-	for ; len(dst) > 0 && len(codes) >= 8; dst, codes = dst[8:], codes[width:] {
-		binary.LittleEndian.PutUint64(dst, spreadCodes(binary.LittleEndian.Uint64(codes), uint(width)))
+func unpackBits(l level, dst, src []byte, width int) {
+	if !expands(l) || len(dst) == 0 {
+		unpackBitsPlain(dst, src, width)
+		return
 	}
-	for len(dst) > 0 {
-		var bits [8]byte
-		copy(bits[:], codes[:min(len(codes), width)])
-		binary.LittleEndian.PutUint64(dst, spreadCodes(binary.LittleEndian.Uint64(bits[:]), uint(width)))
-		dst, codes = dst[8:], codes[min(len(codes), width):]
-	}
+	unpackBitsx512(&dst[0], &src[0], len(dst), (len(dst)*width+7)/8, width, &maskedPlans[width][0])
 }
 
 // zeroStart is where a copied row starts.

@@ -19,3 +19,5 @@ func dotColumns(_ level, values []float32, columns, counts []byte, x []float32, 
 func scaleColumns(_ level, dst []float32, codes, columns, counts []byte, scales []float32, group, bias int) {
 	scaleColumnsPlain(dst, codes, columns, counts, scales, group, bias)
 }
+
+func unpackBits(_ level, dst, src []byte, width int) { unpackBitsPlain(dst, src, width) }

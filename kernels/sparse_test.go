@@ -296,3 +296,30 @@ func TestSparseKernelsAreUsed(t *testing.T) {
 		}
 	}
 }
+
+func TestUnpackedBitsAreThoseOfTheStream(t *testing.T) {
+	r := rand.New(rand.NewPCG(37, 1))
+	for width := 2; width < 8; width++ {
+		for _, n := range []int{0, 1, 7, 8, 63, 64, 65, 200, 700} {
+			src := randomBytes(r, (n*width+7)/8)
+			for _, l := range levels() {
+				dst := make([]byte, n+1)
+				dst[n] = 99
+				unpackBits(l, dst[:n], src, width)
+				for i := range n {
+					var want byte
+					for b := range width {
+						at := i*width + b
+						want |= src[at/8] >> (at % 8) & 1 << b
+					}
+					if dst[i] != want {
+						t.Fatalf("%s: code %d of %d of %d bits is %d, want %d", levelNames[l], i, n, width, dst[i], want)
+					}
+				}
+				if dst[n] != 99 {
+					t.Fatalf("%s: wrote beyond %d codes", levelNames[l], n)
+				}
+			}
+		}
+	}
+}

@@ -34,6 +34,7 @@ func sparse(c *build.Context) {
 	})
 	dotColumns512(c)
 	scaleColumns512(c)
+	unpackBits512(c)
 	expandFloats256(c)
 	expandBytes256(c)
 	expandFloats512(c)

@@ -80,3 +80,47 @@ func expandFloats256(c *build.Context) {
 	c.VZEROUPPER()
 	c.RET()
 }
+
+// unpackBits512 emits the unpacking of a row's codes to a byte each, 64 a turn. It needs AVX-512 VBMI.
+func unpackBits512(c *build.Context) {
+	c.Function("unpackBitsx512")
+	c.Pragma("noescape")
+	c.SignatureExpr("func(dst, src *byte, codes, bytes, bits int, plan *byte)")
+	c.Doc("unpackBits writes codes of bits bits each, which take bytes bytes of src, to dst; plan is a maskedPlan.")
+	dst, src := c.Load(c.Param("dst"), c.GP64()), c.Load(c.Param("src"), c.GP64())
+	codes, bytes := c.Load(c.Param("codes"), c.GP64()), c.Load(c.Param("bytes"), c.GP64())
+	step, plan := c.Load(c.Param("bits"), c.GP64()), c.Load(c.Param("plan"), c.GP64())
+	windows, shifts, mask, all, full := c.ZMM(), c.ZMM(), c.ZMM(), c.GP64(), c.GP64()
+	c.VMOVDQU64(operand.Mem{Base: plan, Disp: maskedWindows}, windows)
+	c.VMOVDQU64(operand.Mem{Base: plan, Disp: maskedShifts}, shifts)
+	c.MOVQ(operand.U64(^uint64(0)), all)
+	lowest := c.GP64()
+	c.BZHIQ(step, all, lowest)
+	c.VPBROADCASTB(lowest.As32(), mask)
+	c.MOVQ(operand.U32(64), full)
+	c.SHLQ(operand.Imm(3), step) // bytes of 64 codes
+	some := func(left reg.GPVirtual) reg.GPVirtual {
+		n, k := c.GP64(), c.GP64()
+		c.MOVQ(left, n)
+		c.CMPQ(n, full)
+		c.CMOVQGT(full, n)
+		c.BZHIQ(n, all, k)
+		return k
+	}
+	c.Label("some")
+	in, out, v := c.K(), c.K(), c.ZMM()
+	c.KMOVQ(some(bytes.(reg.GPVirtual)), in)
+	c.KMOVQ(some(codes.(reg.GPVirtual)), out)
+	c.VMOVDQU8_Z(operand.Mem{Base: src}, in, v)
+	c.VPERMB(v, windows, v)
+	c.VPMULTISHIFTQB(v, shifts, v)
+	c.VPANDD(mask, v, v)
+	c.VMOVDQU8(v, out, operand.Mem{Base: dst})
+	c.ADDQ(step, src)
+	c.SUBQ(step, bytes)
+	c.ADDQ(operand.Imm(64), dst)
+	c.SUBQ(operand.Imm(64), codes)
+	c.JG(operand.LabelRef("some"))
+	c.VZEROUPPER()
+	c.RET()
+}
