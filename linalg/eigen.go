@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"pith/internal/par"
+	"pith/kernels"
 )
 
 // ErrNoConvergence is returned for matrices whose eigenvalues are not found, those with elements that are not finite.
@@ -15,8 +16,8 @@ var ErrNoConvergence = errors.New("the eigenvalues do not converge: the matrix h
 // rows of an orthogonal matrix, each with its largest component (the first among equals) positive.
 //
 // Householder's reduction to a tridiagonal matrix, then implicit QL steps with Wilkinson's shift (Golub and Van Loan, Matrix Computations,
-// sections 8.3.1 and 8.3.3). The rotations of many steps are collected and applied together, to columns that fit in a cache. Every sum runs
-// in one order with products rounded by themselves, so the result is the same bytes for any number of workers and on any machine.
+// sections 8.3.1 and 8.3.3). The rotations of many steps are collected and applied together, to columns that fit in a cache. Every sum runs in
+// one order and is fused or rounded in one way (package kernels), so the result is the same bytes for any number of workers and on any machine.
 func Eigen(a Matrix, workers int) ([]float64, Matrix, error) {
 	if len(a.Data) != a.N*a.N {
 		panic("linalg: Eigen of a matrix that is not square")
@@ -29,12 +30,17 @@ func Eigen(a Matrix, workers int) ([]float64, Matrix, error) {
 		}
 	}
 	r := reduceToTridiagonal(t, workers)
+	ld := (n + kernels.RotateColumns - 1) / kernels.RotateColumns * kernels.RotateColumns
+	wide := padded{ld, make([]float64, n*ld)}
+	for i := range n {
+		wide.data[i*ld+i] = 1
+	}
+	if err := r.diagonalize(wide, workers); err != nil {
+		return nil, Matrix{}, err
+	}
 	z := NewMatrix(n)
 	for i := range n {
-		z.Row(i)[i] = 1
-	}
-	if err := r.diagonalize(z, workers); err != nil {
-		return nil, z, err
+		copy(z.Row(i), wide.data[i*ld:])
 	}
 	r.back(z, workers)
 	values, vectors := sorted(r.diagonal, z)
@@ -67,19 +73,16 @@ func reduceToTridiagonal(a Matrix, workers int) *tridiagonal {
 		rest := n - k - 1
 		par.Ranges(workers, rest, grain, func(lo, hi int) {
 			for i := lo; i < hi; i++ {
-				p[i] = r.tau[k] * inner(a.Row(k + 1 + i)[k+1:], v)
+				p[i] = r.tau[k] * kernels.Dot64(a.Row(k + 1 + i)[k+1:], v)
 			}
 		})
-		half := r.tau[k] / 2 * inner(p[:rest], v)
+		half := r.tau[k] / 2 * kernels.Dot64(p[:rest], v)
 		for i := range rest {
 			w[i] = p[i] - float64(half*v[i])
 		}
 		par.Ranges(workers, rest, grain, func(lo, hi int) {
 			for i := lo; i < hi; i++ {
-				row, vi, wi := a.Row(k + 1 + i)[k+1:], v[i], w[i]
-				for j, x := range v {
-					row[j] -= float64(vi*w[j]) + float64(wi*x)
-				}
+				kernels.Rank2Sub64(a.Row(k + 1 + i)[k+1:], v[i], w[:rest], w[i], v)
 			}
 		})
 	}
@@ -99,49 +102,32 @@ func reflect(x []float64) (alpha, tau float64) {
 	for i := range x {
 		x[i] /= scale
 	}
-	norm := math.Sqrt(inner(x, x))
+	norm := math.Sqrt(kernels.Dot64(x, x))
 	alpha = -math.Copysign(norm, x[0])
 	x[0] -= alpha
-	return alpha * scale, 2 / inner(x, x)
+	return alpha * scale, 2 / kernels.Dot64(x, x)
 }
 
-// inner is Σ x·y in four sums that are added at the end.
-func inner(x, y []float64) float64 {
-	var s0, s1, s2, s3 float64
-	y = y[:len(x)]
-	i := 0
-	for ; i+4 <= len(x); i += 4 {
-		s0 += float64(x[i] * y[i])
-		s1 += float64(x[i+1] * y[i+1])
-		s2 += float64(x[i+2] * y[i+2])
-		s3 += float64(x[i+3] * y[i+3])
-	}
-	for ; i < len(x); i++ {
-		s0 += float64(x[i] * y[i])
-	}
-	return (s0 + s1) + (s2 + s3)
-}
-
-// rotation turns rows i and i+1 by the angle of cosine c and sine s.
-type rotation struct {
-	i    int
-	c, s float64
+// sweep is the rotations of one QL step: of the rows top+n and top+n−1, then top+n−1 and top+n−2, … down to top, as cosine and sine.
+type sweep struct {
+	top int
+	cs  []float64
 }
 
 const (
 	maxSteps  = 60      // QL steps for one eigenvalue; a few are usual
 	batchSize = 1 << 15 // rotations that are applied together
-	chunk     = 64      // columns that are rotated at once
 )
 
 // diagonalize turns the diagonal into the eigenvalues, and the rows of z into eigenvectors of the tridiagonal matrix.
-func (r *tridiagonal) diagonalize(z Matrix, workers int) error {
-	d, e, n := r.diagonal, r.off, z.N
+func (r *tridiagonal) diagonalize(z padded, workers int) error {
+	d, e, n := r.diagonal, r.off, len(r.diagonal)
 	var norm float64
 	for i := range n {
 		norm = max(norm, math.Abs(d[i])+math.Abs(e[i]))
 	}
-	var batch []rotation
+	var batch []sweep
+	rotations := 0
 	for l := range n {
 		for step := 0; ; step++ {
 			m := l
@@ -156,9 +142,10 @@ func (r *tridiagonal) diagonalize(z Matrix, workers int) error {
 			if step == maxSteps || math.IsNaN(d[l]) {
 				return ErrNoConvergence
 			}
-			if batch = append(batch, r.step(l, m)...); len(batch) >= batchSize {
+			batch = append(batch, r.step(l, m))
+			if rotations += m - l; rotations >= batchSize {
 				rotate(z, batch, workers)
-				batch = batch[:0]
+				batch, rotations = batch[:0], 0
 			}
 		}
 	}
@@ -172,19 +159,19 @@ func (r *tridiagonal) diagonalize(z Matrix, workers int) error {
 }
 
 // step is one implicit QL step on the part l … m of the matrix.
-func (r *tridiagonal) step(l, m int) []rotation {
+func (r *tridiagonal) step(l, m int) sweep {
 	d, e := r.diagonal, r.off
 	g := (d[l+1] - d[l]) / (2 * e[l])
 	g = d[m] - d[l] + e[l]/(g+math.Copysign(math.Hypot(g, 1), g))
 	s, c, p := 1.0, 1.0, 0.0
-	done := make([]rotation, 0, m-l)
+	done := make([]float64, 0, 2*(m-l))
 	for i := m - 1; i >= l; i-- {
 		f, b := float64(s*e[i]), float64(c*e[i])
 		h := math.Hypot(f, g)
 		if e[i+1] = h; h == 0 { // the matrix falls apart here
 			d[i+1] -= p
 			e[m] = 0
-			return done
+			return sweep{i + 1, done}
 		}
 		s, c = f/h, g/h
 		g = d[i+1] - p
@@ -192,29 +179,24 @@ func (r *tridiagonal) step(l, m int) []rotation {
 		p = float64(s * t)
 		d[i+1] = g + p
 		g = float64(c*t) - b
-		done = append(done, rotation{i, c, s})
+		done = append(done, c, s)
 	}
 	d[l] -= p
 	e[l], e[m] = g, 0
-	return done
+	return sweep{l, done}
 }
 
-// rotate applies rotations to the rows of z in their order, some columns at a time.
-func rotate(z Matrix, batch []rotation, workers int) {
-	if len(batch) == 0 {
-		return
-	}
-	par.For(workers, (z.N+chunk-1)/chunk, func(part int) {
-		lo := part * chunk
-		hi := min(z.N, lo+chunk)
-		for _, q := range batch {
-			a, b := z.Row(q.i)[lo:hi], z.Row(q.i + 1)[lo:hi]
-			b = b[:len(a)]
-			for k, x := range a {
-				y := b[k]
-				b[k] = float64(q.s*x) + float64(q.c*y)
-				a[k] = float64(q.c*x) - float64(q.s*y)
-			}
+// padded is a matrix whose rows have room for whole pieces of columns that are rotated at once.
+type padded struct {
+	ld   int
+	data []float64
+}
+
+// rotate applies sweeps to the rows of z in their order, some columns at a time.
+func rotate(z padded, batch []sweep, workers int) {
+	par.For(workers, z.ld/kernels.RotateColumns, func(part int) {
+		for _, s := range batch {
+			kernels.RotateChain64(z.data[s.top*z.ld+part*kernels.RotateColumns:], z.ld, s.cs)
 		}
 	})
 }
@@ -232,10 +214,7 @@ func (r *tridiagonal) back(z Matrix, workers int) {
 			v := r.reflectors.Row(k)[k+1:]
 			for i := part * rows; i < min(n, (part+1)*rows); i++ {
 				x := z.Row(i)[k+1:]
-				f := r.tau[k] * inner(v, x)
-				for j, y := range v {
-					x[j] -= float64(f * y)
-				}
+				kernels.AddScaled64(x, -r.tau[k]*kernels.Dot64(v, x), v)
 			}
 		}
 	})

@@ -37,7 +37,7 @@ func (f *structureFlags) add(c *cobra.Command) {
 	p.BoolVar(&f.anyLayer, "any-layer", false, "with --drop-layers N: choose among all layers, the first two and the last one too")
 	p.StringVar(&f.replace, "replace", structure.NoReplacement, "with --drop-layers: what stands in for the layers, fitted on --text: "+strings.Join(structure.Replacements(), ", "))
 	p.StringVar(&f.slice, "slice", "", "narrow the residual stream by this part of its width, as 25%, to its principal directions on --text (SliceGPT)")
-	p.BoolVar(&f.shared, "shared-basis", false, "with --slice: one basis for all layers, which loses more but needs no shortcut matrices and exports to every format")
+	p.BoolVar(&f.shared, "shared-basis", false, "with --slice: one basis for all layers: no shortcut matrices, an ordinary smaller model in every format; at equal bytes it loses less")
 	p.BoolVar(&f.force, "force", false, "with --slice: write the model even if its shortcut matrices make it larger")
 	offer(c, "rank", strings.Fields(rankerNames(" "))...)
 	offer(c, "replace", structure.Replacements()...)

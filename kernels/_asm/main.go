@@ -33,6 +33,7 @@ var families = []struct {
 	{"asm_hadamard", hadamard},
 	{"asm_trellis", trellis},
 	{"asm_sparse", sparse},
+	{"asm_rotate64", rotate64},
 }
 
 func main() {
