@@ -112,10 +112,8 @@ func checkGGUF(ckpt *checkpoint.Checkpoint, p *plan.Plan, path string, o Options
 // workDir returns the directory of the artifact that the GGUF file at path is made from.
 func workDir(path string) string { return path + ".work" }
 
-// inGGUF reports whether GGUF has a layout for a codec, or a sum of codecs.
-func inGGUF(codec string) bool {
-	return !strings.HasPrefix(codec, "int") && !strings.Contains(codec, "+")
-}
+// inGGUF reports whether GGUF has a layout for a codec, or a sum of codecs: GGML's types and dtypes have plain names, Pith's own codecs hyphens.
+func inGGUF(codec string) bool { return !strings.ContainsAny(codec, "-+") }
 
 // checkLayouts refuses a plan that has a codec without a GGUF layout.
 func checkLayouts(p *plan.Plan) error {

@@ -105,7 +105,7 @@ var ErrInterrupted = errors.New("interrupted")
 // Run observes all layers and saves the statistics of all sites to path. Finished layers are kept in path+".work" until the end: whatever stops
 // Run, the same call finishes the work, with the same bytes. At path there is at every moment what was there before, or the whole result.
 func (b *Observer) Run(ctx context.Context, path string) (resumed int, err error) {
-	if err := mayReplace(path); err != nil {
+	if err := MayReplace(path); err != nil {
 		return 0, err
 	}
 	m, err := Identify(ctx, b.ckpt, b.config)
@@ -151,16 +151,22 @@ func (b *Observer) limitMemory() (old int64) {
 	return old
 }
 
-// mayReplace returns an error if path holds something else than statistics.
-func mayReplace(path string) error {
-	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
+// MayReplace returns an error if path holds something else than statistics or an importance matrix: a text, or a model's own file.
+func MayReplace(path string) error {
+	info, err := os.Stat(path)
+	if errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
-	old, err := calib.Open(path)
-	if err != nil {
-		return fmt.Errorf("will not replace what is not a file of statistics: %w", err)
+	if err != nil || !info.Mode().IsRegular() {
+		return fmt.Errorf("%s: is no file that could be replaced; choose another output", path)
 	}
-	return old.Close()
+	if old, err := calib.Open(path); err == nil {
+		return old.Close()
+	}
+	if _, err := calib.ReadImatrix(path); err != nil {
+		return fmt.Errorf("%s: will not replace what are no statistics; choose another output", path)
+	}
+	return nil
 }
 
 // part observes and saves one part of the network; if that is done already, the hidden states are moved through it.

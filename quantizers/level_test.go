@@ -3,8 +3,10 @@ package quantizers
 import (
 	"crypto/sha256"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 
@@ -26,15 +28,24 @@ func digests(t *testing.T) string {
 			if cols%32 != 0 && i == 3 {
 				continue
 			}
-			term, report := solveWith(t, m, p)
-			h := sha256.New()
-			for _, part := range term.Parts() {
-				h.Write(part.Data)
-			}
-			fmt.Fprintf(&out, "method %d, %d columns: %x, losses %v %v\n", i, cols, h.Sum(nil)[:8], report.Proxy, report.ProxyNorm)
+			fmt.Fprintf(&out, "method %d, %d columns: %s\n", i, cols, digest(t, m, p))
 		}
 	}
+	problems := hostileProblems()
+	for _, what := range slices.Sorted(maps.Keys(problems)) {
+		fmt.Fprintf(&out, "%s: %s\n", what, digest(t, Incoherent{LDLQ{Codec: parse(t, "int2-g64"), Refit: true}}, problems[what]))
+	}
 	return out.String()
+}
+
+// digest sums up what a method makes of a problem.
+func digest(t *testing.T, m approx.Method, p approx.Problem) string {
+	term, report := solveWith(t, m, p)
+	h := sha256.New()
+	for _, part := range term.Parts() {
+		h.Write(part.Data)
+	}
+	return fmt.Sprintf("%x, losses %v %v, %s", h.Sum(nil)[:8], report.Proxy, report.ProxyNorm, report.Fallback)
 }
 
 func TestBytesAreIdenticalAtAllLevelsOfInstructions(t *testing.T) {

@@ -173,3 +173,35 @@ func TestPlansShowMethodsAndWhatTheyLack(t *testing.T) {
 		}
 	}
 }
+
+// What is no statistics is never replaced by them: a text, a model.
+func TestStatisticsReplaceNothingElse(t *testing.T) {
+	model, dir, text := tinyModel(t), t.TempDir(), tinyText(t)
+	stats, gguf := filepath.Join(dir, "stats"), filepath.Join(dir, "model.gguf")
+	ok(t, "calibrate", model, "--text", text, "--ctx", "32", "--chunks", "2", "-o", stats)
+	ok(t, "convert", model, "--format", "gguf", "-o", gguf)
+	for _, path := range []string{text, filepath.Join(model, "model.safetensors"), gguf, dir} {
+		before, _ := os.ReadFile(path)
+		refused(t, []string{path, "choose another output"}, "calibrate", model, "--text", text, "--ctx", "32", "-o", path)
+		refused(t, []string{path, "choose another output"}, "calibrate", "--merge", stats, "-o", path)
+		if after, _ := os.ReadFile(path); !bytes.Equal(before, after) {
+			t.Errorf("%s was changed", path)
+		}
+	}
+	imatrix := filepath.Join(dir, "imatrix.gguf")
+	for range 2 { // its own kind it replaces
+		ok(t, "calibrate", "--merge", stats, "-o", imatrix)
+		ok(t, "calibrate", model, "--text", text, "--ctx", "32", "--chunks", "2", "-o", stats)
+		ok(t, "calibrate", model, "--text", text, "--ctx", "32", "--chunks", "2", "-o", imatrix)
+	}
+}
+
+func TestCodecsWithoutAGGUFLayoutAreRefusedBeforeAnyWork(t *testing.T) {
+	model, out := tinyModel(t), filepath.Join(t.TempDir(), "out.gguf")
+	for _, codec := range []string{"tcq-lut7-3", "nuq4-g64", "q8_0-had", "q8_0-scaled", "qoq4-g64", "f16-s50", "int4-g32"} {
+		refused(t, []string{"model.embed_tokens.weight", "GGUF has no layout", "--format pith"}, "compress", model, "--codec", codec, "-o", out)
+		if _, err := os.Stat(out + ".work"); err == nil {
+			t.Errorf("%s: work was done", codec)
+		}
+	}
+}

@@ -112,6 +112,9 @@ func calibrate(ctx context.Context, s streams, path string, texts []string, outp
 		return err
 	}
 	defer ckpt.Close()
+	if err := observe.MayReplace(output); err != nil {
+		return err
+	}
 	var corpus []observe.Text
 	for _, t := range texts {
 		data, err := readText(t)
@@ -169,6 +172,9 @@ func calibrate(ctx context.Context, s streams, path string, texts []string, outp
 // mergeStats carries out --merge.
 func mergeStats(s streams, paths []string, output string, asJSON bool) error {
 	start := time.Now()
+	if err := observe.MayReplace(output); err != nil {
+		return err
+	}
 	var sets []*calib.Set
 	for _, p := range paths {
 		set, err := calib.Open(p)
