@@ -179,7 +179,7 @@ func TestTrellisGainMultipliesScales(t *testing.T) {
 func TestTrellisRefusesTilesOfOtherTables(t *testing.T) {
 	c := trellisCodec(t, "tcq-lut12-2")
 	parts := fit(t, c, codectest.Matrix(9, 4, 64)).Pack().Parts()
-	if parts[0].Name != "tiles2" {
+	if parts[0].Name != "tiles3" {
 		t.Fatalf("tiles are %q", parts[0].Name)
 	}
 	parts[0].Name = "tiles"

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"fmt"
+	"math"
 	"os"
 	"strings"
 	"testing"
@@ -48,7 +49,7 @@ func TestHybHashesAsTheOriginal(t *testing.T) {
 
 // Kernels look tables of 256 entries up by half if they are mirrored, as those of the codes that recipes use are.
 func TestTablesOf256EntriesAreMirrored(t *testing.T) {
-	for _, name := range []string{"lut9", "lut11", "lut12"} {
+	for _, name := range []string{"lut9", "lut11", "lut12", "lut16"} {
 		c, err := Lookup(name)
 		if err != nil {
 			t.Fatal(err)
@@ -61,6 +62,70 @@ func TestTablesOf256EntriesAreMirrored(t *testing.T) {
 					break
 				}
 			}
+		}
+	}
+}
+
+// Values of a table, weighed by the number of their states, are spread about as the Gaussian that they stand for, and wider the
+// higher the rate.
+func TestTablesCoverTheGaussian(t *testing.T) {
+	for _, c := range codes() {
+		if !c.trained || c.bits > 12 {
+			continue
+		}
+		for _, r := range TrainedRates() {
+			if c.Check(r) != nil {
+				continue
+			}
+			var sum, squares, peak float64
+			values := c.Values(r)
+			gain := float64(c.Gain(r))
+			for _, v := range values {
+				x := float64(v) * gain
+				sum, squares, peak = sum+x, squares+x*x, max(peak, math.Abs(x))
+			}
+			n := float64(len(values))
+			if mean, spread := sum/n, math.Sqrt(squares/n); math.Abs(mean) > 0.1 || spread < 0.7 || spread > 1.9 || peak < 1.8 || peak > 6 {
+				t.Errorf("%s at %s bits: mean %.3f, spread %.3f, largest %.2f", c.name, r, mean, spread, peak)
+			}
+		}
+	}
+}
+
+// Rates between those that have tables of their own lie between them in error too, as long as entries are bytes.
+func TestErrorsFallWithTheRate(t *testing.T) {
+	for _, name := range []string{"lut8", "lut11"} {
+		c, err := Lookup(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		last := 1.0
+		for r := MinRate; r <= LargestByteRate && c.Check(r) == nil; r += 2 {
+			mse := GaussianMSE(c, r, 1<<15, 3)
+			if mse > last*1.01 {
+				t.Errorf("%s: error %.6f at %s bits, %.6f at an eighth less", name, mse, r, last)
+			}
+			last = mse
+		}
+	}
+}
+
+// At every rate a code of longer states is nearer to the bound.
+func TestErrorsFallWithTheStates(t *testing.T) {
+	for r := MinRate; r <= LargestByteRate; r += 8 {
+		if testing.Short() && r%16 != 0 {
+			continue
+		}
+		last := 1.0
+		for _, c := range codes()[:6] {
+			if c.Check(r) != nil {
+				continue
+			}
+			mse := GaussianMSE(c, r, 1<<16, 4)
+			if mse > last*1.003 {
+				t.Errorf("%s at %s bits: error %.6f, %.6f with a bit less of state", c.name, r, mse, last)
+			}
+			last = mse
 		}
 	}
 }
