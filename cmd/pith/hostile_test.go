@@ -113,14 +113,14 @@ func TestDegenerateLayersGiveAResult(t *testing.T) {
 		model := changedModel(t, src, m.change)
 		for codec, method := range map[string]string{"tcq-lut7-4-had": "ldlq", "int4-g32": "gptq"} {
 			out := filepath.Join(t.TempDir(), "out")
-			printed := ok(t, "compress", model, "-o", out, "--text", text, "--ctx", "32", "--codec", codec, "--method", method)
+			printed := ok(t, "compress", model, "-o", out, "--text", text, "--ctx", "32", "--chunks", "33", "--codec", codec, "--method", method)
 			if !strings.Contains(printed, m.note) {
 				t.Errorf("%s, %s: no note of %q:\n%s", what, codec, m.note, printed)
 			}
 			var r struct {
 				KL float64 `json:"kl_mean"`
 			}
-			got := ok(t, "eval", out, "--base", model, "--text", text, "--ctx", "32", "--json")
+			got := ok(t, "eval", out, "--base", model, "--text", text, "--ctx", "32", "--chunks", "8", "--json")
 			if err := json.Unmarshal([]byte(got), &r); err != nil {
 				t.Fatal(err)
 			}
