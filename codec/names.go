@@ -98,7 +98,7 @@ func Parse(name string) (Codec, error) {
 	if c, ok := parseBook(name); ok {
 		return c, nil
 	}
-	return nil, fmt.Errorf("unknown codec %q; near: %s", name, strings.Join(nearest(name, Names(), 5), ", "))
+	return nil, fmt.Errorf("unknown codec %q%s; near: %s", name, sparseMistake(name), strings.Join(nearest(name, Names(), 5), ", "))
 }
 
 // nearest returns the n names most like name: those it abbreviates first (punctuation aside), then by edit distance.

@@ -106,6 +106,28 @@ func parseSparse(name string) (Codec, bool) {
 	return nil, false
 }
 
+// sparseMistake says, as the middle of a message, what keeps a name that looks like a sparse codec's from being one; else it is empty.
+func sparseMistake(name string) string {
+	if at := strings.LastIndexByte(name, '-'); at > 0 {
+		if _, ok := parsePattern(name[at+1:]); ok {
+			return ": values stored with a pattern are f32, f16, bf16 or int…-g… without -asym, -mid or -had (which comes last)"
+		}
+	}
+	for _, c := range scalarCodecs() {
+		s, ok := strings.CutPrefix(name, c.Name()+"-")
+		switch digits := strings.TrimLeft(s, "csr-"); {
+		case !ok:
+		case strings.Contains(s, ":") && !strings.Contains(s, "-"):
+			return fmt.Sprintf(": a pattern N:M keeps N of each M columns, 0 < N < M ≤ %d", largestGroup)
+		case strings.HasPrefix(s, "csr") && digits != "":
+			return ": a pattern csrP prunes P %, 0 < P < 100 with at most three decimals, and takes no e"
+		case strings.HasPrefix(s, "s") && digits != "" && digits[0] >= '0' && digits[0] <= '9':
+			return ": a pattern sP prunes P %, 0 < P < 100 with at most three decimals"
+		}
+	}
+	return ""
+}
+
 // scalarCodecs are the codecs whose elements may be stored sparsely: those that store each in as many bits, and zero exactly.
 func scalarCodecs() []Codec {
 	all := []Codec{scalarCodec{tensor.F32}, scalarCodec{tensor.F16}, scalarCodec{tensor.BF16}}

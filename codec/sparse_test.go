@@ -52,6 +52,22 @@ func TestSparseNamesAreThoseOfPatternsThatExist(t *testing.T) {
 	}
 }
 
+func TestWrongSparseNamesAreToldWhatIsWrong(t *testing.T) {
+	for name, want := range map[string]string{
+		"int4-g128-4:2": "0 < N < M ≤ 64", "f16-65:70": "0 < N < M ≤ 64", "f16-0:4": "0 < N < M ≤ 64", "f16-s100": "0 < P < 100", "f16-s-5": "0 < P < 100",
+		"f16-csr50e": "takes no e", "int4-g128-asym-2:4": "values stored with a pattern", "q4_k-s50": "values stored with a pattern", "int4-g128-had-2:4": "comes last",
+	} {
+		if _, err := codec.Parse(name); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "near: ") {
+			t.Errorf("Parse(%q): %v, want %q", name, err, want)
+		}
+	}
+	for _, name := range []string{"f16-small", "int4-g127", "f16-", "s50", "-"} {
+		if _, err := codec.Parse(name); err == nil || !strings.HasPrefix(err.Error(), fmt.Sprintf("unknown codec %q; near: ", name)) {
+			t.Errorf("Parse(%q): %v", name, err)
+		}
+	}
+}
+
 // Sizes are those of issue 4's table, exactly: bits per weight of a 4096 × 4096 matrix.
 func TestSparseSizesAreThoseOfTheTable(t *testing.T) {
 	const n = 4096

@@ -109,7 +109,7 @@ func convertHF(ckpt *checkpoint.Checkpoint, out string, o ConvertOptions) (strin
 // checkNoShortcuts refuses a model that other formats and programs have no words for.
 func checkNoShortcuts(ckpt *checkpoint.Checkpoint) error {
 	if cfg, err := ckpt.Config(); err == nil && cfg.HasShortcuts() {
-		return fmt.Errorf("%s: %w; write a Pith artifact, or make the model without them", ckpt.Path, model.ErrShortcuts)
+		return fmt.Errorf("%s: %w; write a Pith artifact, or make the model without them (--slice with --shared-basis, --drop-layers with --replace mean)", ckpt.Path, model.ErrShortcuts)
 	}
 	return nil
 }

@@ -79,7 +79,7 @@ func TestAPlanInGGUFSaysTheExactBytes(t *testing.T) {
 	for _, recipe := range []string{`rules: [{match: "*", codec: q8_0}]`, `rules: [{match: [head, embedding], codec: q4_0}, {match: "*", keep: true}]`} {
 		c := open(t, source(t, "tiny"))
 		p := resolve(t, c, recipe)
-		said, err := InGGUF(p)
+		said, err := InGGUF(c, p)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -89,6 +89,23 @@ func TestAPlanInGGUFSaysTheExactBytes(t *testing.T) {
 		}
 		if r.Bytes != said.Totals.Bytes || r.Bytes == p.Totals.Bytes {
 			t.Errorf("%s: %d bytes in the file, %d promised, %d in an artifact", recipe, r.Bytes, said.Totals.Bytes, p.Totals.Bytes)
+		}
+	}
+}
+
+// What GGUF has no layout for is refused before the work, and leaves nothing behind.
+func TestCodecsThatGGUFLacksAreRefusedBeforeTheWork(t *testing.T) {
+	t.Parallel()
+	c := open(t, source(t, "tiny"))
+	for _, name := range []string{"int4-g32", "f16-2:4", "bf16-s50e", "f16-csr90", "f16-had", "q8_0-scaled", "nuq4-g64", "e8p-g64", "tcq-lut8-2.5", "qoq4-g64"} {
+		p := resolve(t, c, `rules: [{match: linear, codec: "`+name+`"}, {match: "*", keep: true}]`)
+		dir := t.TempDir()
+		_, err := RunGGUF(t.Context(), c, p, filepath.Join(dir, "model.gguf"), Options{})
+		if _, said := InGGUF(c, p); said == nil || err == nil || err.Error() != said.Error() || !strings.Contains(err.Error(), "choose a codec of GGML") {
+			t.Errorf("%s: %v; the plan says %v", name, err, said)
+		}
+		if left, _ := os.ReadDir(dir); len(left) > 0 {
+			t.Errorf("%s: %s is left", name, left[0].Name())
 		}
 	}
 }

@@ -3,6 +3,7 @@ package pruning
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"pith/approx"
 	"pith/calib"
@@ -68,6 +69,11 @@ func (m Prune) RowWise() bool {
 func (m Prune) Compatible() error {
 	s, ok := m.Codec.(codec.Sparse)
 	if !ok {
+		if plain, scaled := strings.CutSuffix(m.Codec.Name(), "-scaled"); scaled {
+			if _, err := codec.Parse(plain); err == nil {
+				return fmt.Errorf("pruning fits no factors of inputs; leave -scaled out of %s", m.Codec.Name())
+			}
+		}
 		return fmt.Errorf("%s stores every element; pruning takes a codec of some, like f16-2:4 or int4-g128-s50", m.Codec.Name())
 	}
 	chosen := m.selector()

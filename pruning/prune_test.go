@@ -249,6 +249,7 @@ func TestPartsThatDoNotGoTogetherAreErrors(t *testing.T) {
 	p := problem(22, 16, 64)
 	for want, m := range map[string]pruning.Prune{
 		"stores every element": method(t, "wanda - zero", "int4-g128"),
+		"leave -scaled out":    method(t, "wanda - zero", "int4-g128-2:4-scaled"),
 		"decides otherwise":    method(t, "wanda row zero", "f16-2:4"),
 		"same share":           method(t, "wanda 1:4 zero", "f16-s50"),
 	} {

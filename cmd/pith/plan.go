@@ -208,13 +208,14 @@ are read and nothing is written, unless --save keeps the plan for pith compress 
 				return err
 			}
 			defer ckpt.Close()
-			if save != "" {
-				if err := p.Save(save); err != nil {
+			asked := p
+			if f.format == "gguf" {
+				if p, err = compress.InGGUF(ckpt, p); err != nil {
 					return err
 				}
 			}
-			if f.format == "gguf" {
-				if p, err = compress.InGGUF(p); err != nil {
+			if save != "" {
+				if err := asked.Save(save); err != nil {
 					return err
 				}
 			}

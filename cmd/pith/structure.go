@@ -27,11 +27,13 @@ type structureFlags struct {
 	force    bool
 	ownText  bool // --text is for nothing else
 
+	changed  func(flag string) bool // whether the command line has it
 	unsliced *checkpoint.Checkpoint // set by view: what is left before slicing
 }
 
 func (f *structureFlags) add(c *cobra.Command) {
 	p := c.Flags()
+	f.changed = p.Changed
 	p.StringVar(&f.drop, "drop-layers", "", "leave out layers: how many, chosen on --text, as 2; or which, counted from 0, as 3,5 or 8-11 (one: 3-3)")
 	p.StringVar(&f.rank, "rank", string(structure.Greedy), "with --drop-layers N: how to choose them, "+rankerNames(", ")+" (see pith layers)")
 	p.BoolVar(&f.anyLayer, "any-layer", false, "with --drop-layers N: choose among all layers, the first two and the last one too")
@@ -68,8 +70,13 @@ const rankWindows = 16
 // view returns the checkpoint as the flags ask for it, and what the plan records of that; nil if nothing is left out.
 func (f *structureFlags) view(ctx context.Context, c *checkpoint.Checkpoint, texts *calibrationFlags, workers int, progress io.Writer) (*checkpoint.Checkpoint, *plan.Structure, error) {
 	if !f.given() {
-		if f.anyLayer || f.shared || f.force || f.replace != structure.NoReplacement || f.ownText && len(texts.texts) > 0 {
-			return nil, nil, errors.New("--any-layer, --replace and the text to choose layers on go with --drop-layers, --shared-basis and --force with --slice")
+		for _, flag := range []string{"drop-layers", "slice"} {
+			if f.changed(flag) {
+				return nil, nil, fmt.Errorf("--%s is empty: say what is left out, or leave it away", flag)
+			}
+		}
+		if f.changed("rank") || f.anyLayer || f.shared || f.force || f.replace != structure.NoReplacement || f.ownText && len(texts.texts) > 0 {
+			return nil, nil, errors.New("--rank, --any-layer, --replace and the text to choose layers on go with --drop-layers, --shared-basis and --force with --slice")
 		}
 		return c, nil, nil
 	}

@@ -201,10 +201,18 @@ func TestSlicedModelsRunAndAreRefusedWhereTheyGrow(t *testing.T) {
 		"only Pith artifacts hold": {"convert", at("sliced"), "-o", at("no.gguf")},
 		"give the part":            slice("ten", "-o", at("no")),
 		"give --text":              {"compress", model, "--slice", "25%", "-o", at("no")},
+		"(--slice with":            append([]string{"plan"}, slice("25%", "--save", at("unsaved.json"), "-o", at("no.gguf"))[1:]...),
+		"--shared-basis, --drop":   slice("25%", "-o", at("no.gguf")),
+		"--slice is empty":         {"compress", model, "--slice", "", "-o", at("no")},
+		"--drop-layers is empty":   {"compress", model, "--drop-layers", "", "--text", text, "-o", at("no")},
+		"go with --drop-layers":    {"compress", model, "--rank", "bi", "--text", text, "-o", at("no")},
 		"slice the original":       {"compress", at("sliced"), "--slice", "25%", "--text", text, "-o", at("no")},
 	} {
 		if code, _, errs := cli(args...); code != exitBadInput || !strings.Contains(errs, want) {
 			t.Errorf("%v: %d %s", args, code, errs)
 		}
+	}
+	if _, err := os.Stat(at("unsaved.json")); err == nil {
+		t.Error("a plan that cannot be carried out was saved")
 	}
 }
