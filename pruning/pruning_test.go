@@ -13,7 +13,7 @@ import (
 )
 
 func TestAnyScorerGoesWithAnySelectorAndSolver(t *testing.T) {
-	for _, cols := range []int{1, 37, 150} {
+	for _, cols := range []int{1, 37, 131} {
 		l := newLayer(uint64(cols), 9, cols, 3*cols+2, 0.5)
 		for _, scorer := range scorers() {
 			for _, selector := range selectors() {
