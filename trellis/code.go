@@ -22,7 +22,7 @@ type Code struct {
 // codes lists every code, in the order in which Names gives them.
 func codes() []*Code {
 	var all []*Code
-	edition := map[int]int{7: 1, 9: 1, 11: 1, 12: 2, 16: 1}
+	edition := map[int]int{7: 1, 9: 1, 11: 1, 12: 2, 14: 1, 16: 1}
 	for _, l := range []int{7, 8, 9, 10, 11, 12, 14, 16} {
 		all = append(all, &Code{name: fmt.Sprint("lut", l), bits: l, v: 1, trained: true, linear: l > 8, value: trainedValues, gain: trainedGain, edition: edition[l]})
 	}

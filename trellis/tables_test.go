@@ -49,7 +49,7 @@ func TestHybHashesAsTheOriginal(t *testing.T) {
 
 // Kernels look tables of 256 entries up by half if they are mirrored, as those of the codes that recipes use are.
 func TestTablesOf256EntriesAreMirrored(t *testing.T) {
-	for _, name := range []string{"lut9", "lut11", "lut12", "lut16"} {
+	for _, name := range []string{"lut9", "lut11", "lut12", "lut14", "lut16"} {
 		c, err := Lookup(name)
 		if err != nil {
 			t.Fatal(err)
