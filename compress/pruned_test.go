@@ -1,7 +1,9 @@
 package compress
 
 import (
+	"encoding/binary"
 	"math"
+	"os"
 	"path/filepath"
 	"testing"
 
@@ -91,4 +93,31 @@ func decodedWeight(t *testing.T, c *checkpoint.Checkpoint, name string) tensor.M
 		term.AddTo(m, 0)
 	}
 	return m
+}
+
+// What is reported and planned is what lies on the disk: the shards are tensors and headers, and nothing else.
+func TestReportedBytesAreThoseOfTheFiles(t *testing.T) {
+	src := open(t, source(t, "tiny"))
+	out := filepath.Join(t.TempDir(), "out")
+	p := resolve(t, src, pruned)
+	r, err := Run(t.Context(), src, p, out, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	shards, err := filepath.Glob(filepath.Join(out, "*.safetensors"))
+	if err != nil || len(shards) == 0 {
+		t.Fatalf("%d shards, %v", len(shards), err)
+	}
+	var files, tensors int64
+	for _, path := range shards {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		files += int64(len(data))
+		tensors += int64(len(data)) - 8 - int64(binary.LittleEndian.Uint64(data))
+	}
+	if r.Bytes != tensors || p.Totals.Bytes != tensors || r.ShardBytes != files {
+		t.Errorf("reported %d bytes of tensors in %d, planned %d; the files hold %d in %d", r.Bytes, r.ShardBytes, p.Totals.Bytes, tensors, files)
+	}
 }
