@@ -129,22 +129,14 @@ func cholesky(p approx.Problem, a linalg.Matrix) error {
 
 // meanGram returns the mean of x·xᵀ (lower triangle) and the mean of its diagonal over columns that are not dead.
 func meanGram(stats *calib.Stats, n int) (h linalg.Matrix, mean float64, why string) {
-	h = linalg.NewMatrix(n)
+	if h, why = stats.MeanGram(n); why != "" {
+		return h, 0, why
+	}
 	live := 0
 	for i := range n {
-		row := h.Row(i)[:i+1]
-		for j, v := range stats.GramRow(i) {
-			if math.IsNaN(v) || math.IsInf(v, 0) {
-				return h, 0, fmt.Sprintf("Gram matrix: element (%d, %d) is %g", i, j, v)
-			}
-			row[j] = v / float64(stats.Tokens)
-		}
-		switch {
-		case row[i] < 0:
-			return h, 0, fmt.Sprintf("Gram matrix: diagonal element %d is negative", i)
-		case row[i] > 0:
+		if v := h.Row(i)[i]; v > 0 {
 			live++
-			mean += row[i]
+			mean += v
 		}
 	}
 	if live == 0 {
