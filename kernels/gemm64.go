@@ -15,6 +15,40 @@ func Gemm64NTSub(c []float64, ldc int, a []float64, lda int, b []float64, ldb in
 	gemm64NT(chosen, c, ldc, a, lda, b, ldb, m, n, k, true)
 }
 
+// Gemm64NN computes C += A·B: as Gemm64NT, but B is (k, n) with row stride ldb.
+func Gemm64NN(c []float64, ldc int, a []float64, lda int, b []float64, ldb int, m, n, k int) {
+	gemm64NN(chosen, c, ldc, a, lda, b, ldb, m, n, k, false)
+}
+
+// Gemm64NNSub computes C -= A·B: as Gemm64NN with c = fma(-a, b, c).
+func Gemm64NNSub(c []float64, ldc int, a []float64, lda int, b []float64, ldb int, m, n, k int) {
+	gemm64NN(chosen, c, ldc, a, lda, b, ldb, m, n, k, true)
+}
+
+func gemm64NN(l level, c []float64, ldc int, a []float64, lda int, b []float64, ldb int, m, n, k int, subtract bool) {
+	if m <= 0 || n <= 0 || k <= 0 {
+		return
+	}
+	if len(c) < (m-1)*ldc+n || len(a) < (m-1)*lda+k || len(b) < (k-1)*ldb+n || ldc < n || lda < k || ldb < n {
+		panic("kernels: gemm64 slice or stride shorter than its shape")
+	}
+	if t := tileKernels64(l); t != nil {
+		t.product(target64{c, ldc, n}, operand64{wide: a, ld: lda, subtract: subtract}, operand64{across: b, ld: ldb}, 0, m, k)
+		return
+	}
+	for i := range m {
+		row := c[i*ldc:][:n]
+		for p, v := range a[i*lda : i*lda+k] {
+			if subtract {
+				v = -v
+			}
+			for j, u := range b[p*ldb:][:n] {
+				row[j] = math.FMA(v, u, row[j])
+			}
+		}
+	}
+}
+
 func gemm64NT(l level, c []float64, ldc int, a []float64, lda int, b []float64, ldb int, m, n, k int, subtract bool) {
 	if m <= 0 || n <= 0 || k <= 0 {
 		return

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 )
 
@@ -27,8 +28,14 @@ func TestGemm64IsAChainOfFusedMultiplyAddsAtAllLevels(t *testing.T) {
 	for _, l := range levels() {
 		for i, s := range shapes {
 			m, n, k, offset := s[0], s[1], s[2], r.IntN(4)
-			lda, ldb, ldc := k+r.IntN(4), k+r.IntN(4), n+r.IntN(4)
+			lda, ldb, ldc, across := k+r.IntN(4), k+r.IntN(4), n+r.IntN(4), n+r.IntN(4)
 			a, b, c := randoms64(r, m*lda+offset)[offset:], randoms64(r, n*ldb+offset)[offset:], randoms64(r, m*ldc+offset)[offset:]
+			bt, product := make([]float64, k*across), append([]float64(nil), c...)
+			for p := range k {
+				for j := range n {
+					bt[p*across+j] = b[j*ldb+p]
+				}
+			}
 			want := append([]float64(nil), c...)
 			sign := float64(1 - i%2*2)
 			for i := range m {
@@ -43,6 +50,9 @@ func TestGemm64IsAChainOfFusedMultiplyAddsAtAllLevels(t *testing.T) {
 				if math.Float64bits(c[i]) != math.Float64bits(want[i]) {
 					t.Fatalf("%s m=%d n=%d k=%d ldc=%d: element %d is %g, want %g", levelNames[l], m, n, k, ldc, i, c[i], want[i])
 				}
+			}
+			if gemm64NN(l, product, ldc, a, lda, bt, across, m, n, k, sign < 0); !slices.Equal(product, want) {
+				t.Fatalf("%s m=%d n=%d k=%d ldc=%d: the product with rows of B differs from that with columns", levelNames[l], m, n, k, ldc)
 			}
 		}
 	}

@@ -18,9 +18,10 @@ const (
 	maxTile64 = 8 * vectors64 * 8
 )
 
-// operand64 is the rows of A or B: element (i, p) is wide[i*ld+p], its sign changed if it is subtracted, or narrow[p*ld+i].
+// operand64 is the rows of A or Bᵀ: element (i, p) is wide[i*ld+p], its sign changed if it is subtracted, or across[p*ld+i], or narrow[p*ld+i].
 type operand64 struct {
 	wide     []float64
+	across   []float64
 	narrow   []float32
 	ld       int
 	subtract bool
@@ -127,9 +128,14 @@ func (t *tiles64) edge(c target64, s *packed64, row, height, column, kb int, a, 
 func (t *tiles64) pack(dst []float64, o operand64, width, i, count, p, kb int) {
 	for r := 0; r < count; r += width {
 		panel, height := dst[r*kb:], min(width, count-r)
-		if o.wide != nil {
+		switch {
+		case o.wide != nil:
 			o.packWide(panel, width, i+r, height, p, kb)
-		} else {
+		case o.across != nil:
+			for q := range kb {
+				copy(panel[q*width:][:height], o.across[(p+q)*o.ld+i+r:])
+			}
+		default:
 			t.packNarrow(panel, o, width, i+r, height, p, kb)
 		}
 	}

@@ -1,6 +1,7 @@
 package linalg
 
 import (
+	"context"
 	"errors"
 	"math"
 	"slices"
@@ -19,6 +20,11 @@ var ErrNoConvergence = errors.New("the eigenvalues do not converge: the matrix h
 // sections 8.3.1 and 8.3.3). The rotations of many steps are collected and applied together, to columns that fit in a cache. Every sum runs in
 // one order and is fused or rounded in one way (package kernels), so the result is the same bytes for any number of workers and on any machine.
 func Eigen(a Matrix, workers int) ([]float64, Matrix, error) {
+	return EigenContext(context.Background(), a, workers)
+}
+
+// EigenContext is Eigen that stops soon after ctx has ended, with its error.
+func EigenContext(ctx context.Context, a Matrix, workers int) ([]float64, Matrix, error) {
 	if len(a.Data) != a.N*a.N {
 		panic("linalg: Eigen of a matrix that is not square")
 	}
@@ -30,6 +36,9 @@ func Eigen(a Matrix, workers int) ([]float64, Matrix, error) {
 		}
 	}
 	r := reduceToTridiagonal(t, workers)
+	if ctx.Err() != nil {
+		return nil, Matrix{}, ctx.Err()
+	}
 	ld := (n + kernels.RotateColumns - 1) / kernels.RotateColumns * kernels.RotateColumns
 	wide := padded{ld, make([]float64, n*ld)}
 	for i := range n {
