@@ -66,8 +66,8 @@ func parseTerms(value string) ([]TermSpec, error) {
 	if err := json.Unmarshal([]byte(value), &specs); err != nil {
 		return nil, fmt.Errorf("not a list of terms (%w)", err)
 	}
-	if len(specs) == 0 || len(specs) > 64 {
-		return nil, fmt.Errorf("%d terms, want 1 to 64", len(specs))
+	if len(specs) == 0 || len(specs) > codec.MaxTerms {
+		return nil, fmt.Errorf("%d terms, want 1 to %d", len(specs), codec.MaxTerms)
 	}
 	for _, s := range specs {
 		if s.Rows < 0 || s.Cols < 0 || s.Rows > 1<<40 || s.Cols > 1<<40 || (s.Cols > 0 && s.Rows > (1<<50)/s.Cols) {
@@ -127,7 +127,7 @@ func (a *artifact) Info(name string) (Info, error) {
 			info.File = t.File
 		}
 	}
-	info.Codec = strings.Join(codecs, "+")
+	info.Codec = codec.SumName(codecs)
 	return info, nil
 }
 

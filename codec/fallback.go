@@ -4,8 +4,11 @@ import "strings"
 
 // Fallback returns the codec that stores matrices of cols columns in place of the codec called name: name itself if it can, for
 // GGML's block types the one llama-quantize takes (llama-quant.cpp, tensor_type_fallback), f16 if no block fits. A rotated or
-// scaled codec's is its inner codec's, rotated or scaled.
+// scaled codec's is its inner codec's, rotated or scaled; a sum's terms have their own.
 func Fallback(name string, cols int) string {
+	if c, ok, err := parseSum(name); ok && err == nil {
+		return sumFallback(c, cols)
+	}
 	for _, suffix := range []string{rotatedSuffix, scaledSuffix} {
 		if inner, ok := strings.CutSuffix(name, suffix); ok {
 			if by := Fallback(inner, cols); by == inner || by != "f16" {
@@ -37,4 +40,17 @@ func fitsColumns(name string, cols int) bool {
 		}
 	}
 	return true
+}
+
+// sumFallback returns the sum of the terms' fallbacks.
+func sumFallback(c Codec, cols int) string {
+	s, ok := c.(Sum)
+	if !ok {
+		return Fallback(c.Name(), cols)
+	}
+	names := make([]string, len(s.codecs))
+	for i, term := range s.codecs {
+		names[i] = Fallback(term.Name(), cols)
+	}
+	return SumName(names)
 }

@@ -51,6 +51,7 @@ func table() []Codec {
 		}
 		all = append(all, c)
 	}
+	all = append(all, sums()...)
 	return all
 }
 
@@ -64,7 +65,7 @@ var byName = sync.OnceValue(func() map[string]Codec {
 })
 
 // Names returns the names of the codecs that Parse knows; it knows each of them with -had and -scaled too,
-// the groups 32, 64, 128 and row of every book, trellis codes at any rate, and sparse codecs of any pattern.
+// the groups 32, 64, 128 and row of every book, trellis codes at any rate, sparse codecs of any pattern, and sums of any of these.
 func Names() []string {
 	all := table()
 	names := make([]string, len(all))
@@ -78,6 +79,9 @@ func Names() []string {
 func Parse(name string) (Codec, error) {
 	if c, ok := byName()[name]; ok {
 		return c, nil
+	}
+	if c, ok, err := parseSum(name); ok {
+		return c, err
 	}
 	if inner, ok := strings.CutSuffix(name, rotatedSuffix); ok && !strings.HasSuffix(inner, rotatedSuffix) {
 		if c, err := Parse(inner); err == nil {

@@ -301,9 +301,16 @@ func leftOut(s *calib.Stats) string {
 	return fmt.Sprintf("%d of %d tokens of calibration are left out: their activations are not finite", s.NonFinite, s.NonFinite+s.Tokens)
 }
 
-// place copies the parts of a tile's term to rows r0 … r0+n of the whole term's. Every layout stores rows one after another.
+// place copies the parts of a tile's term to rows r0 … r0+n of the whole term's. Every layout stores rows one after another; sums of terms are
+// solved whole.
 func (s *solved) place(t codec.Term, r0, n int) error {
 	parts, rows := t.Parts(), s.line.Rows
+	if terms := codec.Terms(t); len(terms) > 1 && n == rows {
+		for _, term := range terms {
+			s.addTerm(term.Codec(), term.Parts(), false)
+		}
+		return nil
+	}
 	s.mu.Lock()
 	if s.parts == nil {
 		whole := make([]codec.Part, len(parts))

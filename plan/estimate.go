@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -103,7 +104,7 @@ func (l *Line) rate() float64 {
 	switch {
 	case l.Keeps():
 		return 500e6
-	case prunes(l.Method):
+	case slices.ContainsFunc(l.methods(), prunes):
 		return l.pruneRate()
 	case strings.HasPrefix(l.Codec, "tcq-"):
 		return trellisRate(l.Codec)
@@ -120,7 +121,9 @@ func (l *Line) rate() float64 {
 }
 
 // feedsBack reports whether the line's method is one of error feedback.
-func (l *Line) feedsBack() bool { return l.Method == "ldlq" || l.Method == "gptq" }
+func (l *Line) feedsBack() bool {
+	return slices.ContainsFunc(l.methods(), func(name string) bool { return name == "ldlq" || name == "gptq" })
+}
 
 // feedbackSeconds is what error feedback adds to rounding on one core: products with rows as long as the input, some passes of them (a refit is 1.3 of
 // them, a sweep 1), and for one weight of those that share an input its factor.
@@ -135,7 +138,7 @@ func (l *Line) feedbackSeconds(c *Calibration) float64 {
 		drift      = 3 // what earlier weights' errors are made up for with
 	)
 	passes := 1.0
-	if l.Method == "ldlq" {
+	if slices.Contains(l.methods(), "ldlq") {
 		passes += refit
 		if !strings.HasPrefix(l.Codec, "tcq-") {
 			passes += 4 * (1 + refit)

@@ -22,10 +22,14 @@ type method struct {
 	make func(c codec.Codec, l *Line) approx.Method
 }
 
-// forCodec is make, in the rotated basis for codecs that store rotated matrices. Methods that see whole Gram matrices also make up for the
-// errors of earlier layers, where statistics tell of them.
+// forCodec is make, in the rotated basis for codecs that store rotated matrices.
 func (m method) forCodec(c codec.Codec, l *Line) approx.Method {
-	made := quantizers.ForCodec(c, func(inner codec.Codec) approx.Method { return m.make(inner, l) })
+	return quantizers.ForCodec(c, func(inner codec.Codec) approx.Method { return m.make(inner, l) })
+}
+
+// corrected returns made such that methods that see whole Gram matrices also make up for the errors of earlier layers, where statistics tell
+// of them.
+func corrected(made approx.Method) approx.Method {
 	if made.Needs().Has(calib.Gram) {
 		return quantizers.Corrected{Method: made}
 	}
@@ -90,24 +94,14 @@ func (l *Line) NewMethod() (approx.Method, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", l.Weight, err)
 	}
-	if prunes(l.Method) { // a plan may come from elsewhere
-		if _, err := l.rule().checkPruning(); err != nil {
-			return nil, fmt.Errorf("%s: %w", l.Weight, err)
-		}
+	if _, err := l.rule().checkTerms(); err != nil { // a plan may come from elsewhere
+		return nil, fmt.Errorf("%s: %w", l.Weight, err)
 	}
-	for _, m := range methods() {
-		if m.name != l.Method {
-			continue
-		}
-		made := m.forCodec(c, l)
-		if picky, ok := made.(interface{ Check() error }); ok {
-			if err := picky.Check(); err != nil {
-				return nil, fmt.Errorf("%s: %w", l.Weight, err)
-			}
-		}
-		return made, nil
+	made, err := l.makeMethod(c)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", l.Weight, err)
 	}
-	return nil, fmt.Errorf("%s: unknown method %q; known: %v", l.Weight, l.Method, Methods())
+	return corrected(made), nil
 }
 
 // Roles returns the words that a rule can match instead of a glob: the roles of model.Role and their groups.
@@ -142,7 +136,7 @@ func Offers(codecs ...string) ([]approx.Offer, error) {
 		}
 		for _, m := range methods() {
 			for _, search := range []bool{false, true} {
-				if o, ok := m.forCodec(c, &Line{Search: search}).(approx.Offer); ok {
+				if o, ok := corrected(m.forCodec(c, &Line{Search: search})).(approx.Offer); ok {
 					offers = append(offers, o)
 				}
 			}

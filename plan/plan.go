@@ -10,6 +10,7 @@ import (
 	"slices"
 
 	"pith/calib"
+	"pith/codec"
 	"pith/formats"
 )
 
@@ -104,12 +105,25 @@ func (p *Plan) Fallbacks() int {
 	n := 0
 	for _, b := range p.Blocks {
 		for _, l := range b.Lines {
-			if !l.Keeps() && l.Rule > 0 && l.Rule <= len(p.Recipe.Rules) && l.Codec != p.Recipe.Rules[l.Rule-1].Codec {
+			if !l.Keeps() && l.Rule > 0 && l.Rule <= len(p.Recipe.Rules) && !sameCodec(l.Codec, p.Recipe.Rules[l.Rule-1].Codec) {
 				n++
 			}
 		}
 	}
 	return n
+}
+
+// sameCodec reports whether two names are one codec's: sums can be written in several ways.
+func sameCodec(a, b string) bool {
+	if a == b {
+		return true
+	}
+	x, err := codec.Parse(a)
+	if err != nil {
+		return false
+	}
+	y, err := codec.Parse(b)
+	return err == nil && x.Name() == y.Name()
 }
 
 // Solves reports whether any weight is not just kept.

@@ -164,11 +164,17 @@ func (l *Line) rule() *Rule {
 
 // checkPruned says why a line's weight cannot be pruned as it says.
 func (l *Line) checkPruned(c codec.Codec) error {
-	if !prunes(l.Method) {
-		return nil
-	}
-	if err := newPrune(l.Method, unrotated(c), l).Check(l.Rows, l.Cols); err != nil {
+	names, codecs, err := termMethods(l.Method, c)
+	if err != nil {
 		return fmt.Errorf("%s: %w", l.Weight, err)
+	}
+	for i, name := range names {
+		if !prunes(name) {
+			continue
+		}
+		if err := newPrune(name, unrotated(codecs[i]), l).Check(l.Rows, l.Cols); err != nil {
+			return fmt.Errorf("%s: %w", l.Weight, err)
+		}
 	}
 	return nil
 }
@@ -176,14 +182,19 @@ func (l *Line) checkPruned(c codec.Codec) error {
 // unpruned returns the rule of embedding and head beside one that prunes every matrix: their values' codec, every element stored.
 func unpruned(r Rule) (Rule, bool) {
 	c, err := codec.Parse(r.Codec)
-	if err != nil || !prunes(r.Method) {
+	if err != nil {
 		return Rule{}, false
 	}
-	s, ok := unrotated(c).(codec.Sparse)
-	if !ok {
+	names, codecs, err := termMethods(r.Method, c)
+	if err != nil {
 		return Rule{}, false
 	}
-	return Rule{Match: Patterns{"embedding", "position", "head"}, Method: defaultMethod, Codec: s.Dense().Name(), Search: r.Search}, true
+	for i, name := range names {
+		if s, ok := unrotated(codecs[i]).(codec.Sparse); ok && prunes(name) {
+			return Rule{Match: Patterns{"embedding", "position", "head"}, Method: defaultMethod, Codec: s.Dense().Name(), Search: r.Search}, true
+		}
+	}
+	return Rule{}, false
 }
 
 // pruneRate returns the weights a second of one worker that prunes: refits factor a matrix for each row.

@@ -8,14 +8,11 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"slices"
 	"strings"
 
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
-
-	"pith/codec"
 )
 
 // Recipe says what to do with which weights. The first rule that matches a weight decides; docs/methods/recipes.md is the reference.
@@ -227,14 +224,8 @@ func (r *Rule) check() (field string, err error) {
 	if r.Codec == "" {
 		return "codec", errors.New("codec is missing; name one (int4-g128, q8_0, …) or say keep: true")
 	}
-	if _, err := codec.Parse(r.Codec); err != nil {
-		return "codec", err
-	}
 	if r.Method == "" {
 		r.Method = defaultMethod
 	}
-	if !slices.Contains(Methods(), r.Method) {
-		return "method", fmt.Errorf("unknown method %q; known: %s", r.Method, strings.Join(Methods(), ", "))
-	}
-	return r.checkPruning()
+	return r.checkTerms()
 }

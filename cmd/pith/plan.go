@@ -62,7 +62,8 @@ vq2-{1.5,2,2.5,…,6}-g… and e8p-g…, code books for Gaussian weights; tcq-<c
 for each weight), csr90 (90 % pruned, a byte for each kept one) or 2:4 (two of each four kept), with e at the end (not csr) for a mask
 that is entropy-coded in files, as int4-g128-2:4 or f16-s70e.
 Any of them with -had at the end is stored rotated, which spreads outliers; with -scaled, with a factor for each input, which
-the method awq chooses; the method hqq takes -mid. Methods magnitude, wanda, sparsegpt and surgeon prune: they take <values>-<pattern> and leave
+the method awq chooses; the method hqq takes -mid. A+B stores a weight as a sum of terms, B what A leaves, 3*A is A+A+A; a list of methods, as
+ldlq+nearest, names one for each term. Methods magnitude, wanda, sparsegpt and surgeon prune: they take <values>-<pattern> and leave
 embedding and head whole, in the codec of the values. A matrix whose shape does not fit its codec gets the nearest codec that does, with a note.`
 
 // resolve opens the checkpoint and makes the plan that the flags ask for.

@@ -313,6 +313,9 @@ func again(t *testing.T, c codec.Codec, term codec.Term) {
 // integer is another after rounding. Rotating back and forth rounds,
 // which only coarse codes undo.
 func idempotent(name string) bool {
+	if strings.ContainsAny(name, "+*") { // what is left of a sum is not what was left at first
+		return false
+	}
 	turned := rotated(name)
 	name = innermost(name)
 	if turned && (strings.HasSuffix(name, "f32") || strings.HasSuffix(name, "f16")) {

@@ -17,16 +17,9 @@ import (
 func multiplies(t *testing.T, term codec.Term) {
 	rows, cols := term.Dims()
 	decoded := Decode(term)
-	stored := decoded
-	if rotated(term.Codec()) {
-		stored = rotatedRows(decoded)
-	}
 	for _, tokens := range []int{0, 1, 2, 9} {
 		x := Matrix(uint64(17+tokens), tokens, cols)
-		multiplied := x
-		if rotated(term.Codec()) {
-			multiplied = rotatedRows(x)
-		}
+		bounds := productBounds(term, x)
 		for r0, r1 := range map[int]int{0: rows, rows / 2: rows, rows: rows} {
 			y := constant(tokens, rows+2, 0.5)
 			term.MulAdd(y, codec.NewInput(x), r0, r1)
@@ -38,21 +31,11 @@ func multiplies(t *testing.T, term codec.Term) {
 						}
 						continue
 					}
-					want, bound := 0.5, 1e-6
-					var peak float64
+					want := 0.5
 					for c, w := range decoded.Row(r) {
 						want += float64(w) * float64(x.Row(i)[c])
 					}
-					for c, w := range stored.Row(r) {
-						if c%32 == 0 {
-							peak = blockPeak(multiplied.Row(i), c)
-						}
-						p := float64(w) * float64(multiplied.Row(i)[c])
-						bound += math.Abs(p) * float64(cols) * 0x1p-23
-						if tokens <= 8 {
-							bound += math.Abs(float64(w)) * peak / 253
-						}
-					}
+					bound := 1e-6 + bounds[i*rows+r]
 					if math.Abs(float64(got)-want) > bound {
 						t.Fatalf("%d tokens, output %d: %g, want %g ± %g", tokens, r, got, want, bound)
 					}
@@ -61,6 +44,40 @@ func multiplies(t *testing.T, term codec.Term) {
 			sameForAnySplit(t, term, x, y, r0, r1)
 		}
 	}
+}
+
+// productBounds returns how far products of x with term may be off, for each token and row. Errors of terms of a sum add up.
+func productBounds(term codec.Term, x tensor.Mat) []float64 {
+	rows, cols := term.Dims()
+	bounds := make([]float64, x.Rows*rows)
+	if terms := codec.Terms(term); len(terms) > 1 {
+		for _, t := range terms {
+			for i, b := range productBounds(t, x) {
+				bounds[i] += b
+			}
+		}
+		return bounds
+	}
+	stored := Decode(term)
+	if rotated(term.Codec()) {
+		stored, x = rotatedRows(stored), rotatedRows(x)
+	}
+	for i := range x.Rows {
+		for r := range rows {
+			var peak float64
+			for c, w := range stored.Row(r) {
+				if c%32 == 0 {
+					peak = blockPeak(x.Row(i), c)
+				}
+				p := float64(w) * float64(x.Row(i)[c])
+				bounds[i*rows+r] += math.Abs(p) * float64(cols) * 0x1p-23
+				if x.Rows <= 8 {
+					bounds[i*rows+r] += math.Abs(float64(w)) * peak / 253
+				}
+			}
+		}
+	}
+	return bounds
 }
 
 func rotatedRows(m tensor.Mat) tensor.Mat {

@@ -1,0 +1,99 @@
+package plan
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"pith/approx"
+	"pith/codec"
+	"pith/lowrank"
+)
+
+// methodSeparator stands between the methods of a sum's terms.
+const methodSeparator = "+"
+
+// termMethods returns the names of the methods of a codec's terms: those of a list joined by "+", and for terms that the list does not reach
+// what their codecs are usually solved by.
+func termMethods(list string, c codec.Codec) ([]string, []codec.Codec, error) {
+	codecs := []codec.Codec{c}
+	if sum, ok := c.(codec.Sum); ok {
+		codecs = sum.Codecs()
+	}
+	names := strings.Split(list, methodSeparator)
+	if len(names) > len(codecs) {
+		return nil, nil, fmt.Errorf("%d methods (%s) for the %d terms of %s; name one for each term", len(names), list, len(codecs), c.Name())
+	}
+	for i, name := range names {
+		if name == "" {
+			return nil, nil, fmt.Errorf("method %q has no name for term %d", list, i)
+		}
+	}
+	for _, c := range codecs[len(names):] {
+		names = append(names, methodFor(c))
+	}
+	return names, codecs, nil
+}
+
+// methodFor returns the method of a codec for which none is named.
+func methodFor(codec.Codec) string { return defaultMethod }
+
+// methods returns the names of the methods that the line names.
+func (l *Line) methods() []string { return strings.Split(l.Method, methodSeparator) }
+
+// makeMethod returns the line's method for its codec; for a sum, its terms' methods one after another.
+func (l *Line) makeMethod(c codec.Codec) (approx.Method, error) {
+	names, codecs, err := termMethods(l.Method, c)
+	if err != nil {
+		return nil, err
+	}
+	made := make([]approx.Method, len(names))
+	for i, name := range names {
+		all := methods()
+		at := slices.IndexFunc(all, func(m method) bool { return m.name == name })
+		if at < 0 {
+			return nil, fmt.Errorf("unknown method %q; known: %v", name, Methods())
+		}
+		made[i] = all[at].forCodec(codecs[i], l)
+		if picky, ok := made[i].(interface{ Check() error }); ok {
+			if err := picky.Check(); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if len(made) == 1 {
+		return made[0], nil
+	}
+	return lowrank.Residual{Methods: made}, nil
+}
+
+// checkTerms completes a rule's check, term by term: whether methods are known, and go with the codecs.
+func (r *Rule) checkTerms() (field string, err error) {
+	c, err := codec.Parse(r.Codec)
+	if err != nil {
+		return "codec", err
+	}
+	names, codecs, err := termMethods(r.Method, c)
+	if err != nil {
+		return "method", err
+	}
+	partsUsed := false
+	for i, name := range names {
+		if !slices.Contains(Methods(), name) {
+			return "method", fmt.Errorf("unknown method %q; known: %s", name, strings.Join(Methods(), ", "))
+		}
+		term := *r
+		term.Method, term.Codec = name, codecs[i].Name()
+		partsUsed = partsUsed || prunes(name)
+		if len(names) > 1 && !prunes(name) {
+			term.Scorer, term.Selector, term.Solver = "", "", "" // another term's
+		}
+		if field, err := term.checkPruning(); err != nil {
+			return field, err
+		}
+	}
+	if !partsUsed && r.parts() != (parts{}) {
+		return r.checkPruning()
+	}
+	return "", nil
+}
