@@ -32,8 +32,11 @@ type Info struct {
 	Transposed bool         // Rows and Cols are those of the transpose of Shape (packed gpt2 linears)
 	Codec      string       // how it is stored: "f16", "int4-g128", "q4_k"; several terms are joined by "+"
 	DType      tensor.DType // element type of a plain tensor; Invalid for terms of packed parts
-	Bytes      int64        // exact stored size
+	Bytes      int64        // exact stored size of what is its own
 	File       string       // file that holds it
+
+	SharedBytes int64  // of the tensors that it refers to, which other weights may refer to as well
+	Of          string // the weight whose tensors are all that it has: it is the same matrix, stored once
 }
 
 // store is one kind's way to get at weights.
@@ -122,7 +125,15 @@ func (c *Checkpoint) Bytes() int64 {
 			n += info.Bytes
 		}
 	}
-	return n
+	return n + c.SharedBytes()
+}
+
+// SharedBytes returns the exact stored size of tensors that weights refer to and none owns.
+func (c *Checkpoint) SharedBytes() int64 {
+	if s, ok := c.source().(interface{ sharedBytes() int64 }); ok {
+		return s.sharedBytes()
+	}
+	return 0
 }
 
 // NumWeights returns the number of elements of all weights.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -27,6 +28,7 @@ type Manifest struct {
 	Totals     Totals          `json:"totals"`
 	Files      []FileDigest    `json:"files"` // every other file of the directory, sorted by name
 	Weights    []WeightRecord  `json:"weights"`
+	Shared     []WeightRecord  `json:"shared,omitempty"` // tensors that weights refer to and none owns, set by set
 }
 
 // SourceRecord identifies the checkpoint that was compressed. Weight files have names and sizes only: their content is identified
@@ -73,6 +75,9 @@ type TermSpec struct {
 	Parts []string `json:"parts"`           // short names, in the codec's order
 	Shape []int    `json:"shape,omitempty"` // of the weight, on its first term, if it is not (rows, cols)
 
+	// From names, for each part that is not the weight's own, the tensor that stores it.
+	From map[string]string `json:"from,omitempty"`
+
 	// Transposed, on the first term: the checkpoint stores the weight as (cols, rows).
 	Transposed bool `json:"transposed,omitempty"`
 }
@@ -114,7 +119,7 @@ func parseManifest(data []byte) (*Manifest, error) {
 			return nil, fmt.Errorf("file name %q leaves the directory: the manifest is damaged", f.Name)
 		}
 	}
-	for _, w := range m.Weights {
+	for _, w := range slices.Concat(m.Weights, m.Shared) {
 		if !files[w.Shard] {
 			return nil, fmt.Errorf("weight %q: shard %q is not among the files: the manifest is damaged; compress again", w.Name, w.Shard)
 		}

@@ -126,14 +126,22 @@ func (r *run) loader(byName map[string]*solved) func(string) (*codec.Weight, err
 
 // loadFinished opens a weight from the shards that are there.
 func (r *run) loadFinished(name string) (*codec.Weight, error) {
+	if path := r.shardOf(name); path != "" {
+		return checkpoint.LoadFromShard(path, name, r.shardOf)
+	}
+	return r.ckpt.Load(name)
+}
+
+// shardOf returns the path of the shard that a weight of the plan is in, "" if it is in none.
+func (r *run) shardOf(weight string) string {
 	for i, b := range r.plan.Blocks {
-		for _, l := range b.Lines {
-			if l.Weight == name {
-				return checkpoint.LoadFromShard(r.shardPath(i), name)
+		for j := range b.Lines {
+			if b.Lines[j].Weight == weight {
+				return r.shardPath(i)
 			}
 		}
 	}
-	return r.ckpt.Load(name)
+	return ""
 }
 
 // skip accepts the shard of block i if an earlier run of this plan on these weights finished it and nothing has changed since.

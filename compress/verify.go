@@ -151,6 +151,14 @@ func verifyWeights(ctx context.Context, ckpt *checkpoint.Checkpoint, cfg model.C
 	if err := errors.Join(ctx.Err(), first(errs)); err != nil {
 		return err
 	}
+	for i := range m.Shared { // decoded with the weights that refer to them
+		s := &m.Shared[i]
+		if err := verifyParts(ctx, src, s); err != nil {
+			return fmt.Errorf("%s: %s: %w", filepath.Join(ckpt.Path, filepath.Base(s.Shard)), s.Name, err)
+		}
+		v.TensorBytes += s.Bytes
+		v.Tensors += len(s.Parts)
+	}
 	if v.Tensors != len(src.Names()) {
 		return fmt.Errorf("%s: holds %d tensors, the manifest says %d; compress again", ckpt.Path, len(src.Names()), v.Tensors)
 	}
@@ -161,14 +169,8 @@ func verifyWeights(ctx context.Context, ckpt *checkpoint.Checkpoint, cfg model.C
 }
 
 func verifyWeight(ctx context.Context, ckpt *checkpoint.Checkpoint, cfg model.Config, src formats.Source, w *checkpoint.WeightRecord) (bytes, elements int64, err error) {
-	for part, want := range w.Parts {
-		sum, err := hashTensor(ctx, src, part)
-		if err != nil {
-			return 0, 0, err
-		}
-		if sum != want {
-			return 0, 0, fmt.Errorf("%s has sha256 %s, the manifest says %s", part, sum, want)
-		}
+	if err := verifyParts(ctx, src, w); err != nil {
+		return 0, 0, err
 	}
 	info, err := ckpt.Info(w.Name)
 	if err != nil {
@@ -182,6 +184,20 @@ func verifyWeight(ctx context.Context, ckpt *checkpoint.Checkpoint, cfg model.Co
 		return info.Bytes, elements, nil // integers, masks and buffers are copied as they were, whatever they hold
 	}
 	return info.Bytes, elements, decodeAll(ctx, ckpt, info)
+}
+
+// verifyParts compares the digests of the tensors that a record lists.
+func verifyParts(ctx context.Context, src formats.Source, w *checkpoint.WeightRecord) error {
+	for part, want := range w.Parts {
+		sum, err := hashTensor(ctx, src, part)
+		if err != nil {
+			return err
+		}
+		if sum != want {
+			return fmt.Errorf("%s has sha256 %s, the manifest says %s", part, sum, want)
+		}
+	}
+	return nil
 }
 
 // decodeAll decodes every row of a weight and looks for values that are not finite.
