@@ -9,7 +9,7 @@ type Weight struct {
 	Shape      []int // as the checkpoint states it; nil means (Rows, Cols)
 	Terms      []Term
 	Common     []any // what it has in common with other weights, which is loaded again when none of them is left
-	Transposed bool // the terms are of the transpose of what the checkpoint stores: gpt2's linears, stored (in, out)
+	Transposed bool  // the terms are of the transpose of what the checkpoint stores: gpt2's linears, stored (in, out)
 }
 
 // Bytes returns the exact stored size of all terms.
