@@ -45,7 +45,7 @@ func Convert(ckpt *checkpoint.Checkpoint, out string, o ConvertOptions) (path st
 
 func convertGGUF(ckpt *checkpoint.Checkpoint, out string, o ConvertOptions) (string, error) {
 	path := ggufPath(out)
-	if err := checkNoShortcuts(ckpt); err != nil {
+	if err := checkGGUFModel(ckpt); err != nil {
 		return "", err
 	}
 	if err := checkNotSourceFile(path, ckpt); err != nil {
@@ -104,6 +104,14 @@ func convertHF(ckpt *checkpoint.Checkpoint, out string, o ConvertOptions) (strin
 		return "", err
 	}
 	return path, interop.ExportHF(out, config, ckpt, interop.HFOptions{Dense: o.DType, Files: files})
+}
+
+// checkGGUFModel refuses a model that GGUF has no words for.
+func checkGGUFModel(ckpt *checkpoint.Checkpoint) error {
+	if cfg, err := ckpt.Config(); err == nil && cfg.DraftVocab > 0 {
+		return fmt.Errorf("%s: the head is trimmed for drafting (draft_vocab_size %d), which llama.cpp loads for no architecture that pith writes; keep it as a Pith artifact or a Hugging Face directory", ckpt.Path, cfg.DraftVocab)
+	}
+	return checkNoShortcuts(ckpt)
 }
 
 // checkNoShortcuts refuses a model that other formats and programs have no words for.

@@ -66,7 +66,7 @@ func sizes(path string) (tensors, file int64, err error) {
 // InGGUF returns p with the bytes that a GGUF file takes: it holds vectors, and learned positions, in F32 only. An error names the first
 // weight that GGUF has no layout for, or shortcut matrices of the checkpoint. Tensors that llama.cpp wants besides the checkpoint's (rotary factors) are not counted.
 func InGGUF(ckpt *checkpoint.Checkpoint, p *plan.Plan) (*plan.Plan, error) {
-	if err := checkNoShortcuts(ckpt); err != nil {
+	if err := checkGGUFModel(ckpt); err != nil {
 		return nil, err
 	}
 	if err := checkLayouts(p); err != nil {
@@ -94,7 +94,7 @@ func checkGGUF(ckpt *checkpoint.Checkpoint, p *plan.Plan, path string, o Options
 	if _, err := ckpt.Config(); err != nil {
 		return fmt.Errorf("GGUF needs the model's architecture: %w", err)
 	}
-	if err := checkNoShortcuts(ckpt); err != nil {
+	if err := checkGGUFModel(ckpt); err != nil {
 		return err
 	}
 	if _, err := ckpt.Tokenizer(); err != nil {

@@ -89,6 +89,11 @@ func Files(ctx context.Context, path, base string, text []byte, o Options) (Resu
 
 // Compare is Files for models that are already open; base may be nil.
 func Compare(ctx context.Context, cand, base *Opened, text []byte, o Options) (Result, error) {
+	for _, m := range []*Opened{cand, base} {
+		if m != nil && m.Model.DraftIDs() != nil {
+			return Result{}, fmt.Errorf("%s: is a draft model: its head knows %d of %d tokens, so texts have no probability under it; see pith bench --draft", m.Path, m.Config.DraftVocab, m.Config.Vocab)
+		}
+	}
 	o.MaxCtx = cand.Config.MaxPositions
 	if err := checkPositions(cand.Model.MaxTokens(), o); err != nil {
 		return Result{}, fmt.Errorf("%s: %w", cand.Path, err)

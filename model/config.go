@@ -57,6 +57,7 @@ type Config struct {
 	RopeLocal                           Rope    // of sliding layers
 	BOS, EOS                            []int32
 	Shortcuts                           Shortcuts // Pith's own: matrices on the residual stream
+	DraftVocab                          int       // rows of a draft model's trimmed head; 0: the head has a row for every token
 
 	arch *architecture
 }
@@ -95,6 +96,7 @@ func ParseConfig(configJSON []byte) (Config, error) {
 		c.RopeLocal = c.Rope
 	}
 	c.checkHeads(f)
+	c.draft(f)
 	c.shortcuts(f, ours)
 	return c, *f.err
 }

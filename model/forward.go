@@ -95,9 +95,10 @@ func (m *Model) Forward(batch [][]int32) tensor.Mat {
 	return hidden
 }
 
-// Logits multiplies hidden states by the head, and soft-caps the result if the architecture does: (hidden.Rows, Vocab).
+// Logits multiplies hidden states by the head, and soft-caps the result if the architecture does: (hidden.Rows, Vocab), or, with
+// a trimmed head, a column for each of DraftIDs.
 func (m *Model) Logits(hidden tensor.Mat) tensor.Mat {
-	y := tensor.NewMat(hidden.Rows, m.config.Vocab)
+	y := tensor.NewMat(hidden.Rows, m.head.rows)
 	s := m.space()
 	defer m.spaces.Put(s)
 	p := m.begin(s, nil)

@@ -37,6 +37,9 @@ func Generate(ctx context.Context, session *Session, prompt []int32, o GenerateO
 			return n, err
 		}
 		next[0] = sampler.Next(logits)
+		if session.m.draftIDs != nil {
+			next[0] = session.m.draftIDs[next[0]]
+		}
 		if slices.Contains(o.Stop, next[0]) {
 			return n, nil
 		}

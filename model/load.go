@@ -231,9 +231,10 @@ func (l *loader) end(m *Model) (err error) {
 			}
 		}
 		m.head = linear{parts: []part{{m.embed, 0}}, rows: c.Vocab}
-	} else if err := l.add(&m.head, l.head, c.Vocab, c.Hidden, c.HeadBias, false); err != nil {
+	} else if err := l.add(&m.head, l.head, c.HeadRows(), c.Hidden, c.HeadBias, false); err != nil {
 		return err
 	}
 	m.head.divide(m.workers)
-	return nil
+	m.draftIDs, err = l.draftIDs()
+	return err
 }

@@ -15,6 +15,7 @@ type Model struct {
 	layers        []layer
 	finalNorm     norm
 	head          linear
+	draftIDs      []int32 // of the head's rows; nil: all tokens
 	global, local *rotations
 	spaces        *sync.Pool
 }

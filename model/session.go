@@ -34,7 +34,7 @@ func (m *Model) NewSession(maxTokens int) *Session {
 		maxTokens = min(maxTokens, limit)
 	}
 	maxTokens = max(maxTokens, 1)
-	s := &Session{m: m, max: maxTokens, tokens: make([]int32, 0, maxTokens), logits: tensor.NewMat(1, c.Vocab), hidden: tensor.NewMat(1, c.Hidden)}
+	s := &Session{m: m, max: maxTokens, tokens: make([]int32, 0, maxTokens), logits: tensor.NewMat(1, m.head.rows), hidden: tensor.NewMat(1, c.Hidden)}
 	stride := (maxTokens+15)&^15 + 16 // not a power of two, which would put all features of a key in one set of the processor's caches
 	for range m.layers {
 		s.cache.k = append(s.cache.k, tensor.Mat{Rows: c.KVHeads * c.HeadDim, Cols: maxTokens, Stride: stride, Data: make([]float32, c.KVHeads*c.HeadDim*stride)})
@@ -50,7 +50,7 @@ func (s *Session) Max() int { return s.max }
 // Reset forgets all tokens.
 func (s *Session) Reset() { s.tokens = s.tokens[:0] }
 
-// Feed appends tokens and returns the logits after the last of them, (Vocab); they are valid until the next call. On an error
+// Feed appends tokens and returns the logits after the last of them, (Vocab), or those of DraftIDs; they are valid until the next call. On an error
 // the session is as it was.
 //
 // Rotary frequencies that depend on the sequence's length (dynamic, longrope): when longrope changes from its short to its long

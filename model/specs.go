@@ -89,9 +89,9 @@ func (c Config) specs(root, head string) []Spec {
 		}
 	}
 	list = append(list, c.specsOf(root, module{name: a.finalNorm, role: "norm", rows: c.Hidden, bias: c.Norm == LayerNorm}, -1)...)
-	h := c.specsOf("", module{name: head, role: "head", rows: c.Vocab, cols: c.Hidden, bias: c.HeadBias}, -1)
+	h := c.specsOf("", module{name: head, role: "head", rows: c.HeadRows(), cols: c.Hidden, bias: c.HeadBias}, -1)
 	h[0].Optional = c.TiedHead
-	return append(list, h...)
+	return append(append(list, h...), c.draftSpecs()...)
 }
 
 // resolve returns the root and head in use among names: the first ones whose tensors are there, else transformers'.

@@ -17,8 +17,8 @@ import (
 
 // HFOptions are the choices when writing a Hugging Face directory.
 type HFOptions struct {
-	// Dense is F32, F16 or BF16: every tensor is written as this. Invalid: scalar tensors are kept as stored, and quantized ones are
-	// decoded to F32, which holds their values exactly.
+	// Dense is F32, F16 or BF16: every tensor of reals is written as this. Invalid: scalar tensors are kept as stored, and quantized ones are
+	// decoded to F32, which holds their values exactly. Whole numbers are kept as stored.
 	Dense tensor.DType
 	Files map[string][]byte // further files of the directory, by name: tokenizer.json, tokenizer.model, tokenizer_config.json, …
 }
@@ -102,7 +102,9 @@ func hfTensors(w model.Weights, dense tensor.DType) (list []formats.LazyTensor, 
 		}
 		stored, packed := storedType(x)
 		dt := dense
-		if dt == tensor.Invalid {
+		if packed && whole(stored) {
+			dt = stored // a map of ids, not weights
+		} else if dt == tensor.Invalid {
 			dt = tensor.F32
 			if packed && stored.Scalar() {
 				dt = stored
@@ -125,6 +127,15 @@ func hfTensors(w model.Weights, dense tensor.DType) (list []formats.LazyTensor, 
 		}
 	}
 	return list, most, nil
+}
+
+// whole reports whether a dtype holds whole numbers or flags: ids and maps, which keep their type.
+func whole(dt tensor.DType) bool {
+	switch dt {
+	case tensor.Bool, tensor.I8, tensor.U8, tensor.I16, tensor.U16, tensor.I32, tensor.U32, tensor.I64, tensor.U64:
+		return true
+	}
+	return false
 }
 
 func writeHF(to io.Writer, w model.Weights, name string, dt tensor.DType) error {
