@@ -44,6 +44,9 @@ func table() []Codec {
 		}
 		all = append(all, c)
 	}
+	for _, k := range []int{1, 2, 4, 8, 16} {
+		all = append(all, signCodec{k})
+	}
 	for _, name := range sparseNames() {
 		c, ok := parseSparse(name)
 		if !ok {
@@ -65,7 +68,8 @@ var byName = sync.OnceValue(func() map[string]Codec {
 })
 
 // Names returns the names of the codecs that Parse knows; it knows each of them with -had and -scaled too,
-// the groups 32, 64, 128 and row of every book, trellis codes at any rate, sparse codecs of any pattern, and sums of any of these.
+// the groups 32, 64, 128 and row of every book, trellis codes at any rate, signs of rank 1 to 64, sparse codecs of any pattern, and sums of any
+// of these.
 func Names() []string {
 	all := table()
 	names := make([]string, len(all))
@@ -97,6 +101,9 @@ func Parse(name string) (Codec, error) {
 		return parseTrellis(name)
 	}
 	if c, ok := parseSparse(name); ok {
+		return c, nil
+	}
+	if c, ok := parseSign(name); ok {
 		return c, nil
 	}
 	if c, ok := parseBook(name); ok {

@@ -53,7 +53,12 @@ func Read(t Term, dst tensor.Mat, r0 int) {
 
 // MulAdd adds x·Wᵀ to y for output features [r0, r1): y[:, r0:r1] += x·(rows r0…r1)ᵀ.
 func (w *Weight) MulAdd(y tensor.Mat, in *Input, r0, r1 int) {
-	for _, t := range w.Terms {
-		t.MulAdd(y, in, r0, r1)
+	for i := 0; i < len(w.Terms); i++ {
+		if n := signRun(w.Terms[i:]); n > 1 {
+			mulAddSigns(w.Terms[i:i+n], y, in, r0, r1)
+			i += n - 1
+			continue
+		}
+		w.Terms[i].MulAdd(y, in, r0, r1)
 	}
 }

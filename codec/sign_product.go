@@ -1,0 +1,79 @@
+package codec
+
+import (
+	"pith/kernels"
+	"pith/tensor"
+)
+
+// signRun returns how many of the first terms store signs.
+func signRun(terms []Term) int {
+	for i, t := range terms {
+		if _, ok := t.(*signTerm); !ok {
+			return i
+		}
+	}
+	return len(terms)
+}
+
+// mulAddSigns adds the products of sign terms of one matrix to y[:, r0:r1]. A single token, or up to fewTokens of blocks of rank 1, are multiplied by
+// the signs: with z = v⊙x, an output is Σ_t u[t]·(Σ z[t] − 2·Σ of the z[t] whose bits are set). More decode a tile of rows, all terms
+// together, and use the matrix product.
+func mulAddSigns(terms []Term, y tensor.Mat, in *Input, r0, r1 int) {
+	for _, t := range terms {
+		checkProduct(t, y, in, r0, r1)
+	}
+	_, cols := terms[0].Dims()
+	if r0 == r1 || in.X.Rows == 0 || cols == 0 {
+		return
+	}
+	if in.X.Rows > fewTokens {
+		mulAddSignTiles(terms, y, in.X, r0, r1)
+		return
+	}
+	for _, t := range terms {
+		if s := t.(*signTerm); s.k == 1 || in.X.Rows == 1 {
+			s.mulAddFew(y, in.X, r0, r1)
+		} else {
+			mulAddSignTiles([]Term{s}, y, in.X, r0, r1)
+		}
+	}
+}
+
+// mulAddFew multiplies token by token.
+func (t *signTerm) mulAddFew(y, x tensor.Mat, r0, r1 int) {
+	wide, rows := (t.cols+63)/64*64, r1-r0
+	buf := getScratch(wide + rows + t.k*rows)
+	defer putScratch(buf)
+	z, sums, u := (*buf)[:wide], (*buf)[wide:wide+rows], (*buf)[wide+rows:]
+	clear(z[t.cols:])
+	kernels.F16ToF32(u, t.u[2*t.k*r0:])
+	stride := (t.cols + 7) / 8
+	for i := range x.Rows {
+		for f := range t.k {
+			kernels.MulF16(z[:t.cols], t.v[2*f*t.cols:], x.Row(i))
+			kernels.SignSums(sums, t.signs[r0*stride:], stride, z)
+			total := kernels.SignTotal(z)
+			out := y.Row(i)[r0:r1]
+			for r, s := range sums {
+				out[r] += float32(u[r*t.k+f] * (total - 2*s)) // 2·s is exact
+			}
+		}
+	}
+}
+
+// mulAddSignTiles decodes tiles of the terms' sum.
+func mulAddSignTiles(terms []Term, y, x tensor.Mat, r0, r1 int) {
+	cols := x.Cols
+	tile := min(r1-r0, max(1, min(256, tileFloats/cols)))
+	buf := getScratch(tile * cols)
+	defer putScratch(buf)
+	for r := r0; r < r1; r += tile {
+		n := min(tile, r1-r)
+		w := tensor.Of(n, cols, (*buf)[:n*cols])
+		clear(w.Data)
+		for _, t := range terms {
+			t.(*signTerm).addRows(w, r)
+		}
+		kernels.GemmNT(y.Data[r:], y.Stride, x.Data, x.Stride, w.Data, cols, x.Rows, n, cols)
+	}
+}
