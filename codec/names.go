@@ -47,6 +47,13 @@ func table() []Codec {
 	for _, k := range []int{1, 2, 4, 8, 16} {
 		all = append(all, signCodec{k})
 	}
+	for _, name := range tableNames() {
+		c, ok := parseTables(name)
+		if !ok {
+			panic("codec: a codec of tables in the table does not exist")
+		}
+		all = append(all, c)
+	}
 	for _, name := range sparseNames() {
 		c, ok := parseSparse(name)
 		if !ok {
@@ -68,7 +75,7 @@ var byName = sync.OnceValue(func() map[string]Codec {
 })
 
 // Names returns the names of the codecs that Parse knows; it knows each of them with -had and -scaled too,
-// the groups 32, 64, 128 and row of every book, trellis codes at any rate, signs of rank 1 to 64, sparse codecs of any pattern, and sums of any
+// the groups 32, 64, 128 and row of every book, trellis codes at any rate, signs of rank 1 to 64, tables of any number of groups, sparse codecs of any pattern, and sums of any
 // of these.
 func Names() []string {
 	all := table()
@@ -107,6 +114,9 @@ func Parse(name string) (Codec, error) {
 		return c, nil
 	}
 	if c, ok := parseBook(name); ok {
+		return c, nil
+	}
+	if c, ok := parseTables(name); ok {
 		return c, nil
 	}
 	return nil, fmt.Errorf("unknown codec %q%s; near: %s", name, sparseMistake(name), strings.Join(nearest(name, Names(), 5), ", "))
