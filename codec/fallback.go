@@ -4,10 +4,14 @@ import "strings"
 
 // Fallback returns the codec that stores matrices of cols columns in place of the codec called name: name itself if it can, for
 // GGML's block types the one llama-quantize takes (llama-quant.cpp, tensor_type_fallback), f16 if no block fits. A rotated or
-// scaled codec's is its inner codec's, rotated or scaled; a sum's terms have their own.
+// scaled codec's is its inner codec's, rotated or scaled; a sum's terms have their own,
+// but for low-rank terms, which are left out; a low-rank codec's is its inner codec's, of the whole matrix.
 func Fallback(name string, cols int) string {
 	if c, ok, err := parseSum(name); ok && err == nil {
 		return sumFallback(c, cols)
+	}
+	if c, ok, err := parseLowRank(name); ok && err == nil {
+		return Fallback(c.(LowRank).inner.Name(), cols)
 	}
 	for _, suffix := range []string{rotatedSuffix, scaledSuffix} {
 		if inner, ok := strings.CutSuffix(name, suffix); ok {
@@ -42,15 +46,21 @@ func fitsColumns(name string, cols int) bool {
 	return true
 }
 
-// sumFallback returns the sum of the terms' fallbacks.
+// sumFallback returns the sum of the terms' fallbacks: a low-rank term makes up for what others lose, and what it would be as a whole matrix
+// is no smaller than they are.
 func sumFallback(c Codec, cols int) string {
 	s, ok := c.(Sum)
 	if !ok {
 		return Fallback(c.Name(), cols)
 	}
-	names := make([]string, len(s.codecs))
-	for i, term := range s.codecs {
-		names[i] = Fallback(term.Name(), cols)
+	var names []string
+	for _, term := range s.codecs {
+		if _, product := term.(LowRank); !product {
+			names = append(names, Fallback(term.Name(), cols))
+		}
+	}
+	if names == nil {
+		return Fallback(s.codecs[0].Name(), cols)
 	}
 	return SumName(names)
 }

@@ -21,6 +21,16 @@ type Input struct {
 	mu      sync.Mutex
 	scaled  []*scaledInput // the first of which are in use, the others kept for their memory
 	scaling int            // how many are in use
+
+	products []*productInput // as scaled: the first of which are in use
+	multiply int
+}
+
+// productInput is an input of a low-rank term's U: x·Vᵀ.
+type productInput struct {
+	term *lowRankTerm
+	once sync.Once
+	in   Input
 }
 
 // scaledInput is an input whose features are multiplied by factors.
@@ -35,7 +45,7 @@ func NewInput(x tensor.Mat) *Input { return &Input{X: x} }
 
 // Reset makes in the input of x, with the memory it has. Nobody may be using in.
 func (in *Input) Reset(x tensor.Mat) {
-	in.X, in.once, in.turn, in.scaling = x, sync.Once{}, sync.Once{}, 0
+	in.X, in.once, in.turn, in.scaling, in.multiply = x, sync.Once{}, sync.Once{}, 0, 0
 }
 
 // Rotated returns the input whose rows are those of X after kernels.Rotate: what terms of rotated codecs multiply by.
@@ -93,6 +103,41 @@ func (in *Input) scaledBy(factors []float32) *scaledInput {
 	in.scaling++
 	s.factors, s.once = factors, sync.Once{}
 	return s
+}
+
+// times returns x·Vᵀ for the V of t.
+func (in *Input) times(t *lowRankTerm) *Input {
+	p := in.productOf(t)
+	p.once.Do(func() {
+		rank, _ := t.v.Dims()
+		n := in.X.Rows * rank
+		buf := p.in.X.Data
+		if cap(buf) < n {
+			buf = make([]float32, n)
+		}
+		z := tensor.Of(in.X.Rows, rank, buf[:n])
+		clear(z.Data)
+		t.v.MulAdd(z, in, 0, rank)
+		p.in.Reset(z)
+	})
+	return &p.in
+}
+
+func (in *Input) productOf(t *lowRankTerm) *productInput {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	for _, p := range in.products[:in.multiply] {
+		if p.term == t {
+			return p
+		}
+	}
+	if in.multiply == len(in.products) {
+		in.products = append(in.products, &productInput{})
+	}
+	p := in.products[in.multiply]
+	in.multiply++
+	p.term, p.once = t, sync.Once{}
+	return p
 }
 
 // Q8 returns each row of X in blocks of 32 int8 codes with one scale each (kernels.QuantizeQ8).

@@ -61,6 +61,7 @@ func table() []Codec {
 		}
 		all = append(all, c)
 	}
+	all = append(all, lowRanks()...)
 	all = append(all, sums()...)
 	return all
 }
@@ -75,8 +76,8 @@ var byName = sync.OnceValue(func() map[string]Codec {
 })
 
 // Names returns the names of the codecs that Parse knows; it knows each of them with -had and -scaled too,
-// the groups 32, 64, 128 and row of every book, trellis codes at any rate, signs of rank 1 to 64, tables of any number of groups, sparse codecs of any pattern, and sums of any
-// of these.
+// the groups 32, 64, 128 and row of every book, trellis codes at any rate, signs of rank 1 to 64, tables of any number of groups, sparse
+// codecs of any pattern, products of any rank whose factors any of these stores, and sums of any of these.
 func Names() []string {
 	all := table()
 	names := make([]string, len(all))
@@ -92,6 +93,9 @@ func Parse(name string) (Codec, error) {
 		return c, nil
 	}
 	if c, ok, err := parseSum(name); ok {
+		return c, err
+	}
+	if c, ok, err := parseLowRank(name); ok {
 		return c, err
 	}
 	if inner, ok := strings.CutSuffix(name, rotatedSuffix); ok && !strings.HasSuffix(inner, rotatedSuffix) {

@@ -92,7 +92,7 @@ func parseSum(name string) (c Codec, ok bool, err error) {
 // sums are a few of the sums there are.
 func sums() []Codec {
 	two, three := intCodec{2, 64, false}, intCodec{3, 64, false}
-	return []Codec{SumOf(two, two), SumOf(three, two)}
+	return []Codec{SumOf(two, two), SumOf(three, two), SumOf(intCodec{4, 64, false}, newLowRank(0, 0.6, scalarCodec{tensor.F16}))}
 }
 
 // Name returns the terms' names joined by "+".

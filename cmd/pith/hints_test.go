@@ -105,6 +105,9 @@ func TestHelpNamesEveryCodec(t *testing.T) {
 				name = "tcq-<code>-<bits>"
 			}
 			if c, err := codec.Parse(name); err == nil {
+				if _, product := c.(codec.LowRank); product {
+					name = "lr<rank>-<codec>"
+				}
 				if _, masked := c.(codec.Sparse); masked {
 					name = "<values>-<pattern>"
 				}

@@ -60,7 +60,8 @@ int{2,3,4,5,6,8}-g{32,64,128,row}, plain, -asym or -mid at the end; qoq4-g{64,12
 vq2-{1.5,2,2.5,…,6}-g… and e8p-g…, code books for Gaussian weights; tcq-<code>-<bits>, trellis codes of any rate, as tcq-lut8-2.5;
 <values>-<pattern>, which stores some weights only, the others being 0: values f32, f16, bf16 or int…-g…; pattern s50 (50 % pruned, a bit
 for each weight), csr90 (90 % pruned, a byte for each kept one) or 2:4 (two of each four kept), with e at the end (not csr) for a mask
-that is entropy-coded in files, as int4-g128-2:4 or f16-s70e.
+that is entropy-coded in files, as int4-g128-2:4 or f16-s70e; lr<rank>-<codec>, the product of two factors that a codec stores, of a rank
+as lr64-f16 or with a share of the numbers as lr0.8-f16.
 Any of them with -had at the end is stored rotated, which spreads outliers; with -scaled, with a factor for each input, which
 the method awq chooses; the method hqq takes -mid. A+B stores a weight as a sum of terms, B what A leaves, 3*A is A+A+A; a list of methods, as
 ldlq+nearest, names one for each term. Methods magnitude, wanda, sparsegpt and surgeon prune: they take <values>-<pattern> and leave

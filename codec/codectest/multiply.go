@@ -58,6 +58,10 @@ func productBounds(term codec.Term, x tensor.Mat) []float64 {
 		}
 		return bounds
 	}
+	if factored, ok := term.(interface{ Factors() (u, v codec.Term) }); ok {
+		u, v := factored.Factors()
+		return stagedBounds(u, v, x)
+	}
 	stored := Decode(term)
 	if rotated(term.Codec()) {
 		stored, x = rotatedRows(stored), rotatedRows(x)
@@ -74,6 +78,36 @@ func productBounds(term codec.Term, x tensor.Mat) []float64 {
 				if x.Rows <= 8 {
 					bounds[i*rows+r] += math.Abs(float64(w)) * peak / 253
 				}
+			}
+		}
+	}
+	return bounds
+}
+
+// stagedBounds is productBounds of x·Vᵀ·Uᵀ: the errors of the first product, multiplied by U, those of multiplying at most |x·Vᵀ| and its errors
+// by U, and those of the float32 sums by which the term decodes.
+func stagedBounds(u, v codec.Term, x tensor.Mat) []float64 {
+	rows, rank := u.Dims()
+	first, us, vs := productBounds(v, x), Decode(u), Decode(v)
+	z := tensor.NewMat(x.Rows, rank)
+	decoding := make([]float64, x.Rows*rank)
+	for i := range x.Rows {
+		for k := range rank {
+			var sum, size float64
+			for c, w := range vs.Row(k) {
+				p := float64(w) * float64(x.Row(i)[c])
+				sum += p
+				size += math.Abs(p)
+			}
+			z.Row(i)[k] = float32((math.Abs(sum) + first[i*rank+k]) * (1 + 0x1p-20))
+			decoding[i*rank+k] = size * float64(rank+2) * 0x1p-23
+		}
+	}
+	bounds := productBounds(u, z)
+	for i := range x.Rows {
+		for r := range rows {
+			for k, w := range us.Row(r) {
+				bounds[i*rows+r] += math.Abs(float64(w)) * (first[i*rank+k] + decoding[i*rank+k])
 			}
 		}
 	}
