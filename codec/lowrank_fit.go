@@ -38,7 +38,7 @@ func (c LowRank) Fit(w tensor.Mat, importance []float32, o FitOptions) (Grid, er
 
 func (c LowRank) fit(w tensor.Mat, importance []float32, o FitOptions) (*lowRankGrid, error) {
 	rank := c.Rank(w.Rows, w.Cols)
-	weights := columnWeights(importance, w.Cols)
+	weights := rootWeights(importance, w.Cols)
 	u, v, err := factors(w, weights, rank)
 	if err != nil {
 		return nil, largestError(w, c.Name(), err)
@@ -64,8 +64,8 @@ func (c LowRank) fit(w tensor.Mat, importance []float32, o FitOptions) (*lowRank
 	return g, nil
 }
 
-// columnWeights returns the roots of importance, the smallest raised to what can be divided by; nil for nil.
-func columnWeights(importance []float32, cols int) []float64 {
+// rootWeights returns the roots of importance, the smallest raised to what can be divided by; nil for nil.
+func rootWeights(importance []float32, cols int) []float64 {
 	if importance == nil {
 		return nil
 	}

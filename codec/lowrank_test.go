@@ -10,7 +10,7 @@ import (
 	"pith/tensor"
 )
 
-func parsed(t *testing.T, name string) codec.Codec {
+func parsedAs(t *testing.T, name string) codec.Codec {
 	t.Helper()
 	c, err := codec.Parse(name)
 	if err != nil {
@@ -28,14 +28,14 @@ func TestRanksFollowFromShapesAndStayWithinTheirShare(t *testing.T) {
 		{"lr64-f16", 512, 512, 64}, {"lr0.8-f16", 512, 512, 204}, {"lr0.5-f16", 100, 50, 16}, {"lr1.0-f16", 64, 64, 32}, {"lr0.80-f32", 64, 172, 37},
 		{"lr0.8-q8_0", 512, 512, 192}, {"lr0.6-f16", 0, 256, 0}, {"lr0.01-f16", 64, 64, 0},
 	} {
-		if got := parsed(t, c.name).(codec.LowRank).Rank(c.rows, c.cols); got != c.want {
+		if got := parsedAs(t, c.name).(codec.LowRank).Rank(c.rows, c.cols); got != c.want {
 			t.Errorf("%s of (%d, %d) has rank %d, want %d", c.name, c.rows, c.cols, got, c.want)
 		}
 	}
 	for _, inner := range []string{"f16", "int8-g64", "int4-g32", "q8_0", "tcq-lut8-3", "int8-g64-had"} {
 		for _, keep := range []string{"0.25", "0.5", "0.8", "1.0"} {
 			for _, shape := range [][2]int{{64, 64}, {172, 64}, {64, 172}, {96, 4096}, {1000, 999}} {
-				c := parsed(t, "lr"+keep+"-"+inner).(codec.LowRank)
+				c := parsedAs(t, "lr"+keep+"-"+inner).(codec.LowRank)
 				whole := float64(c.Inner().Size(shape[0], shape[1]))
 				if n := c.Rank(shape[0], shape[1]); n > 0 && float64(c.Size(shape[0], shape[1])) > c.Ratio()*whole {
 					t.Errorf("%s of %v: rank %d takes %d bytes of %g", c.Name(), shape, n, c.Size(shape[0], shape[1]), whole)
@@ -55,7 +55,7 @@ func TestLowRankNamesThatMeanNothingAreErrorsThatSayWhatWould(t *testing.T) {
 		}
 	}
 	for name, want := range map[string]string{"lr0.80-f16": "lr0.8-f16", "lr1.0-f16": "lr1.0-f16", "lr032-int8-g64-had": "lr32-int8-g64-had", "lr8-f16+lr8-f16": "2*lr8-f16"} {
-		if got := parsed(t, name).Name(); got != want {
+		if got := parsedAs(t, name).Name(); got != want {
 			t.Errorf("%s is called %s, want %s", name, got, want)
 		}
 	}
@@ -65,7 +65,7 @@ func TestFactorsLargerThanTheMatrixAreRefused(t *testing.T) {
 	for name, want := range map[string]string{
 		"lr33-f16": "use a rank below 33", "lr65-f16": "use at most 64", "lr0.01-f16": "rank 0", "lr33-int8-g32": "use a rank below", "lr16-q8_0": "use ",
 	} {
-		err := parsed(t, name).Check(64, 64)
+		err := parsedAs(t, name).Check(64, 64)
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", name, err, want)
 		}
@@ -92,7 +92,7 @@ func TestMatricesOfTheRankAreKept(t *testing.T) {
 			}
 		}
 		for name, limit := range map[string]float64{"lr3-f32": 1e-6, "lr3-f16": 2e-3, "lr5-f32": 1e-6, "lr2-f32": 1} {
-			term := pack(t, parsed(t, name), w)
+			term := pack(t, parsedAs(t, name), w)
 			got := codectest.Decode(term)
 			var e, n float64
 			for i, x := range w.Data {
@@ -118,7 +118,7 @@ func pack(t *testing.T, c codec.Codec, w tensor.Mat) codec.Term {
 
 // An input that is used again for other activations forgets the products it had, and terms do not take one another's.
 func TestProductsOfAnInputAreThoseOfItsTermAndActivations(t *testing.T) {
-	c := parsed(t, "lr4-f32")
+	c := parsedAs(t, "lr4-f32")
 	terms := []codec.Term{pack(t, c, codectest.Matrix(1, 8, 16)), pack(t, c, codectest.Matrix(2, 8, 16))}
 	in := codec.NewInput(codectest.Matrix(3, 2, 16))
 	for seed := range 3 {
