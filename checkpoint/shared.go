@@ -29,6 +29,17 @@ func (s *TermSpec) tensorOf(weight string, term int, part string) (name string, 
 	return PartName(weight, term, part), false
 }
 
+// Own returns the parts that are the weight's own, in order.
+func (s *TermSpec) Own() []string {
+	var own []string
+	for _, part := range s.Parts {
+		if _, shared := s.From[part]; !shared {
+			own = append(own, part)
+		}
+	}
+	return own
+}
+
 // checkFrom refuses references of parts that the term does not have.
 func (s *TermSpec) checkFrom() error {
 	for part, from := range s.From {

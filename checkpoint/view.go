@@ -3,6 +3,7 @@ package checkpoint
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 
 	"pith/codec"
@@ -15,7 +16,10 @@ import (
 type Edit struct {
 	Layers []int  // of the checkpoint, in rising order: those that stay, renumbered from 0; nil: all
 	Config []byte // config.json of the view; nil: the checkpoint's, its number of layers and what it says layer by layer edited
-	Made   []Made // tensors that take the place of the checkpoint's of the same name (that of the view), or join them
+	// Matrices says, for each layer of the view, which layer of the checkpoint its matrices are (and their biases; norms are its own). A
+	// matrix that several layers of the view show is an alias in all but the first (Info.Of). nil: each layer's own.
+	Matrices []int
+	Made     []Made // tensors that take the place of the checkpoint's of the same name (that of the view), or join them
 }
 
 // Made is a tensor of a view that the checkpoint does not hold.
@@ -31,6 +35,7 @@ type view struct {
 	store
 	names  []string
 	from   map[string]string // name in the view → name in the store
+	of     map[string]string // alias in the view → name in the view of the first layer that shows the same tensor
 	made   map[string]*madeTensor
 	layers []int
 }
@@ -46,7 +51,10 @@ func (c *Checkpoint) View(e Edit) (*Checkpoint, error) {
 			e.Layers = append(e.Layers, i)
 		}
 	}
-	v := &view{store: c.store, from: map[string]string{}, made: map[string]*madeTensor{}, layers: slices.Clone(e.Layers)}
+	if e.Matrices != nil && len(e.Matrices) != len(e.Layers) {
+		panic("checkpoint: a view with another number of matrices than layers")
+	}
+	v := &view{store: c.store, from: map[string]string{}, of: map[string]string{}, made: map[string]*madeTensor{}, layers: slices.Clone(e.Layers)}
 	out := &Checkpoint{Path: c.Path, Kind: c.Kind, store: v, dir: c.dir, configJSON: c.configJSON}
 	if len(e.Layers) != cfg.Layers || !rising(e.Layers, cfg.Layers) {
 		if out.configJSON, err = model.SelectLayers(c.configJSON, e.Layers); err != nil {
@@ -64,6 +72,9 @@ func (c *Checkpoint) View(e Edit) (*Checkpoint, error) {
 				continue
 			}
 			shown = model.InLayer(cfg, name, at)
+			if e.Matrices != nil && inMatrix(cfg, name) {
+				name = model.InLayer(cfg, name, e.Matrices[at])
+			}
 		}
 		v.from[shown] = name
 		v.names = append(v.names, shown)
@@ -77,7 +88,42 @@ func (c *Checkpoint) View(e Edit) (*Checkpoint, error) {
 		v.made[m.Name] = newMade(m, recent)
 	}
 	slices.Sort(v.names)
-	return out, nil
+	return out, v.findAliases(cfg)
+}
+
+// inMatrix reports whether a tensor of a layer is one of its matrices, or such a matrix's bias.
+func inMatrix(cfg model.Config, name string) bool {
+	if before, ok := strings.CutSuffix(name, ".bias"); ok {
+		name = before + ".weight"
+	}
+	role := model.Role(cfg, name)
+	return strings.HasPrefix(role, "attn_") || strings.HasPrefix(role, "ffn_")
+}
+
+// findAliases finds the tensors that several layers show.
+func (v *view) findAliases(cfg model.Config) error {
+	first := map[string]string{} // tensor of the store → the name that the first layer shows it by
+	names := slices.Clone(v.names)
+	slices.SortStableFunc(names, func(a, b string) int { return model.LayerOf(cfg, a) - model.LayerOf(cfg, b) })
+	for _, name := range names {
+		from, ok := v.from[name]
+		if !ok {
+			continue
+		}
+		info, err := v.store.Info(from)
+		if err != nil {
+			return err
+		}
+		if info.Of != "" {
+			from = info.Of
+		}
+		if owner := first[from]; owner != "" {
+			v.of[name] = owner
+		} else {
+			first[from] = name
+		}
+	}
+	return nil
 }
 
 // rising reports whether layers are 0 … n−1.
@@ -150,7 +196,10 @@ func (v *view) Info(name string) (Info, error) {
 		return Info{}, err
 	}
 	info, err := v.store.Info(from)
-	info.Name = name
+	info.Name, info.Of = name, v.of[name]
+	if info.Of != "" {
+		info.Bytes, info.SharedBytes = 0, info.Bytes+info.SharedBytes
+	}
 	return info, err
 }
 

@@ -75,12 +75,17 @@ func InGGUF(ckpt *checkpoint.Checkpoint, p *plan.Plan) (*plan.Plan, error) {
 	q := *p
 	q.Blocks = make([]plan.Block, len(p.Blocks))
 	q.Totals.Bytes = 0
+	stored := map[string]plan.Line{} // in GGUF every layer has tensors of its own
 	for i, b := range p.Blocks {
 		lines := slices.Clone(b.Lines)
 		for j := range lines {
 			if l := &lines[j]; (len(l.Shape) < 2 || l.Role == "position") && l.Codec != "f32" {
 				l.Codec, l.Bytes, l.Note = "f32", 4*l.Elements(), "always F32 in GGUF"
 			}
+			if l := &lines[j]; l.Alias() {
+				l.Bytes, l.Note = stored[l.Of].Bytes, "of "+l.Of+", which GGUF stores again"
+			}
+			stored[lines[j].Weight] = lines[j]
 			q.Totals.Bytes += lines[j].Bytes
 		}
 		q.Blocks[i] = plan.Block{Name: b.Name, Lines: lines}

@@ -24,11 +24,22 @@ type run struct {
 	done    int     // blocks finished, by this run or earlier ones
 	result  Result
 	squared struct{ err, norm float64 } // over all blocks
+
+	hasAlias map[string]bool          // weights that others are aliases of
+	rawOwner map[string]bool          // those that are copied as they lie in the source
+	owners   map[string]stored        // of finished blocks
+	loaded   map[string]*codec.Weight // what is in memory of them
 }
 
 func newRun(ckpt *checkpoint.Checkpoint, p *plan.Plan, dir *output, o Options) *run {
 	r := &run{ckpt: ckpt, plan: p, hash: p.Hash(), dir: dir, o: o, tiles: newTilePool(o.Workers), shards: make([]shard, len(p.Blocks))}
 	r.report = newReporter(o.Events, p.Totals.Weights, len(p.Blocks))
+	r.hasAlias, r.rawOwner, r.owners, r.loaded = map[string]bool{}, map[string]bool{}, map[string]stored{}, map[string]*codec.Weight{}
+	for _, l := range p.Lines() {
+		if l.Alias() {
+			r.hasAlias[l.Of] = true
+		}
+	}
 	r.result = Result{Dir: dir.path, Blocks: len(p.Blocks), Weights: p.Totals.Weights}
 	r.report.emit(Event{Kind: Started, Weights: p.Totals.Weights, Bytes: p.Totals.Bytes})
 	return r
@@ -68,6 +79,9 @@ func (r *run) blocks(ctx context.Context, overlap bool) error {
 			return werr // the earlier block's error comes first, whenever it showed
 		}
 		if err != nil {
+			return err
+		}
+		if err := r.noteSolved(b, solved); err != nil {
 			return err
 		}
 		if err := r.tell(ctx, b, solved); err != nil {
@@ -120,6 +134,9 @@ func (r *run) loader(byName map[string]*solved) func(string) (*codec.Weight, err
 		if s == nil || s.raw {
 			return r.ckpt.Load(name)
 		}
+		if s.line.Alias() {
+			return r.loadAlias(s.line)
+		}
 		return s.weight()
 	}
 }
@@ -162,6 +179,7 @@ func (r *run) skip(ctx context.Context, i int, b *plan.Block) (bool, error) {
 		weights += b.Lines[j].Elements()
 	}
 	r.shards[i] = s
+	r.noteOwners(b, func(name string) stored { return s.stored[name] })
 	r.report.skip(weights)
 	r.report.mu.Lock()
 	r.done++

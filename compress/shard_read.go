@@ -55,16 +55,17 @@ func describeShard(f *formats.Safetensors, path string, digest checkpoint.FileDi
 	if err != nil {
 		return shard{}, err
 	}
-	s := shard{file: digest}
+	s := shard{file: digest, stored: map[string]stored{}}
 	for i := range b.Lines {
 		l := &b.Lines[i]
 		w := checkpoint.WeightRecord{Name: l.Weight, Shape: l.Shape, Codec: l.Codec, Shard: filepath.Base(path), Source: meta.source[l.Weight],
 			Fallback: meta.notes[l.Weight], Parts: map[string]string{}}
 		names := []string{l.Weight}
+		lies := stored{specs: meta.terms[l.Weight]}
 		if specs := meta.terms[l.Weight]; specs != nil {
 			names = names[:0]
 			for j, spec := range specs {
-				for _, p := range spec.Parts {
+				for _, p := range spec.Own() {
 					names = append(names, checkpoint.PartName(l.Weight, j, p))
 				}
 			}
@@ -74,9 +75,11 @@ func describeShard(f *formats.Safetensors, path string, digest checkpoint.FileDi
 			if err != nil {
 				return shard{}, err
 			}
+			lies.dtype = info.DType
 			w.Bytes += info.Bytes
 			w.Parts[name] = meta.parts[name]
 		}
+		s.stored[l.Weight] = lies
 		e := meta.errors[l.Weight]
 		w.RelError = ratio(e[0], e[1])
 		if !l.Keeps() { // what is stored as it was has no error, and would only dilute that of the rest

@@ -156,7 +156,10 @@ func (r *run) prepare(s *solved) error {
 	if s.method, err = l.NewMethod(); err != nil {
 		return err
 	}
-	if s.method == nil {
+	switch {
+	case l.Alias():
+		return r.alias(s)
+	case s.method == nil:
 		return r.keep(s, info)
 	}
 	if s.rows, err = r.ckpt.Rows(l.Weight); err != nil {
@@ -172,6 +175,7 @@ func (r *run) prepare(s *solved) error {
 func (r *run) keep(s *solved, info checkpoint.Info) error {
 	l := s.line
 	if r.ckpt.Plain(l.Weight) {
+		r.rawOwner[l.Weight] = r.hasAlias[l.Weight]
 		s.raw, s.dtype = true, info.DType
 		s.parts = []codec.Part{{DType: info.DType, Shape: info.Shape}}
 		return nil

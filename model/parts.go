@@ -1,5 +1,7 @@
 package model
 
+import "slices"
+
 // Parts gives the parts of a loaded model one by one, so that a caller can run some of them, or look between them.
 type Parts struct{ m *Model }
 
@@ -11,3 +13,13 @@ func (p Parts) Embedding() *Embedding { return &Embedding{p.m} }
 func (p Parts) Layer(i int) *Layer    { return &Layer{p.m, i} }
 func (p Parts) Norm() *Norm           { return &Norm{p.m} }
 func (p Parts) Head() *Head           { return &Head{p.m} }
+
+// LayerWith returns layer i with the matrices of another layer, and its own norms.
+func (p Parts) LayerWith(i, matrices int) *Layer {
+	m := *p.m
+	m.layers = slices.Clone(m.layers)
+	from := &p.m.layers[matrices]
+	to := &m.layers[i]
+	to.qkv, to.out, to.up, to.down = from.qkv, from.out, from.up, from.down
+	return &Layer{&m, i}
+}

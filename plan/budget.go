@@ -65,7 +65,7 @@ func Budget(ckpt *checkpoint.Checkpoint, o BudgetOptions) (Recipe, error) {
 	}
 	b := budget{code: o.Code, weights: p.Totals.Weights, tied: tied(p), bytes: int64(o.BitsPerWeight * float64(p.Totals.Weights) / 8)}
 	for _, l := range p.Lines() {
-		if l.Keeps() {
+		if l.Keeps() || l.Alias() {
 			b.kept += l.Bytes
 			continue
 		}

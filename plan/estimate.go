@@ -54,7 +54,7 @@ func (p *Plan) MinMemory() int64 {
 func (b *Block) held() (terms, tile, whole int64) {
 	for i := range b.Lines {
 		l := &b.Lines[i]
-		if l.Keeps() {
+		if l.Keeps() || l.Alias() {
 			continue // copied through a small buffer
 		}
 		terms += l.Bytes
@@ -102,7 +102,7 @@ func (l *Line) rate() float64 {
 	kQuants := strings.HasSuffix(l.Codec, "_k")
 	search := l.Search || l.feedsBack()
 	switch {
-	case l.Keeps():
+	case l.Keeps(), l.Alias():
 		return 500e6
 	case slices.ContainsFunc(l.methods(), prunes):
 		return l.pruneRate()

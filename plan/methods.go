@@ -13,7 +13,8 @@ import (
 
 const (
 	defaultMethod = "nearest"
-	keepMethod    = "keep" // the weight is stored as the source stores it
+	keepMethod    = "keep"  // the weight is stored as the source stores it
+	aliasMethod   = "alias" // the weight is another one, stored once
 )
 
 // method makes an approx.Method of what a rule says.
@@ -85,9 +86,9 @@ func Methods() []string {
 	return names
 }
 
-// NewMethod returns the method that a line calls for. A line that keeps its weight has none: nil.
+// NewMethod returns the method that a line calls for. A line that keeps its weight has none, nor has an alias: nil.
 func (l *Line) NewMethod() (approx.Method, error) {
-	if l.Keeps() {
+	if l.Keeps() || l.Alias() {
 		return nil, nil
 	}
 	c, err := codec.Parse(l.Codec)

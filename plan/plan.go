@@ -42,6 +42,8 @@ type Calibration struct {
 type Structure struct {
 	SourceLayers int    `json:"source_layers"`        // of the source
 	Layers       []int  `json:"layers"`               // of the source: those that stay, renumbered from 0
+	Matrices     []int  `json:"matrices,omitempty"`   // for each of those the layer of the source whose matrices it uses; nil: its own
+	Share        string `json:"share,omitempty"`      // how they were chosen; "": by the user
 	Rank         string `json:"rank,omitempty"`       // how the others were chosen; "": by the user
 	Replace      string `json:"replace,omitempty"`    // what stands in for the others: "mean", "linear"; "": nothing
 	Directions   int    `json:"directions,omitempty"` // of the residual stream that stay; 0: all
@@ -85,7 +87,8 @@ type Line struct {
 	Selector    string `json:"selector,omitempty"`
 	Solver      string `json:"solver,omitempty"`
 	Rule        int    `json:"rule"`  // number of the deciding rule, from 1; 0: none applied
-	Bytes       int64  `json:"bytes"` // exact, of all parts
+	Bytes       int64  `json:"bytes"` // exact, of all parts that are its own
+	Of          string `json:"of,omitempty"` // an alias: the weight of an earlier line whose parts are all that it has
 	Note        string `json:"note,omitempty"`
 }
 
@@ -100,12 +103,15 @@ type Totals struct {
 // Keeps reports whether the weight is stored as the source stores it.
 func (l *Line) Keeps() bool { return l.Method == keepMethod }
 
+// Alias reports whether the weight stores nothing and refers to another's parts.
+func (l *Line) Alias() bool { return l.Of != "" }
+
 // Fallbacks returns how many weights have another codec than their rule asks for, because their shapes do not fit it; their notes say why.
 func (p *Plan) Fallbacks() int {
 	n := 0
 	for _, b := range p.Blocks {
 		for _, l := range b.Lines {
-			if !l.Keeps() && l.Rule > 0 && l.Rule <= len(p.Recipe.Rules) && !sameCodec(l.Codec, p.Recipe.Rules[l.Rule-1].Codec) {
+			if !l.Keeps() && !l.Alias() && l.Rule > 0 && l.Rule <= len(p.Recipe.Rules) && !sameCodec(l.Codec, p.Recipe.Rules[l.Rule-1].Codec) {
 				n++
 			}
 		}
@@ -130,7 +136,7 @@ func sameCodec(a, b string) bool {
 func (p *Plan) Solves() bool {
 	for _, b := range p.Blocks {
 		for i := range b.Lines {
-			if !b.Lines[i].Keeps() {
+			if l := &b.Lines[i]; !l.Keeps() && !l.Alias() {
 				return true
 			}
 		}
@@ -244,13 +250,33 @@ func parse(data []byte) (*Plan, error) {
 	if p.Structure != nil && p.Structure.SourceLayers > maxLayers {
 		return nil, fmt.Errorf("structure: %d layers; at most %d are supported", p.Structure.SourceLayers, maxLayers)
 	}
+	stored := map[string]*Line{}
 	for _, l := range p.Lines() {
 		if l.Rows < 0 || l.Cols < 0 || l.Bytes < 0 {
 			return nil, fmt.Errorf("%s: negative size; make the plan again with pith plan", l.Weight)
+		}
+		if err := l.checkAlias(stored); err != nil {
+			return nil, fmt.Errorf("%s: %w; make the plan again with pith plan", l.Weight, err)
 		}
 		if _, err := l.NewMethod(); err != nil {
 			return nil, err
 		}
 	}
 	return &p, nil
+}
+
+// checkAlias checks that an alias is of a line in stored, to which lines that are none are added.
+func (l *Line) checkAlias(stored map[string]*Line) error {
+	if !l.Alias() && l.Method != aliasMethod {
+		stored[l.Weight] = l
+		return nil
+	}
+	owner := stored[l.Of]
+	switch {
+	case l.Method != aliasMethod || owner == nil:
+		return fmt.Errorf("is an alias of %q, which no earlier line stores", l.Of)
+	case l.Bytes != 0 || l.Rows != owner.Rows || l.Cols != owner.Cols || l.Codec != owner.Codec || l.Transposed != owner.Transposed:
+		return fmt.Errorf("is an alias of %s, and another matrix", l.Of)
+	}
+	return nil
 }

@@ -30,7 +30,7 @@ func Resolve(ckpt *checkpoint.Checkpoint, r Recipe) (*Plan, error) {
 	if len(names) == 0 {
 		return nil, fmt.Errorf("%s: holds no tensors", ckpt.Path)
 	}
-	res := resolver{ckpt: ckpt, cfg: cfg, recipe: r, has: map[string]bool{}, used: make([]bool, len(r.Rules))}
+	res := resolver{ckpt: ckpt, cfg: cfg, recipe: r, has: map[string]bool{}, lines: map[string]Line{}, used: make([]bool, len(r.Rules))}
 	for _, name := range names {
 		res.has[name] = true
 	}
@@ -42,6 +42,7 @@ func Resolve(ckpt *checkpoint.Checkpoint, r Recipe) (*Plan, error) {
 			if err != nil {
 				return nil, err
 			}
+			res.lines[name] = line
 			head = head || line.Role == "head"
 			block.Lines = append(block.Lines, line)
 			p.Totals.Weights += line.Elements()
@@ -85,6 +86,7 @@ type resolver struct {
 	cfg    model.Config
 	recipe Recipe
 	has    map[string]bool
+	lines  map[string]Line // so far
 	used   []bool // per rule
 }
 
@@ -94,7 +96,10 @@ func (res *resolver) line(name string) (Line, error) {
 		return Line{}, err
 	}
 	l := Line{Weight: name, Role: model.Role(res.cfg, name), Shape: info.Shape, Rows: info.Rows, Cols: info.Cols,
-		Source: info.Codec, SourceBytes: info.Bytes, Method: keepMethod, Codec: info.Codec, Bytes: info.Bytes}
+		Source: info.Codec, SourceBytes: info.Bytes, Method: keepMethod, Codec: info.Codec, Bytes: info.Bytes + info.SharedBytes}
+	if owner, made := res.lines[info.Of]; made {
+		return l.aliasOf(owner), nil
+	}
 	rule := res.rule(&l)
 	if rule != nil {
 		res.used[l.Rule-1] = true
@@ -121,6 +126,13 @@ func (res *resolver) line(name string) (Line, error) {
 	}
 	l.Transposed = l.Transposed || info.Transposed
 	return l, l.choose(rule)
+}
+
+// aliasOf returns the line of a weight that is the same matrix as an earlier line's, stored once, whatever the rules say of its name.
+func (l Line) aliasOf(owner Line) Line {
+	l.Rows, l.Cols, l.Transposed = owner.Rows, owner.Cols, owner.Transposed
+	l.Method, l.Codec, l.Rule, l.Bytes, l.Of = aliasMethod, owner.Codec, owner.Rule, 0, owner.Weight
+	return l
 }
 
 // rule returns the first rule that matches the line's weight, and notes its number.

@@ -124,7 +124,7 @@ func printCompressed(s streams, p *plan.Plan, r compress.Result) error {
 		fmt.Fprintf(s.out, "resumed     %d of %d blocks were there already\n", r.Skipped, r.Blocks)
 	}
 	if p.Structure != nil {
-		fmt.Fprintf(s.out, "left out    %s\n", leftOut(p.Structure))
+		fmt.Fprintln(s.out, structureLine(p.Structure))
 	}
 	fmt.Fprintf(s.out, "weights     %s\n", human.Count(r.Weights))
 	fmt.Fprintf(s.out, "tensors     %s, %.3f bits per weight\n", human.ExactSize(r.Bytes), 8*float64(r.Bytes)/float64(max(1, r.Weights)))

@@ -258,7 +258,7 @@ func printPlan(w io.Writer, p *plan.Plan, workers int, tokens int64) error {
 	}
 	fmt.Fprintln(w)
 	if p.Structure != nil {
-		fmt.Fprintf(w, "left out    %s\n", leftOut(p.Structure))
+		fmt.Fprintln(w, structureLine(p.Structure))
 	}
 	if n := fallbackNote(p); n != "" {
 		fmt.Fprintf(w, "note        %s\n", n)

@@ -25,6 +25,8 @@ type structureFlags struct {
 	slice    string
 	shared   bool
 	force    bool
+	layers   string // --share-layers
+	by       string // --share-by
 	ownText  bool // --text is for nothing else
 
 	changed  func(flag string) bool // whether the command line has it
@@ -41,6 +43,9 @@ func (f *structureFlags) add(c *cobra.Command) {
 	p.StringVar(&f.slice, "slice", "", "narrow the residual stream by this part of its width, as 25%, to its principal directions on --text (SliceGPT)")
 	p.BoolVar(&f.shared, "shared-basis", false, "with --slice: one basis for all layers: no shortcut matrices, an ordinary smaller model in every format; at equal bytes it loses less")
 	p.BoolVar(&f.force, "force", false, "with --slice: write the model even if its shortcut matrices make it larger")
+	p.StringVar(&f.layers, "share-layers", "", "layers that use one layer's matrices, each with its own norms: groups of so many neighbours, as 2, groups, as 0,1|4-6, or so many layers less to store, chosen on --text, as fewer:2")
+	p.StringVar(&f.by, "share-by", structure.ByKL, "with --share-layers: how the layer whose matrices a group uses is chosen, "+strings.Join(structure.RepresentativeRules(), ", "))
+	offer(c, "share-by", structure.RepresentativeRules()...)
 	offer(c, "rank", strings.Fields(rankerNames(" "))...)
 	offer(c, "replace", structure.Replacements()...)
 }
@@ -54,7 +59,7 @@ func rankerNames(between string) string {
 }
 
 // given reports whether anything is to be left out.
-func (f *structureFlags) given() bool { return f.drop != "" || f.slice != "" }
+func (f *structureFlags) given() bool { return f.drop != "" || f.slice != "" || f.layers != "" }
 
 func (f *structureFlags) protection() structure.Protection {
 	if f.anyLayer {
@@ -70,10 +75,13 @@ const rankWindows = 16
 // view returns the checkpoint as the flags ask for it, and what the plan records of that; nil if nothing is left out.
 func (f *structureFlags) view(ctx context.Context, c *checkpoint.Checkpoint, texts *calibrationFlags, workers int, progress io.Writer) (*checkpoint.Checkpoint, *plan.Structure, error) {
 	if !f.given() {
-		for _, flag := range []string{"drop-layers", "slice"} {
+		for _, flag := range []string{"drop-layers", "slice", "share-layers"} {
 			if f.changed(flag) {
 				return nil, nil, fmt.Errorf("--%s is empty: say what is left out, or leave it away", flag)
 			}
+		}
+		if f.changed("share-by") {
+			return nil, nil, errors.New("--share-by goes with --share-layers")
 		}
 		if f.changed("rank") || f.anyLayer || f.shared || f.force || f.replace != structure.NoReplacement || f.ownText && len(texts.texts) > 0 {
 			return nil, nil, errors.New("--rank, --any-layer, --replace and the text to choose layers on go with --drop-layers, --shared-basis and --force with --slice")
@@ -90,6 +98,9 @@ func (f *structureFlags) view(ctx context.Context, c *checkpoint.Checkpoint, tex
 	if !slices.Contains(structure.Replacements(), f.replace) {
 		return nil, nil, fmt.Errorf("--replace %q: choose one of %s", f.replace, strings.Join(structure.Replacements(), ", "))
 	}
+	if f.layers != "" && (f.drop != "" || f.slice != "") {
+		return nil, nil, errors.New("--share-layers goes with neither --drop-layers nor --slice: write the smaller model first, then share its layers")
+	}
 	s := surgery{ckpt: c, texts: texts, workers: workers, progress: progress, record: &plan.Structure{SourceLayers: config.Layers}}
 	dropped, err := f.dropped(ctx, &s)
 	if err != nil {
@@ -101,6 +112,12 @@ func (f *structureFlags) view(ctx context.Context, c *checkpoint.Checkpoint, tex
 	shown, err := s.leaveOut(ctx, dropped)
 	if err != nil {
 		return nil, nil, fmt.Errorf("--drop-layers: %w", err)
+	}
+	if f.layers != "" {
+		shown, err = s.share(ctx, f)
+		if err != nil {
+			return nil, nil, fmt.Errorf("--share-layers %w", err)
+		}
 	}
 	if f.slice != "" {
 		f.unsliced = shown
@@ -165,6 +182,10 @@ func (f *structureFlags) viewOf(ctx context.Context, c *checkpoint.Checkpoint, s
 	record := *s
 	made := surgery{ckpt: c, texts: texts, workers: workers, progress: progress, record: &record}
 	shown, err := made.leaveOut(ctx, s.Dropped())
+	if err == nil && s.Matrices != nil {
+		shown, err = made.sharing(shown)
+		record.TextSHA256, record.Context, record.Windows = s.TextSHA256, s.Context, s.Windows // what was chosen by them stands in the plan
+	}
 	if err == nil && s.Directions > 0 {
 		shown, err = made.slice(ctx, shown)
 	}
@@ -195,6 +216,36 @@ func (s *surgery) choose(ctx context.Context, n int, by structure.Ranker, p stru
 	})
 	s.record.Rank = string(by)
 	return dropped, err
+}
+
+// share makes the view whose layers share matrices.
+func (s *surgery) share(ctx context.Context, f *structureFlags) (*checkpoint.Checkpoint, error) {
+	asked, err := structure.ParseShare(f.layers)
+	if err != nil {
+		return nil, err
+	}
+	choose := func(texts []observe.Text, o structure.Options) (err error) {
+		s.record.Matrices, err = structure.ShareLayers(ctx, s.ckpt, texts, asked, f.by, o)
+		return err
+	}
+	if asked.NeedsText(f.by) {
+		s.record.Share = f.by
+		err = s.measured(rankWindows, choose)
+	} else {
+		err = choose(nil, structure.Options{})
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", f.layers, err)
+	}
+	return s.sharing(s.ckpt)
+}
+
+// sharing makes the view that the record says.
+func (s *surgery) sharing(c *checkpoint.Checkpoint) (*checkpoint.Checkpoint, error) {
+	if err := structure.CheckMatrices(s.record.Matrices, s.record.SourceLayers); err != nil {
+		return nil, err
+	}
+	return c.View(checkpoint.Edit{Layers: s.record.Layers, Matrices: s.record.Matrices})
 }
 
 // slice narrows the residual stream.
@@ -262,6 +313,38 @@ func leftOut(s *plan.Structure) string {
 	}
 	if s.Directions > 0 {
 		out += fmt.Sprintf("; all but %d directions of the residual stream", s.Directions)
+	}
+	return out
+}
+
+// structureLine says what a plan leaves out, or shares.
+func structureLine(s *plan.Structure) string {
+	if s.Matrices != nil {
+		return "shared      " + sharedLayers(s)
+	}
+	return "left out    " + leftOut(s)
+}
+
+// sharedLayers says which layers use one layer's matrices.
+func sharedLayers(s *plan.Structure) string {
+	var all []string
+	for at, from := range s.Matrices {
+		var users []int
+		for l, m := range s.Matrices {
+			if m == from {
+				users = append(users, l)
+			}
+		}
+		if len(users) > 1 && users[0] == at {
+			all = append(all, fmt.Sprintf("%s use the matrices of %d", numbers(users), from))
+		}
+	}
+	if all == nil {
+		return "no layers"
+	}
+	out := "layers " + strings.Join(all, "; ")
+	if s.Share != "" {
+		out += ", chosen by " + s.Share
 	}
 	return out
 }
