@@ -40,7 +40,7 @@ type shard struct {
 	weights     []checkpoint.WeightRecord
 	tensorBytes int64
 	stored      map[string]stored // of each weight
-	err, norm   float64 // Σ‖W−Ŵ‖² and Σ‖W‖² over the weights that were not kept
+	err, norm   float64           // Σ‖W−Ŵ‖² and Σ‖W‖² over the weights that were not kept
 }
 
 // partNames returns the tensor names of a weight's parts, in order.

@@ -86,8 +86,8 @@ type Line struct {
 	Scorer      string `json:"scorer,omitempty"` // as Rule's, and the two below
 	Selector    string `json:"selector,omitempty"`
 	Solver      string `json:"solver,omitempty"`
-	Rule        int    `json:"rule"`  // number of the deciding rule, from 1; 0: none applied
-	Bytes       int64  `json:"bytes"` // exact, of all parts that are its own
+	Rule        int    `json:"rule"`         // number of the deciding rule, from 1; 0: none applied
+	Bytes       int64  `json:"bytes"`        // exact, of all parts that are its own
 	Of          string `json:"of,omitempty"` // an alias: the weight of an earlier line whose parts are all that it has
 	Note        string `json:"note,omitempty"`
 }

@@ -87,7 +87,7 @@ type resolver struct {
 	recipe Recipe
 	has    map[string]bool
 	lines  map[string]Line // so far
-	used   []bool // per rule
+	used   []bool          // per rule
 }
 
 func (res *resolver) line(name string) (Line, error) {

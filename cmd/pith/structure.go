@@ -27,7 +27,7 @@ type structureFlags struct {
 	force    bool
 	layers   string // --share-layers
 	by       string // --share-by
-	ownText  bool // --text is for nothing else
+	ownText  bool   // --text is for nothing else
 
 	changed  func(flag string) bool // whether the command line has it
 	unsliced *checkpoint.Checkpoint // set by view: what is left before slicing
