@@ -1,6 +1,7 @@
 package linalg
 
 import (
+	"context"
 	"errors"
 	"math"
 	"math/rand/v2"
@@ -129,8 +130,76 @@ func TestEigenvaluesOfKnownMatrices(t *testing.T) {
 	}
 }
 
+func TestEigenOfManySpectra(t *testing.T) {
+	const n = 150
+	for name, f := range map[string]func(i int) float64{
+		"graded":       func(i int) float64 { return math.Exp2(-float64(i)) },
+		"clusters":     func(i int) float64 { return float64(i/40) + 1e-14*float64(i%40) },
+		"two values":   func(i int) float64 { return float64(2*(i%2) - 1) },
+		"one apart":    func(i int) float64 { return 1 + 1e8*float64(max(0, 1-i)) },
+		"close pairs":  func(i int) float64 { return float64(i/2) + 1e-9*float64(i%2) },
+		"both signs":   func(i int) float64 { return math.Exp2(-float64(i)/8) * float64(1-2*(i%2)) },
+		"mostly zeros": func(i int) float64 { return float64(max(0, i-n+5)) },
+	} {
+		q := gaussian(n, n, 77)
+		orthonormalRows(q, crew{1, context.Background()})
+		scaled := q.Transposed()
+		for i := range n {
+			for j := range n {
+				scaled.Row(i)[j] *= f(j)
+			}
+		}
+		a := Matrix{n, scaled.Times(q, 1).Data}
+		for i := range n {
+			for j := range i {
+				a.Row(j)[i] = a.Row(i)[j]
+			}
+		}
+		for _, scale := range []float64{1, 0x1p-400, 0x1p400} {
+			b := a.Clone()
+			for i := range b.Data {
+				b.Data[i] *= scale
+			}
+			values, v, err := Eigen(b, 2)
+			if err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			for i := range values {
+				values[i] /= scale
+			}
+			checkEigen(t, a, values, v)
+		}
+	}
+}
+
+func TestEigenOfTridiagonalMatrices(t *testing.T) {
+	for name, f := range map[string]func(i int) (d, e float64){
+		"Wilkinson":       func(i int) (d, e float64) { return math.Abs(float64(i - 60)), 1 },
+		"glued Wilkinson": func(i int) (d, e float64) { return math.Abs(float64(i%21 - 10)), 1 - (1-1e-7)*float64(i%21/20) },
+		"Clement":         func(i int) (d, e float64) { return 0, math.Sqrt(float64((i + 1) * (120 - i))) },
+		"falling":         func(i int) (d, e float64) { return math.Exp2(-float64(i)), math.Exp2(-float64(i) - 1) },
+		"apart":           func(i int) (d, e float64) { return float64(i % 3), 0 },
+		"negative":        func(i int) (d, e float64) { return 0, -1 },
+		"nearly apart":    func(i int) (d, e float64) { return 1, 1e-16 * float64(i%7) },
+	} {
+		a := NewMatrix(121)
+		for i := range a.N {
+			d, e := f(i)
+			a.Row(i)[i] = d
+			if i+1 < a.N {
+				a.Row(i)[i+1], a.Row(i + 1)[i] = e, e
+			}
+		}
+		values, v, err := Eigen(a, 1)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		checkEigen(t, a, values, v)
+	}
+}
+
 func TestEigenIsTheSameForAnyNumberOfWorkers(t *testing.T) {
-	a := symmetric(150, 150, 4)
+	a := symmetric(450, 450, 4)
 	values, v, err := Eigen(a, 1)
 	if err != nil {
 		t.Fatal(err)
@@ -157,15 +226,6 @@ func TestEigenOfWhatIsNotFiniteIsAnError(t *testing.T) {
 			if _, _, err := Eigen(a, 1); !errors.Is(err, ErrNoConvergence) {
 				t.Errorf("element %d is %v: error %v", at, bad, err)
 			}
-		}
-	}
-}
-
-func BenchmarkEigen512(b *testing.B) {
-	a := symmetric(512, 512, 1)
-	for b.Loop() {
-		if _, _, err := Eigen(a, 2); err != nil {
-			b.Fatal(err)
 		}
 	}
 }

@@ -153,7 +153,7 @@ func (t *top) iterate(k int, o TopOptions) (gains, error) {
 	rng := rand.New(rand.NewPCG(o.Seed, 0x70705356))
 	start := make([]float32, k*t.rows)
 	for i := range start {
-		start[i] = float32(rng.NormFloat64())
+		start[i] = 2*rng.Float32() - 1
 	}
 	t.basis = t.times(start, k)
 	orthonormalRows(t.basis, t.crew)

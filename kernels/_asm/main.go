@@ -35,6 +35,7 @@ var families = []struct {
 	{"asm_sparse", sparse},
 	{"asm_rotate64", rotate64},
 	{"asm_sign", sign},
+	{"asm_rows64", rows64},
 }
 
 func main() {
