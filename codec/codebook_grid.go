@@ -173,3 +173,6 @@ func (g scaledTableGrid) Refit(row int, factor float32) float32 {
 	g.readScale(row)
 	return stored
 }
+
+// RoundTable returns v as tables store it; an infinity if they cannot.
+func RoundTable(v float32) float32 { return tensor.F16ToFloat32(tensor.Float32ToF16(v)) }

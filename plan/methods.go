@@ -47,6 +47,10 @@ func methods() []method {
 		{"awq", func(c codec.Codec, l *Line) approx.Method { return quantizers.AWQ{Codec: c, Search: l.Search} }},
 		{"hqq", func(c codec.Codec, _ *Line) approx.Method { return quantizers.HQQ{Codec: c} }},
 		{"gptq", func(c codec.Codec, _ *Line) approx.Method { return quantizers.GPTQ{Codec: c} }},
+		{"leanquant", func(c codec.Codec, _ *Line) approx.Method { return quantizers.Codebook{Codec: c, Damping: ldlqDamping} }},
+		{"codebook", func(c codec.Codec, _ *Line) approx.Method {
+			return quantizers.Codebook{Codec: c, Damping: ldlqDamping, Rounds: tableRounds}
+		}},
 		{"magnitude", func(c codec.Codec, l *Line) approx.Method { return newPrune("magnitude", c, l) }},
 		{"wanda", func(c codec.Codec, l *Line) approx.Method { return newPrune("wanda", c, l) }},
 		{"sparsegpt", func(c codec.Codec, l *Line) approx.Method { return newPrune("sparsegpt", c, l) }},
@@ -57,6 +61,9 @@ func methods() []method {
 // ldlqDamping is ten times the papers' 0.01: on text of other kinds than the calibration's, KL is 3 to 18 % lower per role, and about the
 // same from 0.05 to 0.6 (docs/methods/trellis.md).
 const ldlqDamping = 0.1
+
+// tableRounds is how often codebook chooses tables and codes in turn (docs/methods/codebooks.md).
+const tableRounds = 4
 
 // gains are the scales that ldlq tries for a codec: trellis codes have one scale per row, and error feedback makes targets wider than w.
 func gains(c codec.Codec) []float32 {
