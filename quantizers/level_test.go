@@ -24,6 +24,8 @@ func digests(t *testing.T) string {
 			GPTQ{Codec: parse(t, "int4-g32-asym"), Refit: true},
 			Incoherent{LDLQ{Codec: parse(t, "tcq-lut7-2.5"), Gains: []float32{1, 1.1, 1.2}, Refit: true, Sweeps: 1}},
 			LDLQ{Codec: parse(t, "q4_0"), Search: true, Sweeps: 1},
+			Codebook{Codec: parse(t, "sketch3-p2"), Rounds: 2},
+			Codebook{Codec: parse(t, "jlcm2-k5-s"), Rounds: 2},
 		} {
 			if cols%32 != 0 && i == 3 {
 				continue
