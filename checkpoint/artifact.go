@@ -21,7 +21,7 @@ type artifact struct {
 	referred map[string]bool // tensors that terms of other weights refer to
 	hidden   map[string]bool // those that are no weight's own
 
-	tensors, terms commons
+	tensors, terms, inner commons
 }
 
 // newArtifact matches the tensors of src with the terms that metadata describes.

@@ -210,5 +210,33 @@ func (l *termLoader) make() (codec.Term, error) {
 			return nil, err
 		}
 	}
-	return OpenTerm(*l.spec, parts)
+	c, err := codec.Parse(l.spec.Codec)
+	if err != nil {
+		return nil, err
+	}
+	if whole, ok := c.(codec.Assembled); ok && len(l.spec.From) > 0 {
+		return whole.OpenWith(l.spec.Rows, l.spec.Cols, parts, l.openInner)
+	}
+	return c.Open(l.spec.Rows, l.spec.Cols, parts)
+}
+
+// openInner makes an atom or a factor, once for all terms that have it.
+func (l *termLoader) openInner(prefix string, c codec.Codec, rows, cols int, parts []codec.Part) (codec.Term, error) {
+	key := fmt.Sprintf("%s (%d, %d)", c.Name(), rows, cols)
+	for _, p := range parts {
+		name, _ := l.spec.tensorOf(l.weight, l.index, prefix+p.Name)
+		if !l.a.referred[name] {
+			return c.Open(rows, cols, parts)
+		}
+		key += "\n" + p.Name + " " + name
+	}
+	h, err := l.a.inner.get(key, func() (h held, err error) {
+		h.term, err = c.Open(rows, cols, parts)
+		return h, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	l.keep = append(l.keep, h)
+	return h.term, nil
 }

@@ -1,6 +1,9 @@
 package codec
 
-import "strings"
+import (
+	"strconv"
+	"strings"
+)
 
 // Fallback returns the codec that stores matrices of cols columns in place of the codec called name: name itself if it can, for
 // GGML's block types the one llama-quantize takes (llama-quant.cpp, tensor_type_fallback), f16 if no block fits. A rotated or
@@ -12,6 +15,13 @@ func Fallback(name string, cols int) string {
 	}
 	if c, ok, err := parseLowRank(name); ok && err == nil {
 		return Fallback(c.(LowRank).inner.Name(), cols)
+	}
+	if c, ok, err := parseAtoms(name); ok && err == nil {
+		a := c.(Atoms)
+		if by := Fallback(a.inner.Name(), cols); by != a.inner.Name() {
+			return atomsPrefix + strconv.Itoa(a.count) + "-" + by
+		}
+		return name
 	}
 	for _, suffix := range []string{rotatedSuffix, scaledSuffix} {
 		if inner, ok := strings.CutSuffix(name, suffix); ok {

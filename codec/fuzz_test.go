@@ -20,7 +20,7 @@ func FuzzOpenTerm(f *testing.F) {
 		}
 		var data [4][]byte
 		for k, p := range grid.Pack().Parts() {
-			data[k] = p.Data
+			data[min(k, 3)] = append(data[min(k, 3)], p.Data...)
 		}
 		f.Add(uint8(i), 2, 256, data[0], data[1], data[2], data[3])
 	}
@@ -31,8 +31,13 @@ func FuzzOpenTerm(f *testing.F) {
 			t.Fatal(err)
 		}
 		var parts []codec.Part
-		for i, p := range partsOf(c) {
-			parts = append(parts, codec.Part{Name: p.Name, DType: p.DType, Shape: []int{rows, cols}, Data: [4][]byte{a, b, d, e}[i]})
+		layout := partsOf(c)
+		for i, p := range layout {
+			data := [4][]byte{a, b, d, e}[min(i, 3)]
+			if more := len(layout) - 3; more > 1 && i >= 3 { // they divide the last among them
+				data = data[(i-3)*len(data)/more : (i-2)*len(data)/more]
+			}
+			parts = append(parts, codec.Part{Name: p.Name, DType: p.DType, Shape: []int{rows, cols}, Data: data})
 		}
 		term, err := c.Open(rows, cols, parts)
 		if err != nil {

@@ -34,7 +34,7 @@ func newLowRank(rank int, keep float64, inner Codec) LowRank {
 // factorCodec reports whether factors can be stored by c.
 func factorCodec(c Codec) bool {
 	switch c.(type) {
-	case Sum, LowRank:
+	case Sum, LowRank, Atoms:
 		return false
 	}
 	return true
@@ -159,6 +159,11 @@ func (c LowRank) WholeOnly() bool { return true }
 
 // Open makes a term of the factors' parts, U's first.
 func (c LowRank) Open(rows, cols int, parts []Part) (Term, error) {
+	return c.OpenWith(rows, cols, parts, openAlone)
+}
+
+// OpenWith is Open that has the factors made by open.
+func (c LowRank) OpenWith(rows, cols int, parts []Part, open OpenInner) (Term, error) {
 	if err := checkShape(rows, cols); err != nil {
 		return nil, err
 	}
@@ -171,11 +176,11 @@ func (c LowRank) Open(rows, cols int, parts []Part) (Term, error) {
 	if len(rest) > 0 {
 		return nil, fmt.Errorf("part %q belongs to no factor: the file is damaged", rest[0].Name)
 	}
-	u, err := c.inner.Open(rows, rank, uParts)
+	u, err := open("u.", c.inner, rows, rank, uParts)
 	if err != nil {
 		return nil, fmt.Errorf("factor u: %w", err)
 	}
-	v, err := c.inner.Open(rank, cols, vParts)
+	v, err := open("v.", c.inner, rank, cols, vParts)
 	if err != nil {
 		return nil, fmt.Errorf("factor v: %w", err)
 	}
