@@ -1,6 +1,7 @@
 package lowrank
 
 import (
+	"errors"
 	"fmt"
 
 	"pith/approx"
@@ -157,4 +158,45 @@ func (s *signBlock) term() (codec.Term, error) {
 		return nil, err
 	}
 	return c.Open(rows, cols, parts)
+}
+
+// Check returns an error if the rank is none that a codec stores.
+func (b BitStack) Check() error {
+	if b.Rank < 0 || b.Rank > 64 {
+		return errors.New("method bitstack makes signs and magnitudes of rank 1 to 64: use codec sign-k1 or another sign-k")
+	}
+	return nil
+}
+
+// menuWeights bounds the rows from which Menu predicts a loss.
+const menuWeights = 1 << 18
+
+// Menu returns one entry: the exact size, and the loss of a block of rows spread evenly over the matrix, fitted as if they were all of it.
+func (b BitStack) Menu(p approx.Problem) ([]approx.Entry, error) {
+	if b.Check() != nil {
+		return nil, nil
+	}
+	if b.Rank == 0 {
+		b.Rank = BitStackRank(p.W.Rows, p.W.Cols)
+	}
+	sample := p
+	if n := max(1, menuWeights/max(p.W.Cols, 1)); n < p.W.Rows {
+		sample.W = tensor.NewMat(n, p.W.Cols)
+		for i := range n {
+			copy(sample.W.Row(i), p.W.Row((2*i+1)*p.W.Rows/(2*n)))
+		}
+	}
+	_, report, err := b.Solve(sample)
+	if err != nil {
+		return nil, fmt.Errorf("predict a loss: %w", err)
+	}
+	loss := report.Relative()
+	if report.ProxyNorm > 0 {
+		loss = report.Proxy / report.ProxyNorm
+	}
+	c, err := codec.Parse(codec.SignName(b.Rank))
+	if err != nil {
+		return nil, err
+	}
+	return []approx.Entry{{Method: b.Name(), Codec: c.Name(), Bytes: c.Size(p.W.Rows, p.W.Cols), Loss: loss}}, nil
 }

@@ -8,13 +8,15 @@ import (
 	"pith/approx"
 	"pith/calib"
 	"pith/codec"
+	"pith/lowrank"
 	"pith/quantizers"
 )
 
 const (
-	defaultMethod = "nearest"
-	keepMethod    = "keep"  // the weight is stored as the source stores it
-	aliasMethod   = "alias" // the weight is another one, stored once
+	defaultMethod  = "nearest"
+	keepMethod     = "keep" // the weight is stored as the source stores it
+	bitStackMethod = "bitstack"
+	aliasMethod    = "alias" // the weight is another one, stored once
 )
 
 // method makes an approx.Method of what a rule says.
@@ -54,6 +56,7 @@ func methods() []method {
 		{"magnitude", func(c codec.Codec, l *Line) approx.Method { return newPrune("magnitude", c, l) }},
 		{"wanda", func(c codec.Codec, l *Line) approx.Method { return newPrune("wanda", c, l) }},
 		{"sparsegpt", func(c codec.Codec, l *Line) approx.Method { return newPrune("sparsegpt", c, l) }},
+		{bitStackMethod, func(c codec.Codec, _ *Line) approx.Method { return lowrank.BitStack{Rank: signRank(c)} }},
 		{surgeon, func(c codec.Codec, l *Line) approx.Method { return newPrune(surgeon, c, l) }},
 	}
 }
@@ -61,6 +64,14 @@ func methods() []method {
 // ldlqDamping is ten times the papers' 0.01: on text of other kinds than the calibration's, KL is 3 to 18 % lower per role, and about the
 // same from 0.05 to 0.6 (docs/methods/trellis.md).
 const ldlqDamping = 0.1
+
+// signRank returns the k of a codec of signs, and what bitstack refuses for others.
+func signRank(c codec.Codec) int {
+	if k := codec.SignRank(c.Name()); k > 0 {
+		return k
+	}
+	return -1
+}
 
 // tableRounds is how often codebook chooses tables and codes in turn (docs/methods/codebooks.md).
 const tableRounds = 4

@@ -36,7 +36,12 @@ func termMethods(list string, c codec.Codec) ([]string, []codec.Codec, error) {
 }
 
 // methodFor returns the method of a codec for which none is named.
-func methodFor(codec.Codec) string { return defaultMethod }
+func methodFor(c codec.Codec) string {
+	if codec.SignRank(c.Name()) > 0 {
+		return bitStackMethod
+	}
+	return defaultMethod
+}
 
 // methods returns the names of the methods that the line names.
 func (l *Line) methods() []string { return strings.Split(l.Method, methodSeparator) }
