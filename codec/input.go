@@ -153,3 +153,21 @@ func (in *Input) Q8() []kernels.Q8 {
 	})
 	return in.q8
 }
+
+// Bytes returns the memory that the other forms of X take.
+func (in *Input) Bytes() int64 {
+	var n int64
+	for _, q := range in.q8[:cap(in.q8)] {
+		n += int64(cap(q.Codes)) + 4*int64(cap(q.Scales)+cap(q.Sums))
+	}
+	if in.rotated != nil {
+		n += in.rotated.ownBytes()
+	}
+	for _, s := range in.scaled {
+		n += s.in.ownBytes()
+	}
+	return n
+}
+
+// ownBytes is Bytes of an input that holds X too.
+func (in *Input) ownBytes() int64 { return in.Bytes() + 4*int64(cap(in.X.Data)) }

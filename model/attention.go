@@ -1,8 +1,6 @@
 package model
 
 import (
-	"sync"
-
 	"pith/kernels"
 	"pith/tensor"
 )
@@ -90,13 +88,18 @@ func (p pass) attend(att, qkv tensor.Mat, index int) {
 		work += s.n * (s.pos + s.n) * c.Heads * c.HeadDim
 	}
 	p.tasks = tasks
+	room := 0
+	for i := range tasks {
+		room = max(room, tasks[i].n*tasks[i].keys(window))
+	}
+	p.rooms.ready(p.workers, room)
 	if work < 1<<16 { // not worth waking anyone
 		for i := range tasks {
-			tasks[i].run(c, window)
+			p.score(&tasks[i], window)
 		}
 		return
 	}
-	p.run(len(tasks), func(i int) { tasks[i].run(c, window) })
+	p.run(len(tasks), func(i int) { p.score(&tasks[i], window) })
 }
 
 // split appends the pieces of one sequence. A single token's query heads that share keys are one piece.
@@ -122,10 +125,11 @@ func (m *Model) split(list []task, att, qkv tensor.Mat, s span, index int) []tas
 			continue
 		}
 		for h := kv * group; h < (kv+1)*group; h++ {
-			for i := 0; i < s.n; i += queryBlock {
+			for i := 0; i < s.n; i += t.n {
 				r := s.row + i
 				t.q, t.out = qkv.Data[r*qkv.Stride+at.q+h*at.qStep:], att.Data[r*att.Stride+h*d:]
-				t.qStride, t.outStride, t.n, t.pos, t.step = qkv.Stride, att.Stride, min(queryBlock, s.n-i), s.pos+i, 1
+				t.qStride, t.outStride, t.pos, t.step = qkv.Stride, att.Stride, s.pos+i, 1
+				t.n = min(queryBlock-t.pos%queryBlock, s.n-i)
 				list = append(list, t)
 			}
 		}
@@ -133,20 +137,31 @@ func (m *Model) split(list []task, att, qkv tensor.Mat, s span, index int) []tas
 	return list
 }
 
-// scores recycles the matrices of attention scores; what is in them never matters.
-var scores = sync.Pool{New: func() any { return new([]float32) }}
-
-func (t *task) run(c *Config, window int) {
-	d := c.HeadDim
-	last := t.pos + (t.n-1)*t.step
-	first := 0
-	if window > 0 {
-		first = max(0, t.pos-window+1)
+// firstKey returns the first position that the task looks at: the first that the first query of its block sees. Blocks begin at multiples
+// of queryBlock, and the products of scores and values are summed in pieces that begin here: so a query's result does not depend on how
+// many others of its sequence go through the network with it.
+func (t *task) firstKey(window int) int {
+	if window == 0 {
+		return 0
 	}
-	keys := last + 1 - first
-	buf := scores.Get().(*[]float32)
-	defer scores.Put(buf)
-	p := mat(buf, t.n, keys)
+	return max(0, t.pos/queryBlock*queryBlock-window+1)
+}
+
+// keys returns how many positions the task looks at.
+func (t *task) keys(window int) int { return t.pos + (t.n-1)*t.step + 1 - t.firstKey(window) }
+
+// score runs a task in a room of its own.
+func (p pass) score(t *task, window int) {
+	room := p.rooms.take()
+	t.run(&p.config, window, p.rooms.of(room))
+	p.rooms.give(room)
+}
+
+// run needs a room for n·keys scores; what is in it never matters.
+func (t *task) run(c *Config, window int, room []float32) {
+	d := c.HeadDim
+	first, keys := t.firstKey(window), t.keys(window)
+	p := tensor.Of(t.n, keys, room[:t.n*keys])
 	clear(p.Data)
 	if t.kTransposed {
 		kernels.GemmNN(p.Data, keys, t.q, t.qStride, t.k[first:], t.kStride, t.n, keys, d)

@@ -12,13 +12,6 @@ type span struct {
 	global, local *angles
 }
 
-// workspace holds the intermediate results of a pass, to be used again by the next.
-type workspace struct {
-	x, h, qkv, att, proj, up []float32
-	inputs                   [5]codec.Input // of qkv, out, up, down, shortcuts; the head takes the first
-	tasks                    []task
-}
-
 // pass is one trip of some sequences through the network.
 type pass struct {
 	*Model
@@ -42,24 +35,6 @@ func (m *Model) begin(s *workspace, spans []span) pass {
 	return pass{m, s, newTeam(m.workers), spans, nil}
 }
 func (p pass) end() { p.stop() }
-
-// mlpRows bounds the rows that go through an MLP at once, and so the largest buffer.
-const mlpRows = 1024
-
-// mat returns a rows × cols matrix over buf, which grows if need be.
-func mat(buf *[]float32, rows, cols int) tensor.Mat {
-	if cap(*buf) < rows*cols {
-		*buf = make([]float32, rows*cols)
-	}
-	return tensor.Of(rows, cols, (*buf)[:rows*cols])
-}
-
-func (m *Model) space() *workspace {
-	if s, ok := m.spaces.Get().(*workspace); ok {
-		return s
-	}
-	return &workspace{}
-}
 
 // CheckTokens returns an error if a token is outside the vocabulary or the sequence is longer than the model has positions for.
 func (m *Model) CheckTokens(tokens []int32) error { return m.check(tokens, 0) }
@@ -108,7 +83,7 @@ func (m *Model) Logits(hidden tensor.Mat) tensor.Mat {
 }
 
 func (p pass) logits(y, hidden tensor.Mat) {
-	p.project(y, hidden, &p.head, &p.inputs[0], false)
+	p.project(y, hidden, &p.head, &p.kept[0], false)
 	if c := float32(p.config.LogitSoftcap); c != 0 {
 		p.eachRow(y.Rows, func(r int) { softcapped(y.Row(r), c) })
 	}
@@ -145,54 +120,27 @@ func (p pass) attentionBlock(x tensor.Mat, index int) {
 	h := mat(&p.h, x.Rows, c.Hidden)
 	p.eachRow(x.Rows, func(r int) { l.attnNorm.apply(h.Row(r), x.Row(r)) })
 	p.watch.see(inQKV, h)
-	qkv := mat(&p.qkv, x.Rows, l.qkv.rows)
-	p.project(qkv, h, &l.qkv, &p.inputs[0], false)
+	qkv := mat(&p.wide, x.Rows, l.qkv.rows)
+	p.project(qkv, h, &l.qkv, &p.kept[0], false)
 	p.prepareHeads(qkv, index)
-	att := mat(&p.att, x.Rows, c.Heads*c.HeadDim)
+	att := mat(p.attended(), x.Rows, c.Heads*c.HeadDim)
 	p.attend(att, qkv, index)
 	p.watch.see(inOut, att)
 	if c.ParallelResidual { // the MLP reads x as it is before attention is added
+		h = mat(&p.h, x.Rows, c.Hidden)
 		p.eachRow(x.Rows, func(r int) { l.mlpNorm.apply(h.Row(r), x.Row(r)) })
 	}
-	p.shortcut(x, &l.attnShort)
-	p.addTo(x, att, &l.out, &p.inputs[1], &l.postAttn)
+	p.shortcut(x, &l.attnShort, &p.wide)
+	p.addTo(x, att, &l.out, &p.kept[1], &l.postAttn, &p.wide)
 }
 
-func (p pass) mlpBlock(x tensor.Mat, index int) {
-	l, c := &p.Model.layers[index], &p.config
-	h := mat(&p.h, x.Rows, c.Hidden)
-	for r0 := 0; r0 < x.Rows; r0 += mlpRows {
-		r1 := min(x.Rows, r0+mlpRows)
-		xs, hs := x.Slice(r0, r1), h.Slice(r0, r1)
-		if !c.ParallelResidual {
-			p.eachRow(xs.Rows, func(r int) { l.mlpNorm.apply(hs.Row(r), xs.Row(r)) })
-		}
-		p.watch.see(inUp, hs)
-		up := mat(&p.up, xs.Rows, l.up.rows)
-		p.project(up, hs, &l.up, &p.inputs[2], false)
-		act := up
-		act.Cols = c.Intermediate
-		p.eachRow(xs.Rows, func(r int) {
-			row := up.Row(r)
-			if c.Gated {
-				c.Activation.gate(row[:c.Intermediate], row[c.Intermediate:])
-			} else {
-				c.Activation.apply(row)
-			}
-		})
-		p.watch.see(inDown, act)
-		p.shortcut(xs, &l.mlpShort)
-		p.addTo(xs, act, &l.down, &p.inputs[3], &l.postMLP)
-	}
-}
-
-// addTo adds l(in) to x, normed first if the architecture does.
-func (p pass) addTo(x, in tensor.Mat, l *linear, q *codec.Input, post *norm) {
+// addTo adds l(in) to x, normed first if the architecture does, for which there is room in space.
+func (p pass) addTo(x, in tensor.Mat, l *linear, q *codec.Input, post *norm, space *[]float32) {
 	if !p.config.PostNorms {
 		p.project(x, in, l, q, true)
 		return
 	}
-	proj := mat(&p.proj, x.Rows, x.Cols)
+	proj := mat(space, x.Rows, x.Cols)
 	p.project(proj, in, l, q, false)
 	p.eachRow(x.Rows, func(r int) {
 		add, row := proj.Row(r), x.Row(r)
@@ -221,20 +169,10 @@ func (p pass) eachRow(rows int, f func(r int)) {
 	})
 }
 
-// project computes y = W·x + b for every row of x, or adds that to y. in is where x's int8 form is kept meanwhile.
+// project computes y = W·x + b for every row of x, or adds that to y. in is where x's other forms are kept meanwhile.
 func (p pass) project(y, x tensor.Mat, l *linear, in *codec.Input, add bool) {
 	for r := range y.Rows {
-		row := y.Row(r)
-		switch {
-		case !add && l.bias == nil:
-			clear(row)
-		case !add:
-			copy(row, l.bias)
-		case l.bias != nil:
-			for i, b := range l.bias {
-				row[i] += b
-			}
-		}
+		l.start(y.Row(r), 0, add)
 	}
 	in.Reset(x)
 	p.run(len(l.pieces), func(i int) {
@@ -243,4 +181,18 @@ func (p pass) project(y, x tensor.Mat, l *linear, in *codec.Input, add bool) {
 		window := tensor.Mat{Rows: y.Rows, Cols: part.w.Rows, Stride: y.Stride, Data: y.Data[part.row:]}
 		part.w.MulAdd(window, in, q.r0, q.r1)
 	})
+}
+
+// start sets what will hold outputs r0 … r0+len(y) of one token to the bias, or adds it.
+func (l *linear) start(y []float32, r0 int, add bool) {
+	switch {
+	case !add && l.bias == nil:
+		clear(y)
+	case !add:
+		copy(y, l.bias[r0:])
+	case l.bias != nil:
+		for i, b := range l.bias[r0 : r0+len(y)] {
+			y[i] += b
+		}
+	}
 }

@@ -10,9 +10,6 @@ import (
 // transpose, so that a token's products with both run along memory.
 type cache struct{ k, v []tensor.Mat }
 
-// promptRows bounds the tokens of a prompt that go through the network at once.
-const promptRows = 512
-
 // Session decodes one sequence, keeping keys and values of what it has seen. It is not safe for concurrent use.
 type Session struct {
 	m      *Model
@@ -22,6 +19,7 @@ type Session struct {
 	cache  cache
 	span   [1]span
 	space  workspace
+	tile   int // tokens of a prompt that go through the network at once, at most
 	logits tensor.Mat
 	hidden tensor.Mat
 }
@@ -34,7 +32,7 @@ func (m *Model) NewSession(maxTokens int) *Session {
 		maxTokens = min(maxTokens, limit)
 	}
 	maxTokens = max(maxTokens, 1)
-	s := &Session{m: m, max: maxTokens, tokens: make([]int32, 0, maxTokens), logits: tensor.NewMat(1, m.head.rows), hidden: tensor.NewMat(1, c.Hidden)}
+	s := &Session{m: m, max: maxTokens, tile: promptRows, tokens: make([]int32, 0, maxTokens), logits: tensor.NewMat(1, m.head.rows), hidden: tensor.NewMat(1, c.Hidden)}
 	stride := (maxTokens+15)&^15 + 16 // not a power of two, which would put all features of a key in one set of the processor's caches
 	for range m.layers {
 		s.cache.k = append(s.cache.k, tensor.Mat{Rows: c.KVHeads * c.HeadDim, Cols: maxTokens, Stride: stride, Data: make([]float32, c.KVHeads*c.HeadDim*stride)})
@@ -75,10 +73,8 @@ func (s *Session) Feed(tokens []int32) ([]float32, error) {
 		from = 0
 	}
 	s.key = key
-	for from < length {
-		to := min(length, from+promptRows)
-		s.run(from, to, length)
-		from = to
+	for r := range tilesOf(length-from, s.tile) {
+		s.run(from+r.r0, from+r.r1, length)
 	}
 	return s.logits.Data, nil
 }

@@ -133,13 +133,13 @@ func (l *loader) loadShortcuts(to *layer, prefix string, index, workers int) err
 	return nil
 }
 
-// shortcut overwrites x with S·x where there is an S.
-func (p pass) shortcut(x tensor.Mat, s *linear) {
+// shortcut overwrites x with S·x where there is an S, for which there is room in space.
+func (p pass) shortcut(x tensor.Mat, s *linear, space *[]float32) {
 	if s.rows == 0 {
 		return
 	}
-	y := mat(&p.proj, x.Rows, x.Cols)
-	p.project(y, x, s, &p.inputs[4], false)
+	y := mat(space, x.Rows, x.Cols)
+	p.project(y, x, s, &p.kept[4], false)
 	for r := range x.Rows {
 		copy(x.Row(r), y.Row(r))
 	}
