@@ -166,6 +166,9 @@ func (in *Input) Bytes() int64 {
 	for _, s := range in.scaled {
 		n += s.in.ownBytes()
 	}
+	for _, p := range in.products {
+		n += p.in.ownBytes()
+	}
 	return n
 }
 

@@ -45,6 +45,21 @@ func (m *Model) NewSession(maxTokens int) *Session {
 func (s *Session) Len() int { return len(s.tokens) }
 func (s *Session) Max() int { return s.max }
 
+// ActivationBytes returns the memory that intermediate results have taken so far: what a pass through the network needs beside weights and
+// CacheBytes, the most that any has needed. Kernels' own buffers, which hold pieces of decoded weights, are not among them.
+func (s *Session) ActivationBytes() int64 {
+	return s.space.bytes() + 4*int64(cap(s.hidden.Data)+cap(s.logits.Data))
+}
+
+// CacheBytes returns the memory of keys and values.
+func (s *Session) CacheBytes() int64 {
+	var n int64
+	for i := range s.cache.k {
+		n += 4 * int64(cap(s.cache.k[i].Data)+cap(s.cache.v[i].Data))
+	}
+	return n
+}
+
 // Reset forgets all tokens.
 func (s *Session) Reset() { s.tokens = s.tokens[:0] }
 

@@ -118,3 +118,10 @@ func (r *rooms) give(room int) {
 func (r *rooms) of(room int) []float32 {
 	return r.data[room*r.each : (room+1)*r.each : (room+1)*r.each]
 }
+
+// UnfusedBytes returns what the intermediate results of one layer take if a whole prompt goes through it matrix by matrix: the residual stream,
+// its norm, queries with keys and values, what heads attended to, gate with up. It is what ActivationBytes is compared with.
+func (m *Model) UnfusedBytes(tokens int) int64 {
+	c, l := &m.config, &m.layers[0]
+	return 4 * int64(tokens) * int64(2*c.Hidden+l.qkv.rows+c.Heads*c.HeadDim+l.up.rows)
+}
