@@ -32,6 +32,30 @@ func rotateChain64Plain(z []float64, ld int, cs []float64) {
 	}
 }
 
+// RotateChainDown64 turns pairs as RotateChain64 does, but downwards: the first row and the one below it by the first pair of cs, then that
+// one and the next, …. A pair (b above a) becomes a ← c·a − s·b, b ← s·a + c·b.
+func RotateChainDown64(z []float64, ld int, cs []float64) {
+	n := len(cs) / 2
+	if len(cs) != 2*n || ld < RotateColumns || len(z) < n*ld+RotateColumns {
+		panic("kernels: rotation slice or stride shorter than its shape")
+	}
+	if n > 0 {
+		rotateChainDown64(chosen, z, ld, cs)
+	}
+}
+
+func rotateChainDown64Plain(z []float64, ld int, cs []float64) {
+	for i := range len(cs) / 2 {
+		c, s := cs[2*i], cs[2*i+1]
+		b, a := z[i*ld:][:RotateColumns], z[(i+1)*ld:][:RotateColumns]
+		for k, x := range a {
+			y := b[k]
+			b[k] = math.FMA(s, x, float64(c*y))
+			a[k] = math.FMA(c, x, -float64(s*y))
+		}
+	}
+}
+
 // block64 is how many float64 the vector kernels take at a time.
 const block64 = 32
 

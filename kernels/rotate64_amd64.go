@@ -14,6 +14,18 @@ func rotateChain64(l level, z []float64, ld int, cs []float64) {
 	}
 }
 
+func rotateChainDown64(l level, z []float64, ld int, cs []float64) {
+	n := len(cs) / 2
+	switch l {
+	case avx512:
+		rotateChain64x512(&z[0], 8*ld, &cs[0], n)
+	case avx2:
+		rotateChain64x256(&z[0], 8*ld, &cs[0], n)
+	default:
+		rotateChainDown64Plain(z, ld, cs)
+	}
+}
+
 func dotBlocks64(l level, x, y []float64, blocks int) float64 {
 	switch l {
 	case avx512:

@@ -15,13 +15,18 @@ func TestRotationChainsAreTheSameAtAllLevels(t *testing.T) {
 			for i := range n {
 				cs[2*i+1], cs[2*i] = math.Sincos(r.Float64() * 7)
 			}
-			want := slices.Clone(z)
+			want, down := slices.Clone(z), slices.Clone(z)
 			rotateChain64Plain(want, ld, cs)
+			rotateChainDown64Plain(down, ld, cs)
 			for _, l := range levels() {
 				got := slices.Clone(z)
 				rotateChain64(l, got, ld, cs)
 				if !slices.Equal(got, want) {
 					t.Errorf("%s: %d rotations of rows %d apart differ from the definition", levelNames[l], n, ld)
+				}
+				got = slices.Clone(z)
+				if rotateChainDown64(l, got, ld, cs); !slices.Equal(got, down) {
+					t.Errorf("%s: %d rotations downwards of rows %d apart differ from the definition", levelNames[l], n, ld)
 				}
 			}
 			// Turning does not change lengths of columns.

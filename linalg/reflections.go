@@ -1,6 +1,8 @@
 package linalg
 
 import (
+	"math"
+
 	"pith/internal/par"
 	"pith/kernels"
 )
@@ -51,6 +53,49 @@ func (r reflections) apply(x []float64, ld, rows int, backwards bool, workers in
 			kernels.Gemm64NN(wt, k, w, k, r.t, k, m, k, k)
 		}
 		kernels.Gemm64NNSub(x[lo*ld:], ld, wt, k, r.v, r.ld, m, r.n, k)
+	})
+}
+
+// reflect overwrites x with the vector v of a reflection I − tau·v·vᵀ that turns x into (alpha, 0, …); tau 0: x is that already.
+func reflect(x []float64) (alpha, tau float64) {
+	var scale float64
+	for _, v := range x[1:] {
+		scale = max(scale, math.Abs(v))
+	}
+	if scale == 0 {
+		return x[0], 0
+	}
+	scale = max(scale, math.Abs(x[0]))
+	for i := range x {
+		x[i] /= scale
+	}
+	norm := math.Sqrt(kernels.Dot64(x, x))
+	alpha = -math.Copysign(norm, x[0])
+	x[0] -= alpha
+	return alpha * scale, 2 / kernels.Dot64(x, x)
+}
+
+// undoPanel is how many reflections of a reduced matrix are undone at once.
+const undoPanel = 64
+
+// undo multiplies each of n rows of z by the reflections from the last to the first: reflection k is of row k of vectors, from column
+// k+shift on.
+func undo(z padded, n int, vectors padded, tau []float64, shift int, c crew) {
+	var blocks []reflections
+	for at := 0; at+shift < n; at += undoPanel {
+		b, width := min(undoPanel, n-shift-at), n-shift-at
+		v := make([]float64, b*width)
+		for j := range b {
+			if tau[at+j] != 0 {
+				copy(v[j*width+j:][:width-j], vectors.row(at + j)[at+j+shift:n])
+			}
+		}
+		blocks = append(blocks, newReflections(v, width, b, width, tau[at:at+b]))
+	}
+	par.Ranges(c.workers, n, strip, func(lo, hi int) {
+		for i := len(blocks) - 1; i >= 0 && !c.stopped(); i-- {
+			blocks[i].apply(z.data[lo*z.ld+i*undoPanel+shift:], z.ld, hi-lo, true, 1)
+		}
 	})
 }
 

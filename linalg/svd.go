@@ -1,6 +1,7 @@
 package linalg
 
 import (
+	"cmp"
 	"context"
 	"math"
 	"slices"
@@ -29,6 +30,9 @@ func (r SVDResult) Truncate(rank int) SVDResult {
 }
 
 // SVD returns the thin singular value decomposition of a, the same bytes for any number of workers and on any machine.
+//
+// A matrix that is not square is reduced to its triangular factor, that to bidiagonal form by blocks of reflections, and that is diagonalized by
+// QR steps (Golub and Van Loan, Matrix Computations, section 8.6).
 func SVD(a Dense, workers int) (SVDResult, error) {
 	return SVDContext(context.Background(), a, workers)
 }
@@ -36,60 +40,85 @@ func SVD(a Dense, workers int) (SVDResult, error) {
 // SVDContext is SVD that stops soon after ctx has ended, with its error.
 func SVDContext(ctx context.Context, a Dense, workers int) (SVDResult, error) {
 	a.check()
-	if !a.finite() {
-		return SVDResult{}, ErrNotFinite
-	}
 	tall := a.Rows > a.Cols
 	if tall {
 		a = a.Transposed()
 	} else {
 		a = a.Clone()
 	}
-	k := a.Rows
-	l := orthonormalRows(a, crew{workers, ctx}) // A = L·Q
-	u := NewDense(k, k)
-	for i := range k {
-		u.Row(i)[i] = 1
-	}
-	if err := jacobi(ctx, l, u, workers); err != nil { // u·L₀ = l, rows of l orthogonal
+	exponent, err := a.normalize()
+	if err != nil {
 		return SVDResult{}, err
 	}
-	s := make([]float64, k)
-	order := make([]int, k)
-	for i := range k {
-		s[i], order[i] = math.Sqrt(kernels.Dot64(l.Row(i), l.Row(i))), i
+	c := crew{max(workers, 1), ctx}
+	square := a
+	if a.Rows < a.Cols {
+		square = orthonormalRows(a, c) // A = square·a from here on
 	}
-	slices.SortStableFunc(order, func(i, j int) int {
-		switch {
-		case s[i] > s[j]:
-			return -1
-		case s[i] < s[j]:
-			return 1
-		}
-		return 0
-	})
-	out := SVDResult{U: NewDense(k, k), S: make([]float64, k), V: NewDense(k, k)}
-	for to, from := range order {
-		out.S[to] = s[from]
-		copy(out.U.Row(to), u.Row(from))
-		for j, v := range l.Row(from) {
-			out.V.Row(to)[j] = v / max(s[from], math.SmallestNonzeroFloat64)
-		}
+	s, u, v, err := c.squareSVD(square)
+	if err != nil {
+		return SVDResult{}, err
 	}
-	orthonormalized := out.V.Clone() // null vectors need directions
-	tri := orthonormalRows(orthonormalized, crew{workers, ctx})
-	for i := range k {
-		for j, v := range orthonormalized.Row(i) {
-			out.V.Row(i)[j] = math.Copysign(1, tri.Row(i)[i]) * v
-		}
+	if a.Rows < a.Cols {
+		v = v.Times(a, workers)
 	}
-	out.V = out.V.Times(a, workers)
+	for i := range s {
+		s[i] = math.Ldexp(s[i], exponent)
+	}
+	r := SVDResult{u, s, v}
 	if tall {
-		out.U, out.V = out.V, out.U
+		r.U, r.V = v, u
 	}
-	out.settle()
-	out.U = out.U.Transposed()
-	return out, ctx.Err()
+	r.settle()
+	r.U = r.U.Transposed()
+	return r, ctx.Err()
+}
+
+// normalize divides a by 2^exponent, so that its elements are 1 at most.
+func (a Dense) normalize() (exponent int, err error) {
+	largest := a.largest()
+	if math.IsNaN(largest) || math.IsInf(largest, 1) {
+		return 0, ErrNotFinite
+	}
+	_, exponent = math.Frexp(largest)
+	for i, v := range a.Data {
+		a.Data[i] = math.Ldexp(v, -exponent)
+	}
+	return exponent, nil
+}
+
+// squareSVD returns the singular values of a square matrix, which it overwrites, largest first, and the left and the right vectors as rows.
+func (c crew) squareSVD(a Dense) (s []float64, u, v Dense, err error) {
+	n := a.Rows
+	b := reduceToBidiagonal(n, padded{n, a.Data}, c)
+	wide := (n + kernels.RotateColumns - 1) / kernels.RotateColumns * kernels.RotateColumns
+	q := &chase{crew: c, d: b.diagonal, e: b.off, left: padded{wide, make([]float64, n*wide)}, right: padded{wide, make([]float64, n*wide)}}
+	for i := range n {
+		q.left.row(i)[i], q.right.row(i)[i] = 1, 1
+	}
+	if err := q.run(); err != nil {
+		return nil, u, v, err
+	}
+	undo(q.left, n, b.left, b.tauLeft, 0, c)
+	undo(q.right, n, b.right, b.tauRight, 1, c)
+	order := make([]int, n)
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(i, j int) int { return cmp.Compare(math.Abs(q.d[j]), math.Abs(q.d[i])) })
+	s, u, v = make([]float64, n), NewDense(n, n), NewDense(n, n)
+	par.For(c.workers, n, func(to int) {
+		from := order[to]
+		s[to] = math.Abs(q.d[from])
+		copy(u.Row(to), q.left.row(from))
+		copy(v.Row(to), q.right.row(from))
+		if q.d[from] < 0 {
+			for j, x := range v.Row(to) {
+				v.Row(to)[j] = -x
+			}
+		}
+	})
+	return s, u, v, nil
 }
 
 // settle makes the largest component of each right vector positive; U holds left vectors as rows.
@@ -109,53 +138,4 @@ func (r SVDResult) settle() {
 			}
 		}
 	}
-}
-
-// jacobi turns pairs of rows of a, and the same rows of u, until all are orthogonal.
-func jacobi(ctx context.Context, a, u Dense, workers int) error {
-	n := a.Rows + a.Rows%2
-	ring := make([]int, n)
-	for i := range ring {
-		ring[i] = i
-	}
-	turned := make([]bool, n/2)
-	for range 60 {
-		any := false
-		for range n - 1 {
-			par.For(workers, n/2, func(p int) {
-				i, j := min(ring[p], ring[n-1-p]), max(ring[p], ring[n-1-p])
-				turned[p] = j < a.Rows && turn(a, u, i, j)
-			})
-			any = any || slices.Contains(turned, true)
-			last := ring[n-1]
-			copy(ring[2:], ring[1:n-1])
-			ring[1] = last
-			if ctx.Err() != nil {
-				return ctx.Err()
-			}
-		}
-		if !any {
-			return nil
-		}
-	}
-	return nil
-}
-
-func turn(a, u Dense, i, j int) bool {
-	x, y := a.Row(i), a.Row(j)
-	p, q, r := kernels.Dot64(x, x), kernels.Dot64(y, y), kernels.Dot64(x, y)
-	if math.Abs(r) <= 1e-15*math.Sqrt(p)*math.Sqrt(q) {
-		return false
-	}
-	zeta := (q - p) / (2 * r)
-	t := math.Copysign(1, zeta) / (math.Abs(zeta) + math.Hypot(1, zeta))
-	c := 1 / math.Hypot(1, t)
-	s := c * t
-	for _, w := range [][2][]float64{{x, y}, {u.Row(i), u.Row(j)}} {
-		for k, v := range w[0] {
-			w[0][k] = float64(c*v) - float64(s*w[1][k])
-			w[1][k] = float64(s*v) + float64(c*w[1][k])
-		}
-	}
-	return true
 }

@@ -166,45 +166,7 @@ func (r *reduction) corner(p, v []float64, at, i int) {
 	p[i] = math.FMA(row[i], v[i], p[i])
 }
 
-// reflect overwrites x with the vector v of a reflection I − tau·v·vᵀ that turns x into (alpha, 0, …); tau 0: x is that already.
-func reflect(x []float64) (alpha, tau float64) {
-	var scale float64
-	for _, v := range x[1:] {
-		scale = max(scale, math.Abs(v))
-	}
-	if scale == 0 {
-		return x[0], 0
-	}
-	scale = max(scale, math.Abs(x[0]))
-	for i := range x {
-		x[i] /= scale
-	}
-	norm := math.Sqrt(kernels.Dot64(x, x))
-	alpha = -math.Copysign(norm, x[0])
-	x[0] -= alpha
-	return alpha * scale, 2 / kernels.Dot64(x, x)
-}
-
-// backPanel is how many reflections of a reduced matrix are undone at once.
-const backPanel = 64
-
 // back applies the reflections to each row of z: eigenvectors of the tridiagonal matrix become those of the whole one.
 func (t *tridiagonal) back(z Matrix, c crew) {
-	n := z.N
-	var blocks []reflections
-	for at := 0; at < n-1; at += backPanel {
-		b, width := min(backPanel, n-1-at), n-1-at
-		v := make([]float64, b*width)
-		for j := range b {
-			if t.tau[at+j] != 0 {
-				copy(v[j*width+j:][:width-j], t.reflectors.row(at + j)[at+j+1:n])
-			}
-		}
-		blocks = append(blocks, newReflections(v, width, b, width, t.tau[at:at+b]))
-	}
-	par.Ranges(c.workers, n, strip, func(lo, hi int) {
-		for i := len(blocks) - 1; i >= 0 && !c.stopped(); i-- {
-			blocks[i].apply(z.Data[lo*n+i*backPanel+1:], n, hi-lo, true, 1)
-		}
-	})
+	undo(padded{z.N, z.Data}, z.N, t.reflectors, t.tau, 1, c)
 }
