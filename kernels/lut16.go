@@ -44,12 +44,32 @@ func roundHalfUp(v float64) int {
 // tableStep is how many columns ranges are multiples of.
 const tableStep = 128
 
+// tablePair is how many columns vector kernels take at once; tableSlack, what they may read beyond.
+const (
+	tablePair  = 2 * Q8Block
+	tableSlack = 8
+)
+
 // Row returns the product of a row of codes, the first of whose tables is number first, with x. Four bits are packed as MatVecInt4's, two and three as
 // MatVecInt6's. Every level gives the same bytes.
-func (t *Tables) Row(codes []byte, first int, x Q8) float32 {
+func (t *Tables) Row(codes []byte, first int, x Q8) float32 { return t.row(chosen, codes, first, x) }
+
+func (t *Tables) row(l level, codes []byte, first int, x Q8) float32 {
 	ranges := (t.cols + t.each - 1) / t.each
-	if len(codes) < (t.cols*t.width+7)/8 || first < 0 || first+ranges > len(t.scales) || !x.holds(t.cols) {
+	if len(codes) < (t.cols*t.width+7)/8 || t.cols == 0 || first < 0 || first+ranges > len(t.scales) || !x.holds(t.cols) {
 		panic("kernels: product of tables with a row shorter than its shape")
+	}
+	if l != generic {
+		span := (t.cols+tablePair-1)/tablePair*tablePair*t.width/8 + tableSlack
+		if len(codes) < span {
+			padded := getPadded(span)
+			defer paddedPool.Put(padded)
+			copy(*padded, codes)
+			codes = *padded
+		}
+		if v, ok := t.vector(l, codes, first, &x); ok {
+			return v
+		}
 	}
 	return t.rowPlain(codes, first, &x)
 }
@@ -127,8 +147,12 @@ func unpackTableCodes(dst *[Q8Block]uint8, codes []byte, b, width int) {
 // LookUp sets each dst[i] to table[codes[i]], codes below 16.
 func LookUp(dst []float32, codes []byte, table *[16]float32) { lookUp(chosen, dst, codes, table) }
 
-func lookUp(_ level, dst []float32, codes []byte, table *[16]float32) {
+func lookUp(l level, dst []float32, codes []byte, table *[16]float32) {
 	codes = codes[:len(dst)]
+	if blocks := len(dst) / 16; l != generic && blocks > 0 {
+		lookUpBlocks(l, dst, codes, table, blocks)
+		dst, codes = dst[16*blocks:], codes[16*blocks:]
+	}
 	for i, c := range codes {
 		dst[i] = table[c&15]
 	}

@@ -34,6 +34,7 @@ var families = []struct {
 	{"asm_trellis", trellis},
 	{"asm_sparse", sparse},
 	{"asm_rotate64", rotate64},
+	{"asm_tables", tables},
 	{"asm_sign", sign},
 	{"asm_rows64", rows64},
 }
