@@ -16,7 +16,9 @@ type Problem struct {
 	Name  string       // for errors
 	W     tensor.Mat   // (out, in); methods leave it as it is
 	Stats *calib.Stats // of W's input; nil: data-free
-	Row0  int          // which row of the weight W's first row is, where tiles of rows are solved on their own
+	// Fisher says how much the loss depends on W's rows and columns; nil: not known.
+	Fisher *calib.Fisher
+	Row0   int // which row of the weight W's first row is, where tiles of rows are solved on their own
 
 	// Mask says which elements are to be stored, by a codec.Sparse; the others become zero, and are zero in W. nil: the codec chooses.
 	Mask *codec.Mask

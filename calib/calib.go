@@ -62,6 +62,7 @@ type Stats struct {
 	Tokens    int64     // that the sums are over
 	NonFinite int64     // tokens left out because one of their features was infinite or not a number
 	SqSum     []float64 // Σ over tokens of x², one entry per input feature (column of the weight)
+	AbsSum    []float64 // Σ over tokens of |x|; nil if it was not collected, as in what other programs write
 	Gram      []float64 // Σ of x·xᵀ, lower triangle by rows: Gram[i(i+1)/2+j] = Σ x_i·x_j, j ≤ i; nil if it was not collected
 	Counts    []int64   // of an embedding: how often each row was read; SqSum is then nil
 	Drift     *Drift    // nil if it was not observed; no file keeps it
@@ -71,11 +72,15 @@ type Stats struct {
 }
 
 // NewStats returns the moments of no tokens yet.
-func NewStats(features int) *Stats { return &Stats{SqSum: make([]float64, features)} }
+func NewStats(features int) *Stats {
+	return &Stats{SqSum: make([]float64, features), AbsSum: make([]float64, features)}
+}
 
 // NewGram returns the Gram matrix and the moments of no tokens yet: 4·features·(features+1) bytes.
 func NewGram(features int) *Stats {
-	return &Stats{SqSum: make([]float64, features), Gram: make([]float64, packed(features))}
+	s := NewStats(features)
+	s.Gram = make([]float64, packed(features))
+	return s
 }
 
 // packed is the number of entries of a lower triangle of n rows.
@@ -112,6 +117,9 @@ func (s *Stats) ObserveWith(workers int, x tensor.Mat) {
 		par.Ranges(workers, x.Cols, 256, func(lo, hi int) { addSquares(s.SqSum[lo:hi], x, lo) })
 	} else {
 		s.addGram(workers, x)
+	}
+	if s.AbsSum != nil {
+		par.Ranges(workers, x.Cols, 256, func(lo, hi int) { addMagnitudes(s.AbsSum[lo:hi], x, lo) })
 	}
 	s.Tokens += int64(x.Rows)
 }
@@ -157,6 +165,15 @@ func addSquares(sums []float64, x tensor.Mat, c int) {
 	}
 }
 
+// addMagnitudes adds the magnitudes of columns c … c+len(sums) of x.
+func addMagnitudes(sums []float64, x tensor.Mat, c int) {
+	for t := range x.Rows {
+		for i, v := range x.Row(t)[c : c+len(sums)] {
+			sums[i] += math.Abs(float64(v))
+		}
+	}
+}
+
 // ObserveRows counts that these rows of an embedding were read.
 func (s *Stats) ObserveRows(tokens []int32) {
 	for _, t := range tokens {
@@ -169,6 +186,7 @@ func (s *Stats) ObserveRows(tokens []int32) {
 func (s *Stats) Reset() {
 	s.forget()
 	clear(s.SqSum)
+	clear(s.AbsSum)
 	clear(s.Gram)
 	clear(s.Counts)
 	if s.Drift != nil {
@@ -192,6 +210,10 @@ func (s *Stats) Merge(other *Stats) error {
 	}
 	s.forget()
 	add(s.SqSum, other.SqSum)
+	if s.AbsSum == nil || other.AbsSum == nil {
+		s.AbsSum = nil
+	}
+	add(s.AbsSum, other.AbsSum[:len(s.AbsSum)])
 	add(s.Gram, other.Gram)
 	add(s.Counts, other.Counts)
 	s.Tokens += other.Tokens

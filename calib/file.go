@@ -14,12 +14,12 @@ import (
 )
 
 // A file of statistics is one safetensors file. For a site S it has S|moments, F64 (features), and S|gram, F64 (features·(features+1)/2),
-// the lower triangle by rows; for an embedding S|counts, I64 (rows). The metadata entry metadataKey is a fileHeader as JSON.
+// the lower triangle by rows; where the site says so, S|magnitudes, F64 (features); for an embedding S|counts, I64 (rows). The metadata entry metadataKey is a fileHeader as JSON.
 const (
 	metadataKey = "pith.statistics"
 	fileFormat  = 1
 
-	momentsPart, gramPart, countsPart = "|moments", "|gram", "|counts"
+	momentsPart, gramPart, countsPart, magnitudesPart = "|moments", "|gram", "|counts", "|magnitudes"
 )
 
 // fileHeader says what the tensors are.
@@ -103,13 +103,17 @@ func (s *Site) tensors() []formats.Info {
 	part := func(suffix string, d tensor.DType, n int) formats.Info {
 		return formats.Info{Name: s.Name + suffix, DType: d, Shape: []int{n}, Bytes: 8 * int64(n)}
 	}
-	switch s.Need {
-	case Counts:
+	if s.Need == Counts {
 		return []formats.Info{part(countsPart, tensor.I64, s.Features)}
-	case Gram:
-		return []formats.Info{part(momentsPart, tensor.F64, s.Features), part(gramPart, tensor.F64, packed(s.Features))}
 	}
-	return []formats.Info{part(momentsPart, tensor.F64, s.Features)}
+	list := []formats.Info{part(momentsPart, tensor.F64, s.Features)}
+	if s.Need == Gram {
+		list = append(list, part(gramPart, tensor.F64, packed(s.Features)))
+	}
+	if s.Magnitudes {
+		list = append(list, part(magnitudesPart, tensor.F64, s.Features))
+	}
+	return list
 }
 
 // Bytes returns the stored size of the site's statistics.
@@ -161,6 +165,8 @@ func (s *Set) write(w io.Writer, e *entry, t formats.Info) error {
 		return writeWords(w, st.Gram)
 	case countsPart:
 		return writeWords(w, st.Counts)
+	case magnitudesPart:
+		return writeWords(w, st.AbsSum)
 	}
 	return writeWords(w, st.SqSum)
 }
@@ -191,6 +197,9 @@ func (f *setFile) load(site *Site, need Need) (*Stats, error) {
 		st.Counts, err = readWords[int64](f, site.Name+countsPart, site.Features)
 	} else if st.SqSum, err = readWords[float64](f, site.Name+momentsPart, site.Features); err == nil && site.Need == Gram && need.Has(Gram) {
 		st.Gram, err = readWords[float64](f, site.Name+gramPart, packed(site.Features))
+	}
+	if err == nil && site.Magnitudes && site.Need != Counts {
+		st.AbsSum, err = readWords[float64](f, site.Name+magnitudesPart, site.Features)
 	}
 	if err == nil {
 		err = st.check()
@@ -223,9 +232,15 @@ var errDamaged = errors.New("the file is damaged: " + remake)
 
 // check returns an error for what sums of squares and products cannot be.
 func (s *Stats) check() error {
+	const slack = 1 + 1e-6 // rounding of the sums is a thousand times less
 	for i, v := range s.SqSum {
 		if !(v >= 0) || math.IsInf(v, 0) {
 			return fmt.Errorf("the squares of feature %d add up to %v: %w", i, v, errDamaged)
+		}
+	}
+	for i, v := range s.AbsSum { // at most √(tokens · Σ x²), by Cauchy and Schwarz
+		if !(v >= 0) || v*v > s.SqSum[i]*float64(s.Tokens)*slack {
+			return fmt.Errorf("the magnitudes of feature %d add up to %v: %w", i, v, errDamaged)
 		}
 	}
 	for i, n := range s.Counts {
@@ -236,7 +251,6 @@ func (s *Stats) check() error {
 	if s.Gram == nil {
 		return nil
 	}
-	const slack = 1 + 1e-6 // rounding of the sums is a thousand times less
 	for i := range s.SqSum {
 		row := s.GramRow(i)
 		if row[i] != s.SqSum[i] {

@@ -37,6 +37,7 @@ func Merge(sets ...*Set) (*Set, error) {
 			other := &s.entries[s.byName[site.Name]]
 			site.Tokens += other.Tokens
 			site.NonFinite += other.NonFinite
+			site.Magnitudes = site.Magnitudes && other.Magnitudes
 		}
 		if err := sum.enter(entry{Site: site, from: merged(sets)}); err != nil {
 			return nil, err
@@ -102,10 +103,16 @@ func (m merged) load(site *Site, need Need) (*Stats, error) {
 		}
 		if i == 0 {
 			sum.SqSum, sum.Gram, sum.Counts = slices.Clone(part.SqSum), slices.Clone(gram), slices.Clone(part.Counts)
+			if site.Magnitudes {
+				sum.AbsSum = slices.Clone(part.AbsSum)
+			}
 		} else {
 			add(sum.SqSum, part.SqSum)
 			add(sum.Gram, gram)
 			add(sum.Counts, part.Counts)
+			if site.Magnitudes {
+				add(sum.AbsSum, part.AbsSum)
+			}
 		}
 		sum.Tokens += part.Tokens
 		sum.NonFinite += part.NonFinite

@@ -15,6 +15,8 @@ type Site struct {
 	Need      Need     `json:"need"`     // what was collected: "moments", "gram" or "counts"
 	Tokens    int64    `json:"tokens"`
 	NonFinite int64    `json:"non_finite,omitempty"`
+
+	Magnitudes bool `json:"magnitudes,omitempty"` // Σ |x| was collected too
 }
 
 // Model identifies the network that was observed.
@@ -75,9 +77,11 @@ type loader interface {
 // NewSet returns a set without sites.
 func NewSet(m Model, corpora ...Corpus) *Set { return &Set{Model: m, Corpora: corpora} }
 
-// Add appends a site with its statistics, which the set then owns. Tokens, NonFinite and Need are taken from stats.
+// Add appends a site with its statistics, which the set then owns. Tokens, NonFinite, Need and Magnitudes are taken
+// from stats.
 func (s *Set) Add(site Site, stats *Stats) error {
 	site.Need, site.Tokens, site.NonFinite = stats.Holds(), stats.Tokens, stats.NonFinite
+	site.Magnitudes = stats.AbsSum != nil
 	if site.Features != max(len(stats.SqSum), len(stats.Counts)) {
 		panic("calib: Add of statistics with another number of features than their site")
 	}

@@ -69,7 +69,7 @@ func same(t *testing.T, got, want *Set) {
 			t.Fatal(err)
 		}
 		b, _ := want.Stats(site.Name, Gram|Counts)
-		if !slices.Equal(a.SqSum, b.SqSum) || !slices.Equal(a.Gram, b.Gram) || !slices.Equal(a.Counts, b.Counts) || a.Tokens != b.Tokens || a.NonFinite != b.NonFinite {
+		if !slices.Equal(a.SqSum, b.SqSum) || !slices.Equal(a.AbsSum, b.AbsSum) || !slices.Equal(a.Gram, b.Gram) || !slices.Equal(a.Counts, b.Counts) || a.Tokens != b.Tokens || a.NonFinite != b.NonFinite {
 			t.Errorf("%s: other sums", site.Name)
 		}
 	}
@@ -193,7 +193,7 @@ func TestMergedFilesAreThoseOfAllTokens(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !slices.Equal(x.SqSum, z.SqSum) || !slices.Equal(x.Gram, z.Gram) || !slices.Equal(x.Counts, z.Counts) || x.Tokens != z.Tokens || x.NonFinite != z.NonFinite {
+		if !slices.Equal(x.SqSum, z.SqSum) || !slices.Equal(x.AbsSum, z.AbsSum) || !slices.Equal(x.Gram, z.Gram) || !slices.Equal(x.Counts, z.Counts) || x.Tokens != z.Tokens || x.NonFinite != z.NonFinite {
 			t.Errorf("%s: other sums", site.Name)
 		}
 	}

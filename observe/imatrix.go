@@ -113,7 +113,7 @@ func find(m *calib.Imatrix, arch *interop.Architecture, weight string) *calib.Im
 }
 
 func moments(e *calib.ImatrixEntry) *calib.Stats {
-	s := calib.NewStats(len(e.Sums))
+	s := &calib.Stats{SqSum: make([]float64, len(e.Sums))}
 	for i, v := range e.Sums {
 		s.SqSum[i] = float64(v)
 	}

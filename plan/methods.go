@@ -33,6 +33,9 @@ func (m method) forCodec(c codec.Codec, l *Line) approx.Method {
 // corrected returns made such that methods that see whole Gram matrices also make up for the errors of earlier layers, where statistics tell
 // of them.
 func corrected(made approx.Method) approx.Method {
+	if itself, ok := made.(interface{ MakesUpForDrift() bool }); ok && itself.MakesUpForDrift() {
+		return made
+	}
 	if made.Needs().Has(calib.Gram) {
 		return quantizers.Corrected{Method: made}
 	}
@@ -57,6 +60,12 @@ func methods() []method {
 		{"wanda", func(c codec.Codec, l *Line) approx.Method { return newPrune("wanda", c, l) }},
 		{"sparsegpt", func(c codec.Codec, l *Line) approx.Method { return newPrune("sparsegpt", c, l) }},
 		{bitStackMethod, func(c codec.Codec, _ *Line) approx.Method { return lowrank.BitStack{Rank: signRank(c)} }},
+		{"svd", factored(lowrank.SVD{})},
+		{"fwsvd", factored(lowrank.FWSVD{})},
+		{"fisher-in", factored(lowrank.FWSVD{Inputs: true})},
+		{"asvd", factored(lowrank.ASVD{})},
+		{"svd-llm", factored(lowrank.SVDLLM{Damping: svdDamping})},
+		{"svd-llm-u", factored(lowrank.SVDLLM{Damping: svdDamping, Update: true})},
 		{surgeon, func(c codec.Codec, l *Line) approx.Method { return newPrune(surgeon, c, l) }},
 	}
 }

@@ -179,11 +179,17 @@ func (l *Line) checkPruned(c codec.Codec) error {
 	return nil
 }
 
-// unpruned returns the rule of embedding and head beside one that prunes every matrix: their values' codec, every element stored.
-func unpruned(r Rule) (Rule, bool) {
+// wholeEnds returns the rule of embedding and head beside one that prunes or factors every matrix: the codec of their values, or factors, every
+// element stored.
+func wholeEnds(r Rule) (Rule, bool) {
 	c, err := codec.Parse(r.Codec)
 	if err != nil {
 		return Rule{}, false
+	}
+	ends := Rule{Match: Patterns{"embedding", "position", "head"}, Method: defaultMethod, Search: r.Search}
+	if product, ok := c.(codec.LowRank); ok {
+		ends.Codec = product.Inner().Name()
+		return ends, true
 	}
 	names, codecs, err := termMethods(r.Method, c)
 	if err != nil {
@@ -191,7 +197,8 @@ func unpruned(r Rule) (Rule, bool) {
 	}
 	for i, name := range names {
 		if s, ok := unrotated(codecs[i]).(codec.Sparse); ok && prunes(name) {
-			return Rule{Match: Patterns{"embedding", "position", "head"}, Method: defaultMethod, Codec: s.Dense().Name(), Search: r.Search}, true
+			ends.Codec = s.Dense().Name()
+			return ends, true
 		}
 	}
 	return Rule{}, false

@@ -13,6 +13,8 @@ import (
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
+
+	"pith/codec"
 )
 
 // Recipe says what to do with which weights. The first rule that matches a weight decides; docs/methods/recipes.md is the reference.
@@ -61,7 +63,7 @@ func Keep() Recipe {
 }
 
 // FromCodec returns the recipe of `--codec name --method method`: every matrix, embedding and head included. No method means nearest. Methods
-// that prune leave embedding and head whole, as their papers do, in the codec of the values.
+// that prune or factor leave embedding and head whole, as their papers do, in the codec of the values or factors.
 func FromCodec(name, method string, search bool) (Recipe, error) {
 	if name == keepMethod && method == "" && !search {
 		return Keep(), nil
@@ -70,7 +72,7 @@ func FromCodec(name, method string, search bool) (Recipe, error) {
 	if _, err := r.check(); err != nil {
 		return Recipe{}, err
 	}
-	if ends, ok := unpruned(r); ok {
+	if ends, ok := wholeEnds(r); ok {
 		return Recipe{Rules: []Rule{ends, r}}, nil
 	}
 	return Recipe{Rules: []Rule{r}}, nil
@@ -224,8 +226,15 @@ func (r *Rule) check() (field string, err error) {
 	if r.Codec == "" {
 		return "codec", errors.New("codec is missing; name one (int4-g128, q8_0, …) or say keep: true")
 	}
+	c, err := codec.Parse(r.Codec)
+	if err != nil {
+		return "codec", err
+	}
 	if r.Method == "" {
 		r.Method = defaultMethod
+		if _, ok := c.(codec.LowRank); ok {
+			r.Method = defaultFactors
+		}
 	}
 	return r.checkTerms()
 }

@@ -189,11 +189,14 @@ func (l *Line) choose(rule *Rule) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", l.Weight, err)
 	}
+	method := rule.Method
 	if why := c.Check(l.Rows, l.Cols); why != nil {
 		if rule.Strict {
 			return fmt.Errorf("%s: %w; leave out no_fallback to take the nearest codec that fits", l.Weight, why)
 		}
-		if c, err = codec.Parse(codec.Fallback(rule.Codec, l.Cols)); err != nil {
+		var name string
+		name, method = fallback(c, method, l.Rows, l.Cols)
+		if c, err = codec.Parse(name); err != nil {
 			return fmt.Errorf("%s: %w", l.Weight, err)
 		}
 		if again := c.Check(l.Rows, l.Cols); again != nil {
@@ -201,7 +204,7 @@ func (l *Line) choose(rule *Rule) error {
 		}
 		l.Note = fmt.Sprintf("%s instead of %s: %v", c.Name(), rule.Codec, why)
 	}
-	l.Method, l.Codec, l.Search, l.Bytes = rule.Method, c.Name(), rule.Search, c.Size(l.Rows, l.Cols)
+	l.Method, l.Codec, l.Search, l.Bytes = method, c.Name(), rule.Search, c.Size(l.Rows, l.Cols)
 	l.Scorer, l.Selector, l.Solver = rule.Scorer, rule.Selector, rule.Solver
 	if err := l.checkPruned(c); err != nil {
 		return err

@@ -40,7 +40,34 @@ func methodFor(c codec.Codec) string {
 	if codec.SignRank(c.Name()) > 0 {
 		return bitStackMethod
 	}
+	if _, ok := c.(codec.LowRank); ok {
+		return defaultFactors
+	}
 	return defaultMethod
+}
+
+// fallback returns the codec that stores a rows × cols matrix in place of c, and its method: of a sum those of the terms that can, for others their
+// codecs' fallbacks, without low-rank terms that would be larger than the matrix.
+func fallback(c codec.Codec, list string, rows, cols int) (name, method string) {
+	names, codecs, err := termMethods(list, c)
+	if err != nil || len(codecs) == 1 {
+		return codec.Fallback(c.Name(), cols), list
+	}
+	var terms, methods []string
+	for i, term := range codecs {
+		name := term.Name()
+		if term.Check(rows, cols) != nil {
+			if _, product := term.(codec.LowRank); product {
+				continue
+			}
+			name = codec.Fallback(name, cols)
+		}
+		terms, methods = append(terms, name), append(methods, names[i])
+	}
+	if terms == nil {
+		return codec.Fallback(c.Name(), cols), defaultMethod
+	}
+	return codec.SumName(terms), strings.Join(methods, methodSeparator)
 }
 
 // methods returns the names of the methods that the line names.
@@ -89,6 +116,10 @@ func (r *Rule) checkTerms() (field string, err error) {
 		}
 		term := *r
 		term.Method, term.Codec = name, codecs[i].Name()
+		_, product := codecs[i].(codec.LowRank)
+		if product && !factors(name) && name != defaultMethod {
+			return "method", fmt.Errorf("method %s does not make the factors of %s: choose svd-llm, asvd, fwsvd or svd", name, codecs[i].Name())
+		}
 		partsUsed = partsUsed || prunes(name)
 		if len(names) > 1 && !prunes(name) {
 			term.Scorer, term.Selector, term.Solver = "", "", "" // another term's

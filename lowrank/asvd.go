@@ -1,0 +1,52 @@
+package lowrank
+
+import (
+	"math"
+
+	"pith/approx"
+	"pith/calib"
+)
+
+// ASVD counts columns by the mean magnitude of their inputs: S = diag(mean |x|^α) + 1e-6 (Yuan et al. 2023, ASVD, arXiv 2312.05821,
+// section 3.2; α = 0.5 as in the authors' code).
+type ASVD struct {
+	Alpha float64 // 0 means 0.5
+}
+
+const (
+	asvdAlpha = 0.5
+	asvdFloor = 1e-6
+)
+
+// Name returns "asvd".
+func (ASVD) Name() string { return "asvd" }
+
+// Needs returns calib.Moments.
+func (ASVD) Needs() calib.Need { return calib.Moments }
+
+// Metric returns the diagonal one. Statistics that have no mean magnitudes, as those of an imatrix, give the roots of the mean squares.
+func (a ASVD) Metric(p approx.Problem) (Metric, string, error) {
+	alpha := a.Alpha
+	if alpha == 0 {
+		alpha = asvdAlpha
+	}
+	st := p.Stats
+	if st == nil || st.Tokens == 0 || st.SqSum == nil {
+		return Metric{}, "plain svd: no statistics of the input", nil
+	}
+	note := ""
+	cols := make([]float64, p.W.Cols)
+	for c := range cols {
+		mean := math.Sqrt(st.SqSum[c] / float64(st.Tokens))
+		if st.AbsSum != nil {
+			mean = st.AbsSum[c] / float64(st.Tokens)
+		} else {
+			note = "by root mean squares: the statistics have no mean magnitudes"
+		}
+		cols[c] = math.Pow(mean, alpha) + asvdFloor
+		if math.IsInf(cols[c], 0) || math.IsNaN(cols[c]) {
+			return Metric{}, "plain svd: the magnitudes of the input are not finite", nil
+		}
+	}
+	return Metric{Cols: cols}, note, nil
+}
