@@ -9,8 +9,12 @@ import (
 )
 
 // fewTokens is the largest batch for which packed rows are multiplied one by one; larger batches decode a tile of rows and use
-// the matrix product.
+// the matrix product. A token's products do not depend on how many others come with it up to that (codectest checks it for every codec):
+// which is what speculative decoding counts on.
 const fewTokens = 8
+
+// FewTokens is the largest batch whose products are, byte for byte, those of its tokens one by one.
+const FewTokens = fewTokens
 
 // tileFloats bounds the decoded rows that one worker holds: 4 MB.
 const tileFloats = 1 << 20

@@ -15,9 +15,8 @@ func signRun(terms []Term) int {
 	return len(terms)
 }
 
-// mulAddSigns adds the products of sign terms of one matrix to y[:, r0:r1]. A single token, or up to fewTokens of blocks of rank 1, are multiplied by
-// the signs: with z = v⊙x, an output is Σ_t u[t]·(Σ z[t] − 2·Σ of the z[t] whose bits are set). More decode a tile of rows, all terms
-// together, and use the matrix product.
+// mulAddSigns adds the products of sign terms of one matrix to y[:, r0:r1]. Up to fewTokens are multiplied by the signs, one by one: with z = v⊙x,
+// an output is Σ_t u[t]·(Σ z[t] − 2·Σ of the z[t] whose bits are set). More decode a tile of rows, all terms together, and use the matrix product.
 func mulAddSigns(terms []Term, y tensor.Mat, in *Input, r0, r1 int) {
 	for _, t := range terms {
 		checkProduct(t, y, in, r0, r1)
@@ -31,11 +30,7 @@ func mulAddSigns(terms []Term, y tensor.Mat, in *Input, r0, r1 int) {
 		return
 	}
 	for _, t := range terms {
-		if s := t.(*signTerm); s.k == 1 || in.X.Rows == 1 {
-			s.mulAddFew(y, in.X, r0, r1)
-		} else {
-			mulAddSignTiles([]Term{s}, y, in.X, r0, r1)
-		}
+		t.(*signTerm).mulAddFew(y, in.X, r0, r1)
 	}
 }
 

@@ -50,6 +50,11 @@ func digests(t *testing.T) []byte {
 			}
 			line(name+" singly", logits)
 		}
+		logits, err := s.Verify(tokens[6:13])
+		if err != nil {
+			t.Fatal(err)
+		}
+		line(name+" seven at once", logits.Data)
 	}
 	return out.Bytes()
 }

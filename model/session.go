@@ -82,20 +82,21 @@ func (s *Session) Feed(tokens []int32) ([]float32, error) {
 	}
 	s.tokens = append(s.tokens, tokens...)
 	length := len(s.tokens)
-	key := [2]int{s.m.global.rope.lengthKey(length), s.m.local.rope.lengthKey(length)}
+	key := s.m.ropeKey(length)
 	from := seen
 	if key != s.key && (s.m.global.rope.Type == "longrope" || s.m.local.rope.Type == "longrope") {
 		from = 0
 	}
 	s.key = key
 	for r := range tilesOf(length-from, s.tile) {
-		s.run(from+r.r0, from+r.r1, length)
+		s.run(from+r.r0, from+r.r1, length, 1)
 	}
-	return s.logits.Data, nil
+	return s.logits.Row(0), nil
 }
 
-// run puts tokens [from, to) of a sequence of the given length through the network.
-func (s *Session) run(from, to, length int) {
+// run puts tokens [from, to) of a sequence of the given length through the network, and, at the end of the sequence, sets logits to those after
+// the last few of them.
+func (s *Session) run(from, to, length, last int) {
 	m := s.m
 	x := mat(&s.space.x, to-from, m.config.Hidden)
 	m.embedTokens(x, s.tokens[from:to], from)
@@ -106,8 +107,12 @@ func (s *Session) run(from, to, length int) {
 	if to < length {
 		return
 	}
-	m.finalNorm.apply(s.hidden.Row(0), x.Row(x.Rows-1))
-	p.logits(s.logits, s.hidden)
+	hidden, logits := mat(&s.hidden.Data, last, m.config.Hidden), mat(&s.logits.Data, last, m.head.rows)
+	for i := range last {
+		m.finalNorm.apply(hidden.Row(i), x.Row(x.Rows-last+i))
+	}
+	p.logits(logits, hidden)
+	s.hidden, s.logits = hidden, logits
 }
 
 // check returns an error if tokens at positions pos… cannot be run.

@@ -144,6 +144,7 @@ func matrix(t *testing.T, c codec.Codec, w tensor.Mat) codec.Term {
 	reopens(t, c, term)
 	windows(t, term)
 	multiplies(t, term)
+	aloneOrTogether(t, term)
 	columns(t, c, w, term)
 	bands(t, c, w, term)
 	refits(t, c, w)

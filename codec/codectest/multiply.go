@@ -46,6 +46,30 @@ func multiplies(t *testing.T, term codec.Term) {
 	}
 }
 
+// aloneOrTogether multiplies few tokens at once and one by one, and wants the same bytes: speculative decoding compares logits of tokens that went
+// through a model together with those of tokens that went alone.
+func aloneOrTogether(t *testing.T, term codec.Term) {
+	rows, cols := term.Dims()
+	x := Matrix(29, codec.FewTokens, cols)
+	alone := constant(x.Rows, rows, 0.5)
+	for i := range x.Rows {
+		term.MulAdd(alone.Slice(i, i+1), codec.NewInput(x.Slice(i, i+1)), 0, rows)
+	}
+	for _, n := range []int{2, 3, 5, 8} {
+		for first := 0; first+n <= x.Rows; first += n {
+			y := constant(n, rows, 0.5)
+			term.MulAdd(y, codec.NewInput(x.Slice(first, first+n)), 0, rows)
+			for i := range n {
+				for r, got := range y.Row(i) {
+					if want := alone.Row(first + i)[r]; math.Float32bits(got) != math.Float32bits(want) {
+						t.Fatalf("%s: output %d of one token is %g alone and %g among %d", term.Codec(), r, want, got, n)
+					}
+				}
+			}
+		}
+	}
+}
+
 // productBounds returns how far products of x with term may be off, for each token and row. Errors of terms of a sum add up.
 func productBounds(term codec.Term, x tensor.Mat) []float64 {
 	rows, cols := term.Dims()

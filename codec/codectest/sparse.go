@@ -33,6 +33,7 @@ func sparse(t *testing.T, c codec.Codec) {
 		exactSize(t, c, term)
 		reopens(t, c, term)
 		multiplies(t, term)
+		aloneOrTogether(t, term)
 		pruned := clone(w)
 		given.Apply(pruned)
 		if want := Decode(encode(t, s.Dense(), pruned, nil, codec.FitOptions{})); !slices.Equal(Decode(term).Data, want.Data) {
