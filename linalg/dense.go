@@ -86,11 +86,6 @@ func (a Dense) largest() float64 {
 	return m
 }
 
-func (a Dense) finite() bool {
-	m := a.largest()
-	return !math.IsNaN(m) && !math.IsInf(m, 1)
-}
-
 func (a Dense) check() {
 	if a.Rows < 0 || a.Cols < 0 || len(a.Data) != a.Rows*a.Cols {
 		panic("linalg: matrix whose elements are not as many as its shape says")

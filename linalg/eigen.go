@@ -58,13 +58,13 @@ func scaledLower(a Matrix) (padded, int, error) {
 			}
 		}
 	}
-	_, exponent := math.Frexp(largest)
+	exponent, unit := scaleOf(largest)
 	ld := (a.N+7)/8*8 + 8
 	t := padded{ld, make([]float64, a.N*ld)}
 	for i := range a.N {
 		to := t.row(i)
 		for j, v := range a.Row(i)[:i+1] {
-			to[j] = math.Ldexp(v, -exponent)
+			to[j] = v * unit
 		}
 	}
 	return t, exponent, nil

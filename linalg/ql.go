@@ -73,6 +73,9 @@ func (r *tridiagonal) step(l, m int) (top int, cs []float64) {
 func hypot(x, y float64) float64 {
 	x, y = math.Abs(x), math.Abs(y)
 	x, y = max(x, y), min(x, y)
+	if x > 0x1p-400 && x < 0x1p400 {
+		return math.Sqrt(math.FMA(x, x, float64(y*y)))
+	}
 	if x == 0 {
 		return 0
 	}

@@ -80,11 +80,19 @@ func (a Dense) normalize() (exponent int, err error) {
 	if math.IsNaN(largest) || math.IsInf(largest, 1) {
 		return 0, ErrNotFinite
 	}
-	_, exponent = math.Frexp(largest)
-	for i, v := range a.Data {
-		a.Data[i] = math.Ldexp(v, -exponent)
+	exponent, unit := scaleOf(largest)
+	for i := range a.Data {
+		a.Data[i] *= unit
 	}
 	return exponent, nil
+}
+
+// scaleOf returns the power of two that makes what is at most largest at most 1, and minus its exponent. Of matrices below 1e-300 something is
+// left to be desired.
+func scaleOf(largest float64) (exponent int, unit float64) {
+	_, exponent = math.Frexp(largest)
+	exponent = max(exponent, -1000)
+	return exponent, math.Ldexp(1, -exponent)
 }
 
 // squareSVD returns the singular values of a square matrix, which it overwrites, largest first, and the left and the right vectors as rows.

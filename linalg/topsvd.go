@@ -102,33 +102,47 @@ func cutSVD(ctx context.Context, a Dense, rank, workers int) (SVDResult, Residua
 	return r.Truncate(rank), res, nil
 }
 
-// top is a subspace iteration: the matrix divided by 2^exponent, so that its elements are 1 at most, in both precisions.
+// top is a subspace iteration. In what it computes the matrix counts as divided by 2^exponent, so that its elements are 1 at most.
 type top struct {
 	crew
 	exponent   int
-	wide       Dense
-	narrow     []float32
-	total      float64 // squared norm
+	wide       Dense // as it was given, or divided where squares might overflow
+	unit       float64
+	narrow     []float32 // divided
+	total      float64   // squared norm
 	rows, cols int
 	basis      Dense // (k, cols): orthonormal rows
 }
 
+// safeExponent bounds elements whose squares can be summed.
+const safeExponent = 400
+
 func newTop(ctx context.Context, a Dense, largest float64, workers int) *top {
-	_, e := math.Frexp(largest)
-	t := &top{crew: crew{workers, ctx}, exponent: e, wide: NewDense(a.Rows, a.Cols), narrow: make([]float32, len(a.Data)), rows: a.Rows, cols: a.Cols}
+	e, unit := scaleOf(largest)
+	t := &top{crew: crew{workers, ctx}, exponent: e, wide: a, unit: unit, narrow: make([]float32, len(a.Data)), rows: a.Rows, cols: a.Cols}
+	copied := e < -safeExponent || e > safeExponent
+	if copied {
+		t.wide, t.unit = NewDense(a.Rows, a.Cols), 1
+	}
 	energy := make([]float64, a.Rows)
 	par.Ranges(workers, a.Rows, grain, func(lo, hi int) {
 		for i := lo; i < hi; i++ {
-			from, to, short := a.Row(i), t.wide.Row(i), t.narrow[i*a.Cols:(i+1)*a.Cols]
+			from, short := a.Row(i), t.narrow[i*a.Cols:(i+1)*a.Cols]
 			for j, v := range from {
-				v = math.Ldexp(v, -e)
-				to[j], short[j] = v, float32(v)
+				short[j] = float32(v * unit)
 			}
-			energy[i] = kernels.Dot64(to, to)
+			if copied {
+				to := t.wide.Row(i)
+				for j, v := range from {
+					to[j] = v * unit
+				}
+				from = to
+			}
+			energy[i] = kernels.Dot64(from, from)
 		}
 	})
 	for _, v := range energy {
-		t.total += v
+		t.total += v * t.unit * t.unit
 	}
 	return t
 }
@@ -163,7 +177,7 @@ func (t *top) iterate(k int, o TopOptions) (gains, error) {
 		if t.stopped() {
 			return g, t.ctx.Err()
 		}
-		left := t.timesT(narrow(t.basis), k)
+		left := t.timesT(t.shorten(t.basis), k)
 		energy := left.energy()
 		g.before, g.last, won = g.last, energy-won, energy
 		if g.power >= o.Power && g.ahead() <= max(excessGoal*(t.total-won), noise32*t.total) {
@@ -171,7 +185,7 @@ func (t *top) iterate(k int, o TopOptions) (gains, error) {
 		}
 		g.power++
 		orthonormalRows(left, t.crew)
-		t.basis = t.times(narrow(left), k)
+		t.basis = t.times(t.shorten(left), k)
 		orthonormalRows(t.basis, t.crew)
 	}
 	return g, t.ctx.Err()
@@ -183,7 +197,7 @@ func (t *top) times(x []float32, k int) Dense {
 	par.Ranges(t.workers, t.cols, stripColumns, func(lo, hi int) {
 		kernels.GemmNN(c[lo:], t.cols, x, t.rows, t.narrow[lo:], t.cols, k, hi-lo, t.rows)
 	})
-	return widen(c, k, t.cols)
+	return t.widen(c, k, t.cols)
 }
 
 // timesT returns X·Aᵀ of X, (k, cols), in float32.
@@ -192,25 +206,29 @@ func (t *top) timesT(x []float32, k int) Dense {
 	par.Ranges(t.workers, t.rows, stripColumns, func(lo, hi int) {
 		kernels.GemmNT(c[lo:], t.rows, x, t.cols, t.narrow[lo*t.cols:], t.cols, k, hi-lo, t.cols)
 	})
-	return widen(c, k, t.rows)
+	return t.widen(c, k, t.rows)
 }
 
 // stripColumns is how many columns of such a product a worker computes at once.
 const stripColumns = 512
 
-func widen(x []float32, rows, cols int) Dense {
+func (t *top) widen(x []float32, rows, cols int) Dense {
 	d := NewDense(rows, cols)
-	for i, v := range x {
-		d.Data[i] = float64(v)
-	}
+	par.Ranges(t.workers, rows, grain, func(lo, hi int) {
+		for i, v := range x[lo*cols : hi*cols] {
+			d.Data[lo*cols+i] = float64(v)
+		}
+	})
 	return d
 }
 
-func narrow(d Dense) []float32 {
+func (t *top) shorten(d Dense) []float32 {
 	x := make([]float32, len(d.Data))
-	for i, v := range d.Data {
-		x[i] = float32(v)
-	}
+	par.Ranges(t.workers, d.Rows, grain, func(lo, hi int) {
+		for i := lo * d.Cols; i < hi*d.Cols; i++ {
+			x[i] = float32(d.Data[i])
+		}
+	})
 	return x
 }
 
@@ -230,6 +248,9 @@ func (t *top) finish(rank int) (SVDResult, error) {
 	par.Ranges(t.workers, t.rows, stripColumns, func(lo, hi int) {
 		kernels.Gemm64NT(q.Data[lo:], t.rows, t.basis.Data, t.cols, t.wide.Data[lo*t.cols:], t.cols, k, hi-lo, t.cols)
 	})
+	for i := range q.Data {
+		q.Data[i] *= t.unit
+	}
 	l := orthonormalRows(q, t.crew)
 	small, err := SVDContext(t.ctx, l, t.workers)
 	if err != nil {
