@@ -54,7 +54,7 @@ func NewSampler(o Sampling) *Sampler {
 
 // Next returns the chosen token. NaN logits are never chosen unless all are NaN.
 func (s *Sampler) Next(logits []float32) int32 {
-	if s.o.Temperature == 0 || s.o.TopK == 1 {
+	if s.greedy() {
 		return argmax(logits)
 	}
 	s.filter(logits)
@@ -62,14 +62,35 @@ func (s *Sampler) Next(logits []float32) int32 {
 	for _, c := range s.choices {
 		sum += c.weight
 	}
-	at := s.rng.Float64() * sum
-	for _, c := range s.choices {
-		if at -= c.weight; at < 0 {
-			return c.id
+	return drawOf(s.rng, s.choices, sum)
+}
+
+// distribution appends to dst the tokens that Next chooses among, with their probabilities. The logits are those of the tokens ids; nil: of all tokens
+// in order.
+func (s *Sampler) distribution(dst []choice, logits []float32, ids []int32) []choice {
+	from, sum := len(dst), 1.0
+	if s.greedy() {
+		dst = append(dst, choice{argmax(logits), 1})
+	} else {
+		s.filter(logits)
+		sum = 0
+		for _, c := range s.choices {
+			sum += c.weight
+		}
+		dst = append(dst, s.choices...)
+	}
+	for i := range dst[from:] {
+		c := &dst[from+i]
+		c.weight /= sum
+		if ids != nil {
+			c.id = ids[c.id]
 		}
 	}
-	return s.choices[len(s.choices)-1].id
+	return dst
 }
+
+// greedy reports whether there is nothing to draw.
+func (s *Sampler) greedy() bool { return s.o.Temperature == 0 || s.o.TopK == 1 }
 
 func argmax(logits []float32) int32 {
 	best := 0
