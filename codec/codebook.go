@@ -1,9 +1,11 @@
 package codec
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"math/bits"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -216,12 +218,22 @@ func (t *tableTerm) Parts() []Part {
 	return parts
 }
 
+// Stacked returns the term of the rows times over, which share the tables that they share.
+func (t *tableTerm) Stacked(times int) Term {
+	big := &tableTerm{tableCodec: t.tableCodec, rows: t.rows * times, cols: t.cols, codes: bytes.Repeat(t.codes, times), values: t.values,
+		group: slices.Repeat(t.group, times), scales: bytes.Repeat(t.scales, times)}
+	if t.sketch() {
+		big.values = bytes.Repeat(t.values, times)
+	}
+	return big
+}
+
 // tableOf returns the table of a range of a row's columns.
 func (t *tableTerm) tableOf(r, k int) int {
 	switch {
 	case t.sketch():
 		return r*t.rangesOf(t.cols) + k
-	case t.group != nil:
+	case len(t.group) > 0:
 		return int(t.group[r])
 	}
 	return 0

@@ -128,6 +128,9 @@ func repeat(c codec.Codec, w tensor.Mat, size int64) (codec.Term, int, error) {
 		big, err := codec.Concat(slices.Repeat([]codec.Term{term}, times))
 		return big, w.Rows * times, err
 	}
+	if stacked, ok := term.(interface{ Stacked(times int) codec.Term }); ok {
+		return stacked.Stacked(times), w.Rows * times, nil
+	}
 	parts := term.Parts()
 	for i, p := range parts {
 		if len(p.Data) < w.Rows {

@@ -122,7 +122,9 @@ func (l *Line) rate() float64 {
 
 // feedsBack reports whether the line's method is one of error feedback.
 func (l *Line) feedsBack() bool {
-	return slices.ContainsFunc(l.methods(), func(name string) bool { return name == "ldlq" || name == "gptq" })
+	return slices.ContainsFunc(l.methods(), func(name string) bool {
+		return name == "ldlq" || name == "gptq" || name == "leanquant" || name == "codebook"
+	})
 }
 
 // feedbackSeconds is what error feedback adds to rounding on one core: products with rows as long as the input, some passes of them (a refit is 1.3 of
@@ -135,6 +137,7 @@ func (l *Line) feedbackSeconds(c *Calibration) float64 {
 		passRate   = 6.4e6 // weights a second and pass with 2048 columns (docs/methods/ldlq.md)
 		factorRate = 5e9   // products a second of a Cholesky factor
 		refit      = 1.3
+		tables     = 5 // and the sweep after them
 		drift      = 3 // what earlier weights' errors are made up for with
 	)
 	passes := 1.0
@@ -143,6 +146,9 @@ func (l *Line) feedbackSeconds(c *Calibration) float64 {
 		if !strings.HasPrefix(l.Codec, "tcq-") {
 			passes += 4 * (1 + refit)
 		}
+	}
+	if slices.Contains(l.methods(), "codebook") {
+		passes += tableRounds * tables
 	}
 	if c.Sequential {
 		passes += drift
