@@ -1,0 +1,161 @@
+package lowrank
+
+import (
+	"context"
+	"fmt"
+	"math"
+
+	"pith/approx"
+	"pith/calib"
+	"pith/codec"
+	"pith/linalg"
+	"pith/tensor"
+)
+
+// Members are the weights of a set, which will have something in common: what a Sharer stores once. Each is then solved with that
+// (approx.Problem.Shared), with its own statistics.
+type Members struct {
+	Names   []string
+	W       []tensor.Mat
+	Stats   []*calib.Stats // of each one's input, nil where there are none
+	Workers int
+	Context context.Context // may be nil
+}
+
+// Sharer finds what the members of a set have in common.
+type Sharer interface {
+	Name() string
+	Needs() calib.Need
+	// Share returns the terms to be stored for all members, and in a few words what statistics it did without; "" if it had all.
+	Share(m Members) (shared []codec.Term, note string, err error)
+}
+
+func (m Members) err() error {
+	if m.Context == nil {
+		return nil
+	}
+	return m.Context.Err()
+}
+
+// problem is what the method that stores one of the set's terms solves.
+func (m Members) problem(w tensor.Mat, s *calib.Stats) approx.Problem {
+	return approx.Problem{Name: m.Names[0], W: w, Stats: s, Workers: m.Workers, Context: m.Context}
+}
+
+// metric returns the mean over members of the Gram matrices of their inputs, full; none (Rows 0) if one member has none, and why.
+func (m Members) metric() (h linalg.Dense, note string) {
+	n := m.W[0].Cols
+	for l, s := range m.Stats {
+		g, why := s.MeanGram(n)
+		if why != "" {
+			return linalg.Dense{}, fmt.Sprintf("not weighted by inputs: %s: %s", m.Names[l], why)
+		}
+		if l == 0 {
+			h = linalg.NewDense(n, n)
+		}
+		for i := range n {
+			for j, v := range g.Row(i)[:i+1] {
+				h.Data[i*n+j] += v / float64(len(m.W))
+			}
+		}
+	}
+	mirror(h)
+	return h, ""
+}
+
+// mirror copies the lower triangle to the upper one.
+func mirror(h linalg.Dense) {
+	for i := range h.Rows {
+		for j := range i {
+			h.Data[j*h.Cols+i] = h.Data[i*h.Cols+j]
+		}
+	}
+}
+
+// ownMetric is metric of one weight's statistics.
+func ownMetric(s *calib.Stats, n int) (h linalg.Dense, note string) {
+	g, why := s.MeanGram(n)
+	if why != "" {
+		return linalg.Dense{}, "not weighted by inputs: " + why
+	}
+	h = linalg.Dense{Rows: n, Cols: n, Data: g.Data}
+	mirror(h)
+	return h, ""
+}
+
+// wide returns w in float64.
+func wide(w tensor.Mat) linalg.Dense {
+	d := linalg.NewDense(w.Rows, w.Cols)
+	for r := range w.Rows {
+		row := d.Row(r)
+		for c, v := range w.Row(r) {
+			row[c] = float64(v)
+		}
+	}
+	return d
+}
+
+// narrow rounds to float32.
+func narrow(d linalg.Dense) tensor.Mat {
+	w := tensor.NewMat(d.Rows, d.Cols)
+	for i, v := range d.Data {
+		w.Data[i] = float32(v)
+	}
+	return w
+}
+
+// timesMetric returns A·H, A itself if there is no metric.
+func timesMetric(a, h linalg.Dense, workers int) linalg.Dense {
+	if h.Rows == 0 {
+		return a
+	}
+	return a.Times(h, workers)
+}
+
+// inner is Σ a·b, over elements in their order.
+func inner(a, b linalg.Dense) (sum float64) {
+	for i, v := range a.Data {
+		sum += float64(v * b.Data[i])
+	}
+	return sum
+}
+
+// outputLoss sets a report's Proxy and ProxyNorm: the loss of the term in the metric h, if there is one.
+func outputLoss(r *approx.Report, w tensor.Mat, term codec.Term, h linalg.Dense, workers int) {
+	if h.Rows == 0 {
+		return
+	}
+	original := wide(w)
+	decoded := tensor.NewMat(w.Rows, w.Cols)
+	codec.Read(term, decoded, 0)
+	left := wide(decoded)
+	for i, v := range original.Data {
+		left.Data[i] = v - left.Data[i]
+	}
+	r.Proxy = math.Max(0, inner(left.Times(h, workers), left))
+	r.ProxyNorm = math.Max(0, inner(original.Times(h, workers), original))
+}
+
+// leastSquares solves A·x = b of a small symmetric positive semidefinite A for x of least length: directions in which A has next to nothing
+// are left out.
+func leastSquares(a linalg.Matrix, b []float64) ([]float64, error) {
+	values, vectors, err := linalg.Eigen(a, 1)
+	if err != nil {
+		return nil, err
+	}
+	x := make([]float64, len(b))
+	for k, value := range values {
+		if value <= 1e-13*values[0] || value <= 0 {
+			break
+		}
+		v := vectors.Row(k)
+		var along float64
+		for i, u := range v {
+			along += float64(u * b[i])
+		}
+		for i, u := range v {
+			x[i] += float64(along / value * u)
+		}
+	}
+	return x, nil
+}
