@@ -107,6 +107,9 @@ func Run(ctx context.Context, ckpt *checkpoint.Checkpoint, p *plan.Plan, out str
 // checkNames refuses weights whose names the artifact's layout uses for itself.
 func checkNames(p *plan.Plan) error {
 	for _, l := range p.Lines() {
+		if l.Common() && !strings.Contains(l.Weight, "|") {
+			continue
+		}
 		if strings.Contains(l.Weight, "|") || strings.HasPrefix(l.Weight, "pith.") || l.Weight == "format" {
 			return fmt.Errorf("%s: this tensor's name means something else in an artifact; rename the tensor", l.Weight)
 		}

@@ -22,12 +22,12 @@ func (r *run) finish(ctx context.Context) error {
 		return err
 	}
 	weightMap := map[string]string{}
-	var weights []checkpoint.WeightRecord
+	var weights, shared []checkpoint.WeightRecord
 	for i := range r.shards {
 		s := &r.shards[i]
 		files = append(files, s.file)
-		weights = append(weights, s.weights...)
-		for _, w := range s.weights {
+		weights, shared = append(weights, s.weights...), append(shared, s.shared...)
+		for _, w := range slices.Concat(s.weights, s.shared) {
 			for part := range w.Parts {
 				weightMap[part] = s.file.Name
 			}
@@ -54,10 +54,10 @@ func (r *run) finish(ctx context.Context) error {
 	}
 	files = append(files, digest)
 	slices.SortFunc(files, func(a, b checkpoint.FileDigest) int { return strings.Compare(a.Name, b.Name) })
-	return r.writeManifest(ctx, files, weights)
+	return r.writeManifest(ctx, files, weights, shared)
 }
 
-func (r *run) writeManifest(ctx context.Context, files []checkpoint.FileDigest, weights []checkpoint.WeightRecord) error {
+func (r *run) writeManifest(ctx context.Context, files []checkpoint.FileDigest, weights, shared []checkpoint.WeightRecord) error {
 	source, err := r.sourceRecord(ctx)
 	if err != nil {
 		return err
@@ -65,7 +65,7 @@ func (r *run) writeManifest(ctx context.Context, files []checkpoint.FileDigest, 
 	m := checkpoint.Manifest{Format: checkpoint.ManifestFormat, Tool: r.o.Tool, PlanSHA256: r.hash, Plan: r.plan.JSON(), Source: source,
 		Totals: checkpoint.Totals{Weights: r.plan.Totals.Weights, TensorBytes: r.result.Bytes, ShardBytes: r.result.ShardBytes,
 			BitsPerWeight: r.plan.Totals.BitsPerWeight, RelError: r.result.RelError},
-		Files: files, Weights: weights}
+		Files: files, Weights: weights, Shared: shared}
 	data, err := json.MarshalIndent(m, "", " ")
 	if err != nil {
 		return fmt.Errorf("manifest: %w", err)

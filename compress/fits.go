@@ -19,6 +19,9 @@ func checkFits(ckpt *checkpoint.Checkpoint, p *plan.Plan) error {
 			return fmt.Errorf("%s: has two lines in the plan; make the plan again with pith plan", l.Weight)
 		}
 		planned[l.Weight] = true
+		if l.Common() {
+			continue // its members have lines
+		}
 		info, err := ckpt.Info(l.Weight)
 		if err != nil {
 			return fmt.Errorf("the plan is for another checkpoint: %w", err)

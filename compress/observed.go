@@ -73,8 +73,8 @@ func (s *observed) Stages(b *plan.Block) [][]string {
 	var stages [][]string
 	var rest []string
 	for i := range b.Lines {
-		if name := b.Lines[i].Weight; s.sites[name].Name == "" {
-			rest = append(rest, name)
+		if l := &b.Lines[i]; s.siteOf(l).Name == "" {
+			rest = append(rest, l.Weight)
 		}
 	}
 	if rest != nil {
@@ -83,8 +83,8 @@ func (s *observed) Stages(b *plan.Block) [][]string {
 	for _, site := range s.o.Sites() {
 		var group []string
 		for i := range b.Lines {
-			if name := b.Lines[i].Weight; s.sites[name].Name == site.Name {
-				group = append(group, name)
+			if l := &b.Lines[i]; s.siteOf(l).Name == site.Name {
+				group = append(group, l.Weight)
 			}
 		}
 		if group != nil {
@@ -94,10 +94,23 @@ func (s *observed) Stages(b *plan.Block) [][]string {
 	return stages
 }
 
+// siteOf returns the site that a line's weight reads, of a set that its members read.
+func (s *observed) siteOf(l *plan.Line) model.Site {
+	if l.Common() {
+		return s.sites[l.Members[0]]
+	}
+	return s.sites[l.Weight]
+}
+
+// lineOf returns a weight's line of a block.
+func lineOf(b *plan.Block, weight string) *plan.Line {
+	return &b.Lines[slices.IndexFunc(b.Lines, func(l plan.Line) bool { return l.Weight == weight })]
+}
+
 // Stage observes the site of a group, unless all its weights are kept.
 func (s *observed) Stage(ctx context.Context, b *plan.Block, weights []string, load func(string) (*codec.Weight, error)) (err error) {
 	s.stats = nil
-	site := s.sites[weights[0]]
+	site := s.siteOf(lineOf(b, weights[0]))
 	solves := false
 	for i := range b.Lines {
 		l := &b.Lines[i]

@@ -25,6 +25,7 @@ type run struct {
 	result  Result
 	squared struct{ err, norm float64 } // over all blocks
 
+	sets     map[string][]codec.Term  // what the members of sets have in common
 	hasAlias map[string]bool          // weights that others are aliases of
 	rawOwner map[string]bool          // those that are copied as they lie in the source
 	owners   map[string]stored        // of finished blocks
@@ -35,6 +36,7 @@ func newRun(ckpt *checkpoint.Checkpoint, p *plan.Plan, dir *output, o Options) *
 	r := &run{ckpt: ckpt, plan: p, hash: p.Hash(), dir: dir, o: o, tiles: newTilePool(o.Workers), shards: make([]shard, len(p.Blocks))}
 	r.report = newReporter(o.Events, p.Totals.Weights, len(p.Blocks))
 	r.hasAlias, r.rawOwner, r.owners, r.loaded = map[string]bool{}, map[string]bool{}, map[string]stored{}, map[string]*codec.Weight{}
+	r.sets = map[string][]codec.Term{}
 	for _, l := range p.Lines() {
 		if l.Alias() {
 			r.hasAlias[l.Of] = true

@@ -38,6 +38,7 @@ const (
 type shard struct {
 	file        checkpoint.FileDigest
 	weights     []checkpoint.WeightRecord
+	shared      []checkpoint.WeightRecord // what weights have in common
 	tensorBytes int64
 	stored      map[string]stored // of each weight
 	err, norm   float64           // Σ‖W−Ŵ‖² and Σ‖W‖² over the weights that were not kept
@@ -187,7 +188,11 @@ func (r *run) checkWritten(ctx context.Context, path string, b *plan.Block, all 
 		for j, name := range s.partNames() {
 			parts[name] = expected{data: s.parts[j].Data, raw: s.raw, sum: s.sums[j]}
 		}
-		if err := openTerms(s.specs, s.parts); err != nil {
+		if s.terms != nil {
+			if err := finiteTerms(s.terms); err != nil {
+				return shard{}, blockError(s.line, err)
+			}
+		} else if err := openTerms(s.specs, s.parts); err != nil {
 			return shard{}, blockError(s.line, err)
 		}
 	}
@@ -260,26 +265,35 @@ func compareTensor(ctx context.Context, f io.Reader, whole hash.Hash, t formats.
 	return nil
 }
 
-// openTerms decodes the first, middle and last row of each term made of parts, which must be finite.
+// openTerms opens the terms made of parts and checks them.
 func openTerms(specs []checkpoint.TermSpec, parts []codec.Part) error {
+	var terms []codec.Term
 	for _, spec := range specs {
 		if len(spec.From) > 0 {
-			return nil // checked where they are stored
+			return nil // an alias: checked where it is stored
 		}
 		term, err := checkpoint.OpenTerm(spec, parts[:len(spec.Parts)])
 		if err != nil {
 			return err
 		}
-		parts = parts[len(spec.Parts):]
-		if spec.Rows == 0 {
+		terms, parts = append(terms, term), parts[len(spec.Parts):]
+	}
+	return finiteTerms(terms)
+}
+
+// finiteTerms decodes the first, middle and last row of each term, which must be finite.
+func finiteTerms(terms []codec.Term) error {
+	for _, term := range terms {
+		rows, cols := term.Dims()
+		if rows == 0 {
 			continue
 		}
-		row := tensor.NewMat(1, spec.Cols)
-		for _, r := range []int{0, spec.Rows / 2, spec.Rows - 1} {
+		row := tensor.NewMat(1, cols)
+		for _, r := range []int{0, rows / 2, rows - 1} {
 			clear(row.Data)
 			term.AddTo(row, r)
 			if err := notFinite(row, r); err != nil {
-				return fmt.Errorf("%s decodes to values that are not finite: %w", spec.Codec, err)
+				return fmt.Errorf("%s decodes to values that are not finite: %w", term.Codec(), err)
 			}
 		}
 	}

@@ -86,7 +86,11 @@ func describeShard(f *formats.Safetensors, path string, digest checkpoint.FileDi
 			s.err, s.norm = s.err+e[0], s.norm+e[1]
 		}
 		s.tensorBytes += w.Bytes
-		s.weights = append(s.weights, w)
+		if l.Common() {
+			s.shared = append(s.shared, w)
+		} else {
+			s.weights = append(s.weights, w)
+		}
 	}
 	return s, nil
 }
@@ -118,7 +122,7 @@ func (r *run) readShard(ctx context.Context, path string, b *plan.Block) (shard,
 			return
 		}
 		l := &b.Lines[i-len(names)]
-		if sum, _, err := r.hashWeight(ctx, l.Weight, false); err != nil || sum != meta.source[l.Weight] {
+		if sum, _, err := r.hashLine(ctx, l, false); err != nil || sum != meta.source[l.Weight] {
 			errs[i] = fmt.Errorf("%s: %s: the source has changed (%v)", path, l.Weight, err)
 		}
 	})

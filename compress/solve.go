@@ -15,6 +15,7 @@ import (
 	"pith/checkpoint"
 	"pith/codec"
 	"pith/internal/par"
+	"pith/lowrank"
 	"pith/plan"
 	"pith/tensor"
 )
@@ -32,6 +33,8 @@ type solved struct {
 
 	rows    *checkpoint.Rows
 	method  approx.Method
+	sharer  lowrank.Sharer // of a set's line
+	terms   []codec.Term   // of a set's member
 	reports []approx.Report // of each tile
 	mu      sync.Mutex
 }
@@ -89,7 +92,7 @@ func (r *run) solveStage(ctx context.Context, stage []*solved) error {
 	var jobs, whole []job
 	for _, s := range stage {
 		list := s.jobs()
-		if s.method != nil && !s.method.RowWise() {
+		if s.sharer != nil || s.method != nil && !s.method.RowWise() {
 			whole = append(whole, list[1:]...)
 			list = list[:1]
 		}
@@ -142,6 +145,11 @@ func first(errs []error) error {
 // prepare opens a weight for reading and checks that it is still what the plan was made for.
 func (r *run) prepare(s *solved) error {
 	l := s.line
+	if l.Common() {
+		var err error
+		s.sharer, err = l.NewSharer()
+		return err
+	}
 	info, err := r.ckpt.Info(l.Weight)
 	if err != nil {
 		return fmt.Errorf("%w; the plan was made for another checkpoint", err)
@@ -221,6 +229,10 @@ func (s *solved) weight() (*codec.Weight, error) {
 		w.Terms = []codec.Term{t}
 		return w, err
 	}
+	if s.terms != nil {
+		w.Terms = s.terms
+		return w, nil
+	}
 	parts := s.parts
 	for _, spec := range s.specs {
 		t, err := checkpoint.OpenTerm(spec, parts[:len(spec.Parts)])
@@ -235,6 +247,9 @@ func (s *solved) weight() (*codec.Weight, error) {
 // jobs cuts the work on a weight; the cut depends on its shape only.
 func (s *solved) jobs() []job {
 	list := []job{{s: s}}
+	if s.sharer != nil {
+		return append(list, job{s, 0, max(1, s.line.Rows)})
+	}
 	if s.method == nil {
 		return list
 	}
@@ -252,6 +267,9 @@ func (s *solved) jobs() []job {
 func (r *run) do(ctx context.Context, j job) error {
 	if j.r1 == j.r0 {
 		return r.digestSource(ctx, j.s)
+	}
+	if j.s.sharer != nil {
+		return r.solveSet(ctx, j.s)
 	}
 	return r.solveTile(ctx, j)
 }
@@ -272,6 +290,10 @@ func (r *run) solveTile(ctx context.Context, j job) error {
 	}
 	if r.o.Statistics != nil {
 		problem.Stats = r.o.Statistics.Of(l.Weight)
+	}
+	var err error
+	if problem.Shared, err = r.sharedTerms(l.Set); err != nil {
+		return blockError(l, err)
 	}
 	term, report, err := s.method.Solve(problem)
 	if ctx.Err() != nil {
@@ -308,6 +330,9 @@ func leftOut(s *calib.Stats) string {
 // place copies the parts of a tile's term to rows r0 … r0+n of the whole term's. Every layout stores rows one after another; sums of terms are
 // solved whole.
 func (s *solved) place(t codec.Term, r0, n int) error {
+	if s.line.Set != "" {
+		return s.placeMember(t)
+	}
 	parts, rows := t.Parts(), s.line.Rows
 	if terms := codec.Terms(t); len(terms) > 1 && n == rows {
 		for _, term := range terms {

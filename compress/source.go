@@ -16,7 +16,7 @@ const copyBytes = 3 << 16
 
 // digestSource hashes the bytes of a weight as the source stores them, and checks those that are kept for values that are not finite.
 func (r *run) digestSource(ctx context.Context, s *solved) error {
-	sum, norm, err := r.hashWeight(ctx, s.line.Weight, s.raw && s.line.Role != "other")
+	sum, norm, err := r.hashLine(ctx, s.line, s.raw && s.line.Role != "other")
 	if err != nil {
 		return err
 	}

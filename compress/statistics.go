@@ -24,6 +24,15 @@ func (s *setStatistics) Block(_ context.Context, b *plan.Block) (err error) {
 
 func (s *setStatistics) Of(weight string) *calib.Stats { return s.block[weight] }
 
+// Anywhere returns the Gram matrix of any weight's input, nil if the set has none.
+func (s *setStatistics) Anywhere(weight string, features int) (*calib.Stats, error) {
+	site, ok := s.set.SiteOf(weight)
+	if !ok || !site.Need.Has(calib.Gram) {
+		return nil, nil
+	}
+	return s.set.For(weight, features, calib.Gram)
+}
+
 func (s *setStatistics) Done(context.Context, *plan.Block, func(string) (*codec.Weight, error)) error {
 	s.block = nil
 	return nil

@@ -108,7 +108,7 @@ func (f FromAtoms) Solve(p approx.Problem) (codec.Term, approx.Report, error) {
 		if rows, cols := t.Dims(); rows != p.W.Rows || cols != p.W.Cols {
 			return nil, approx.Report{}, fmt.Errorf("%s: atoms of shape (%d, %d); make the plan again", p.Name, rows, cols)
 		}
-		atoms[s] = decoded(t)
+		atoms[s] = decodeTerm(t)
 		weighed := timesMetric(atoms[s], h, p.Workers)
 		for k := range s + 1 {
 			normal.Row(s)[k] = inner(weighed, atoms[k])
@@ -128,7 +128,7 @@ func (f FromAtoms) Solve(p approx.Problem) (codec.Term, approx.Report, error) {
 	}
 	term := f.Codec.Combine(coefficients, p.Shared)
 	report := approx.Measure(p, term)
-	outputLoss(&report, p.W, term, h, p.Workers)
+	setProxy(&report, p.W, term, h, p.Workers)
 	report.Fallback = note
 	return term, report, p.Err()
 }

@@ -183,7 +183,7 @@ func (f FromBasis) Solve(p approx.Problem) (codec.Term, approx.Report, error) {
 	}
 	term := f.Codec.Join(u, v)
 	report := approx.Measure(p, term)
-	outputLoss(&report, p.W, term, h, p.Workers)
+	setProxy(&report, p.W, term, h, p.Workers)
 	report.Fallback = note
 	return term, report, p.Err()
 }
@@ -193,8 +193,8 @@ func dims(t codec.Term) [2]int {
 	return [2]int{rows, cols}
 }
 
-// decoded returns a whole term in float64.
-func decoded(t codec.Term) linalg.Dense {
+// decodeTerm returns a whole term in float64.
+func decodeTerm(t codec.Term) linalg.Dense {
 	rows, cols := t.Dims()
 	w := tensor.NewMat(rows, cols)
 	codec.Read(t, w, 0)
@@ -203,7 +203,7 @@ func decoded(t codec.Term) linalg.Dense {
 
 // leftFactor returns U = W·H·Vᵀ·(V·H·Vᵀ)⁻¹, and the statistics of what it multiplies, V·x.
 func (f FromBasis) leftFactor(p approx.Problem, shared codec.Term, h linalg.Dense) (tensor.Mat, *calib.Stats, error) {
-	v := decoded(shared)
+	v := decodeTerm(shared)
 	weighed := timesMetric(v, h, p.Workers)
 	normal := weighed.TimesT(v, p.Workers)
 	var stats *calib.Stats
@@ -224,7 +224,7 @@ func (f FromBasis) leftFactor(p approx.Problem, shared codec.Term, h linalg.Dens
 
 // rightFactor returns V = (Uᵀ·U)⁻¹·Uᵀ·W, which is best whatever the inputs are.
 func (f FromBasis) rightFactor(p approx.Problem, shared codec.Term) (tensor.Mat, error) {
-	ut := decoded(shared).Transposed()
+	ut := decodeTerm(shared).Transposed()
 	normal := ut.TimesT(ut, p.Workers)
 	right := wide(p.W).Transposed().TimesT(ut, p.Workers) // Wᵀ·U
 	err := solveRidge(normal, right, p.Workers)

@@ -120,8 +120,8 @@ func inner(a, b linalg.Dense) (sum float64) {
 	return sum
 }
 
-// outputLoss sets a report's Proxy and ProxyNorm: the loss of the term in the metric h, if there is one.
-func outputLoss(r *approx.Report, w tensor.Mat, term codec.Term, h linalg.Dense, workers int) {
+// setProxy sets a report's Proxy and ProxyNorm: the loss of the term in the metric h, if there is one.
+func setProxy(r *approx.Report, w tensor.Mat, term codec.Term, h linalg.Dense, workers int) {
 	if h.Rows == 0 {
 		return
 	}

@@ -169,7 +169,7 @@ func TestCoefficientsAreTheBestForStoredAtoms(t *testing.T) {
 	h, _ := ownMetric(p.Stats, 64)
 	for _, d := range [][2]float32{{0.01, 0}, {-0.01, 0}, {0, 0.01}, {0, -0.01}, {0.01, 0.01}} {
 		var r approx.Report
-		outputLoss(&r, p.W, method.Codec.Combine([]float32{c[0] + d[0], c[1] + d[1]}, shared), h, 1)
+		setProxy(&r, p.W, method.Codec.Combine([]float32{c[0] + d[0], c[1] + d[1]}, shared), h, 1)
 		if r.Proxy <= best.Proxy {
 			t.Errorf("coefficients %v lose %g, those chosen (%v) %g", d, r.Proxy, c, best.Proxy)
 		}
@@ -245,14 +245,14 @@ func TestZerosHaveZerosInCommon(t *testing.T) {
 		t.Fatal(err)
 	}
 	term, _, err := FromAtoms{codec.AtomsOf(2, parsed(t, "f32"))}.Solve(approx.Problem{Name: "a", W: m.W[0], Shared: atoms})
-	if err != nil || inner(decoded(term), decoded(term)) != 0 || coefficient(term, 1) != 0 {
+	if err != nil || inner(decodeTerm(term), decodeTerm(term)) != 0 || coefficient(term, 1) != 0 {
 		t.Error(err)
 	}
 	basis, _, err := Basis{Rank: 2, Store: store}.Share(m)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if term, _, err = (FromBasis{Codec: codec.LowRankOf(2, parsed(t, "f32")), Store: store}).Solve(approx.Problem{Name: "a", W: m.W[0], Shared: basis}); err != nil || inner(decoded(term), decoded(term)) != 0 {
+	if term, _, err = (FromBasis{Codec: codec.LowRankOf(2, parsed(t, "f32")), Store: store}).Solve(approx.Problem{Name: "a", W: m.W[0], Shared: basis}); err != nil || inner(decodeTerm(term), decodeTerm(term)) != 0 {
 		t.Error(err)
 	}
 	if x, err := leastSquares(linalg.NewMatrix(2), []float64{1, 1}); err != nil || x[0] != 0 {

@@ -58,11 +58,16 @@ func (b *Block) held() (terms, tile, whole int64) {
 			continue // copied through a small buffer
 		}
 		terms += l.Bytes
+		if l.Common() { // its members in float32 and, two at a time, in float64; Gram matrices, whole and packed
+			rows, cols := int64(l.Rows), int64(l.Cols)
+			whole = max(whole, (4*int64(len(l.Members))+8*int64(len(l.Members)+2))*rows*max(cols, rows)+16*cols*cols)
+			continue
+		}
 		tile = max(tile, int64(TileRows(l.Rows, l.Cols))*int64(l.Cols)*tileBytesPerWeight)
 		if l.Transposed {
 			whole = max(whole, 8*l.Elements())
 		}
-		if m, err := l.NewMethod(); err == nil && !m.RowWise() {
+		if m, err := l.NewMethod(); err == nil && m != nil && !m.RowWise() {
 			whole = max(whole, wholeBytesPerWeight*l.Elements()+gramBytes(m, l.Cols))
 		}
 	}

@@ -113,10 +113,17 @@ func Methods() []string {
 	return names
 }
 
-// NewMethod returns the method that a line calls for. A line that keeps its weight has none, nor has an alias: nil.
+// NewMethod returns the method that a line calls for. A line that keeps its weight has none, nor has an alias or a set's line (NewSharer): nil.
 func (l *Line) NewMethod() (approx.Method, error) {
-	if l.Keeps() || l.Alias() {
+	if l.Keeps() || l.Alias() || l.Common() {
 		return nil, nil
+	}
+	if l.Set != "" {
+		m, err := l.sharedMethod()
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", l.Weight, err)
+		}
+		return m, nil
 	}
 	c, err := codec.Parse(l.Codec)
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -26,6 +27,7 @@ type Plan struct {
 	Totals      Totals       `json:"totals"`
 	Calibration *Calibration `json:"calibration,omitempty"` // nil: data-free
 	Structure   *Structure   `json:"structure,omitempty"`   // nil: all of the checkpoint's layers as they are
+	Sharing     *Sharing     `json:"sharing,omitempty"`     // nil: no weights have anything in common but aliases
 	Notes       []string     `json:"notes,omitempty"`       // what a reader of the plan should know: rules that match nothing, tied heads
 }
 
@@ -86,10 +88,16 @@ type Line struct {
 	Scorer      string `json:"scorer,omitempty"` // as Rule's, and the two below
 	Selector    string `json:"selector,omitempty"`
 	Solver      string `json:"solver,omitempty"`
-	Rule        int    `json:"rule"`         // number of the deciding rule, from 1; 0: none applied
-	Bytes       int64  `json:"bytes"`        // exact, of all parts that are its own
-	Of          string `json:"of,omitempty"` // an alias: the weight of an earlier line whose parts are all that it has
+	Rule        int    `json:"rule"`            // number of the deciding rule, from 1; 0: none applied
+	Bytes       int64  `json:"bytes"`           // exact, of all parts that are its own
+	Of          string `json:"of,omitempty"`    // an alias: the weight of an earlier line whose parts are all that it has
+	Set         string `json:"set,omitempty"`   // an earlier line, of what the weight has in common with others
+	Store       string `json:"store,omitempty"` // of a set or its members: the method that stores what is solved for
 	Note        string `json:"note,omitempty"`
+
+	// Members, for the line of a set's common terms, which is of no weight: the weights that have them in common. Codec is that of all terms,
+	// Rows and Cols are those of one.
+	Members []string `json:"members,omitempty"`
 }
 
 // Totals sums the lines.
@@ -111,7 +119,7 @@ func (p *Plan) Fallbacks() int {
 	n := 0
 	for _, b := range p.Blocks {
 		for _, l := range b.Lines {
-			if !l.Keeps() && !l.Alias() && l.Rule > 0 && l.Rule <= len(p.Recipe.Rules) && !sameCodec(l.Codec, p.Recipe.Rules[l.Rule-1].Codec) {
+			if !l.Keeps() && !l.Alias() && !l.Common() && l.Set == "" && l.Rule > 0 && l.Rule <= len(p.Recipe.Rules) && !sameCodec(l.Codec, p.Recipe.Rules[l.Rule-1].Codec) {
 				n++
 			}
 		}
@@ -172,7 +180,12 @@ func (p *Plan) Unserved() (n int) {
 }
 
 // Elements returns the number of weights of the line.
-func (l *Line) Elements() int64 { return int64(l.Rows) * int64(l.Cols) }
+func (l *Line) Elements() int64 {
+	if l.Common() {
+		return 0 // they are the members'
+	}
+	return int64(l.Rows) * int64(l.Cols)
+}
 
 // Lines returns the lines of all blocks in order.
 func (p *Plan) Lines() []Line {
@@ -250,12 +263,12 @@ func parse(data []byte) (*Plan, error) {
 	if p.Structure != nil && p.Structure.SourceLayers > maxLayers {
 		return nil, fmt.Errorf("structure: %d layers; at most %d are supported", p.Structure.SourceLayers, maxLayers)
 	}
-	stored := map[string]*Line{}
+	stored, sets := map[string]*Line{}, map[string]*Line{}
 	for _, l := range p.Lines() {
 		if l.Rows < 0 || l.Cols < 0 || l.Bytes < 0 {
 			return nil, fmt.Errorf("%s: negative size; make the plan again with pith plan", l.Weight)
 		}
-		if err := l.checkAlias(stored); err != nil {
+		if err := errors.Join(l.checkAlias(stored), l.checkSet(sets)); err != nil {
 			return nil, fmt.Errorf("%s: %w; make the plan again with pith plan", l.Weight, err)
 		}
 		if _, err := l.NewMethod(); err != nil {

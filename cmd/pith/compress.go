@@ -126,6 +126,9 @@ func printCompressed(s streams, p *plan.Plan, r compress.Result) error {
 	if p.Structure != nil {
 		fmt.Fprintln(s.out, structureLine(p.Structure))
 	}
+	if p.Sharing != nil {
+		fmt.Fprintln(s.out, sharingLine(p))
+	}
 	fmt.Fprintf(s.out, "weights     %s\n", human.Count(r.Weights))
 	fmt.Fprintf(s.out, "tensors     %s, %.3f bits per weight\n", human.ExactSize(r.Bytes), 8*float64(r.Bytes)/float64(max(1, r.Weights)))
 	fmt.Fprintf(s.out, "files       %s\n", human.ExactSize(r.ShardBytes))

@@ -75,6 +75,9 @@ type tensorLine struct {
 	Bytes int64  `json:"bytes"`
 }
 
+// inCommon is the line of tensors that weights have in common.
+const inCommon = "in common"
+
 // describe gathers the lines of the report; a config or tokenizer that cannot be read is a note, not an error.
 func describe(c *checkpoint.Checkpoint) (*inspection, error) {
 	v := &inspection{Path: c.Path, Kind: string(c.Kind), Files: c.Files(), Codecs: map[string]total{}}
@@ -102,6 +105,11 @@ func describe(c *checkpoint.Checkpoint) (*inspection, error) {
 			v.order = append(v.order, info.Codec)
 		}
 		v.Codecs[info.Codec] = total{t.Tensors + 1, t.Parameters + n, t.Bytes + info.Bytes}
+	}
+	if n := c.SharedBytes(); n > 0 {
+		v.TensorBytes += n
+		v.Codecs[inCommon] = total{Bytes: n}
+		v.order = append(v.order, inCommon)
 	}
 	if v.Parameters > 0 {
 		v.BitsPerWeight = 8 * float64(v.TensorBytes) / float64(v.Parameters)

@@ -28,6 +28,7 @@ type planFlags struct {
 	bitsGiven               func() bool
 	calibration             calibrationFlags
 	structure               structureFlags
+	sharing                 sharingFlags
 	format                  string // "" until resolve: what the output's name says
 	output                  string
 	workers                 int
@@ -49,6 +50,7 @@ func (f *planFlags) add(c *cobra.Command) {
 	workersFlag(c, &f.workers)
 	f.calibration.add(c)
 	f.structure.add(c)
+	f.sharing.add(c)
 	offer(c, "codec", codec.Names()...)
 	offer(c, "format", "pith", "gguf")
 }
@@ -62,7 +64,7 @@ each row and of groups of rows, which the method codebook fits; tcq-<code>-<bits
 <values>-<pattern>, which stores some weights only, the others being 0: values f32, f16, bf16 or int…-g…; pattern s50 (50 % pruned, a bit
 for each weight), csr90 (90 % pruned, a byte for each kept one) or 2:4 (two of each four kept), with e at the end (not csr) for a mask
 that is entropy-coded in files, as int4-g128-2:4 or f16-s70e; lr<rank>-<codec>, the product of two factors that a codec stores, of a rank
-as lr64-f16 or with a share of the numbers as lr0.8-f16.
+as lr64-f16 or with a share of the numbers as lr0.8-f16; atoms<n>-<codec>, combinations of n matrices, which --share makes weights have in common.
 Any of them with -had at the end is stored rotated, which spreads outliers; with -scaled, with a factor for each input, which
 the method awq chooses; the method hqq takes -mid. A+B stores a weight as a sum of terms, B what A leaves, 3*A is A+A+A; a list of methods, as
 ldlq+nearest, names one for each term. Methods magnitude, wanda, sparsegpt and surgeon prune: they take <values>-<pattern> and leave
@@ -109,6 +111,9 @@ func (f *planFlags) resolve(ctx context.Context, path string, progress io.Writer
 // planned returns the view of the checkpoint that the flags or a saved plan ask for, and the plan.
 func (f *planFlags) planned(ctx context.Context, c *checkpoint.Checkpoint, progress io.Writer) (*checkpoint.Checkpoint, *plan.Plan, error) {
 	if f.planFile != "" {
+		if f.sharing.method != "" {
+			return nil, nil, errors.New("--share goes into pith plan --save; --plan has it already")
+		}
 		p, err := plan.Load(f.planFile)
 		if err != nil {
 			return nil, nil, err
@@ -127,6 +132,9 @@ func (f *planFlags) planned(ctx context.Context, c *checkpoint.Checkpoint, progr
 	}
 	p, err := f.plan(shown)
 	if err != nil {
+		return nil, nil, err
+	}
+	if err := f.share(ctx, shown, p, progress); err != nil {
 		return nil, nil, err
 	}
 	p.Structure = made
@@ -154,6 +162,25 @@ func (f *planFlags) plan(c *checkpoint.Checkpoint) (*plan.Plan, error) {
 	return p, err
 }
 
+// share changes the plan as --share asks for.
+func (f *planFlags) share(ctx context.Context, c *checkpoint.Checkpoint, p *plan.Plan, progress io.Writer) error {
+	s, err := f.sharing.record(ctx, c, &f.calibration, f.workers, progress)
+	if err != nil || s == nil {
+		return err
+	}
+	config, err := c.Config()
+	if err != nil {
+		return fmt.Errorf("--share: %w", err)
+	}
+	if err := plan.Share(p, config, *s); err != nil {
+		return fmt.Errorf("--share %s: %w", s.Method, err)
+	}
+	if p.Calibration == nil {
+		p.Calibration, err = f.calibration.record(p.UsesGram())
+	}
+	return err
+}
+
 // chooseRecipe returns the recipe that the flags ask for.
 func (f *planFlags) chooseRecipe(c *checkpoint.Checkpoint) (plan.Recipe, error) {
 	bits, ready := plan.ParseBudget(f.recipe)
@@ -169,7 +196,7 @@ func (f *planFlags) chooseRecipe(c *checkpoint.Checkpoint) (plan.Recipe, error) 
 		return plan.FromCodec(f.codec, f.method, f.search)
 	case f.recipe != "":
 		return plan.ReadRecipe(f.recipe)
-	case f.structure.given():
+	case f.structure.given(), f.sharing.method != "":
 		return plan.Keep(), nil
 	}
 	return plan.Default(f.format == "gguf"), nil
@@ -260,6 +287,9 @@ func printPlan(w io.Writer, p *plan.Plan, workers int, tokens int64) error {
 	fmt.Fprintln(w)
 	if p.Structure != nil {
 		fmt.Fprintln(w, structureLine(p.Structure))
+	}
+	if p.Sharing != nil {
+		fmt.Fprintln(w, sharingLine(p))
 	}
 	if n := fallbackNote(p); n != "" {
 		fmt.Fprintf(w, "note        %s\n", n)
