@@ -136,8 +136,12 @@ func TestPlansOfDamagedSetsAreRefused(t *testing.T) {
 	p := sharedPlan(t, src, `rules: [{match: "*", codec: int8-g32}]`, sharings()["atoms"])
 	text := string(p.JSON())
 	for name, edit := range map[string]func(string) string{
-		"no such set":     func(s string) string { return strings.Replace(s, `"set":"pith.shared.0-2.attn_q"`, `"set":"pith.shared.x"`, 1) },
-		"of another":      func(s string) string { return strings.Replace(s, `"set":"pith.shared.0-2.attn_q"`, `"set":"pith.shared.0-2.attn_k"`, 1) },
+		"no such set": func(s string) string {
+			return strings.Replace(s, `"set":"pith.shared.0-2.attn_q"`, `"set":"pith.shared.x"`, 1)
+		},
+		"of another": func(s string) string {
+			return strings.Replace(s, `"set":"pith.shared.0-2.attn_q"`, `"set":"pith.shared.0-2.attn_k"`, 1)
+		},
 		"another method":  func(s string) string { return strings.ReplaceAll(s, `"method":"matrix-pca"`, `"method":"basis-u"`) },
 		"set renamed":     func(s string) string { return strings.ReplaceAll(s, `pith.shared.0-2.attn_q`, `shared.0-2.attn_q`) },
 		"stored by keep":  func(s string) string { return strings.ReplaceAll(s, `"store":"nearest"`, `"store":"keep"`) },

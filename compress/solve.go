@@ -33,8 +33,8 @@ type solved struct {
 
 	rows    *checkpoint.Rows
 	method  approx.Method
-	sharer  lowrank.Sharer // of a set's line
-	terms   []codec.Term   // of a set's member
+	sharer  lowrank.Sharer  // of a set's line
+	terms   []codec.Term    // of a set's member
 	reports []approx.Report // of each tile
 	mu      sync.Mutex
 }
