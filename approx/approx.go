@@ -23,7 +23,7 @@ type Problem struct {
 	// Mask says which elements are to be stored, by a codec.Sparse; the others become zero, and are zero in W. nil: the codec chooses.
 	Mask *codec.Mask
 
-	// Shared is what W's set stores for all its members (lowrank.Sharer); nil for weights of no set.
+	// Shared is what W's set stores for all its members (Sharer); nil for weights of no set.
 	Shared []codec.Term
 
 	// Workers is how many goroutines Solve may use; 0 means 1. Terms and reports never depend on it.

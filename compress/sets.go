@@ -11,7 +11,6 @@ import (
 	"pith/calib"
 	"pith/checkpoint"
 	"pith/codec"
-	"pith/lowrank"
 	"pith/plan"
 	"pith/tensor"
 )
@@ -19,7 +18,7 @@ import (
 // solveSet finds what the members of a set have in common. They are all in memory meanwhile.
 func (r *run) solveSet(ctx context.Context, s *solved) error {
 	l := s.line
-	m := lowrank.Members{Names: l.Members, Workers: r.o.Workers, Context: ctx}
+	m := approx.Members{Names: l.Members, Workers: r.o.Workers, Context: ctx}
 	for _, name := range l.Members {
 		w, err := r.readMember(name)
 		if err != nil {

@@ -15,7 +15,6 @@ import (
 	"pith/checkpoint"
 	"pith/codec"
 	"pith/internal/par"
-	"pith/lowrank"
 	"pith/plan"
 	"pith/tensor"
 )
@@ -33,7 +32,7 @@ type solved struct {
 
 	rows    *checkpoint.Rows
 	method  approx.Method
-	sharer  lowrank.Sharer  // of a set's line
+	sharer  approx.Sharer  // of a set's line
 	terms   []codec.Term    // of a set's member
 	reports []approx.Report // of each tile
 	mu      sync.Mutex

@@ -24,25 +24,25 @@ func (MatrixPCA) Name() string { return "matrix-pca" }
 func (MatrixPCA) Needs() calib.Need { return calib.Gram }
 
 // Share returns the atoms, the one that explains most first.
-func (p MatrixPCA) Share(m Members) ([]codec.Term, string, error) {
+func (p MatrixPCA) Share(m approx.Members) ([]codec.Term, string, error) {
 	atoms, _, note, err := p.components(m)
 	if err != nil {
 		return nil, "", err
 	}
 	terms := make([]codec.Term, p.Atoms)
 	for s, d := range atoms {
-		term, _, err := p.Store.Solve(m.problem(narrow(d), nil))
+		term, _, err := p.Store.Solve(storing(m, narrow(d)))
 		if err != nil {
 			return nil, "", fmt.Errorf("atom %d: %w", s, err)
 		}
 		terms[s] = term
 	}
-	return terms, note, m.err()
+	return terms, note, m.Err()
 }
 
 // components returns the atoms before they are rounded, and all eigenvalues: the energy Σ‖W_l − Ŵ_l‖² of the best combinations of S atoms is the sum
 // of those after the S largest.
-func (p MatrixPCA) components(m Members) (atoms []linalg.Dense, values []float64, note string, err error) {
+func (p MatrixPCA) components(m approx.Members) (atoms []linalg.Dense, values []float64, note string, err error) {
 	n := len(m.W)
 	if p.Atoms < 1 || p.Atoms > n {
 		return nil, nil, "", fmt.Errorf("%d atoms for %d weights: use 1 to %d", p.Atoms, n, n)
@@ -52,11 +52,11 @@ func (p MatrixPCA) components(m Members) (atoms []linalg.Dense, values []float64
 			return nil, nil, "", fmt.Errorf("%s is (%d, %d) and %s (%d, %d): weights of one shape have atoms in common", m.Names[0], m.W[0].Rows, m.W[0].Cols, m.Names[l], w.Rows, w.Cols)
 		}
 	}
-	h, note := m.metric()
+	h, note := meanMetric(m)
 	all := make([]linalg.Dense, n)
 	gram := linalg.NewMatrix(n)
 	for l, w := range m.W {
-		if err := m.err(); err != nil {
+		if err := m.Err(); err != nil {
 			return nil, nil, "", err
 		}
 		all[l] = wide(w)

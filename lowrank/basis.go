@@ -34,21 +34,21 @@ func basisName(left bool) string {
 func (Basis) Needs() calib.Need { return calib.Gram }
 
 // Share returns the factor: V (rank, cols) or U (rows, rank).
-func (b Basis) Share(m Members) ([]codec.Term, string, error) {
+func (b Basis) Share(m approx.Members) ([]codec.Term, string, error) {
 	factor, _, note, err := b.factor(m)
 	if err != nil {
 		return nil, "", err
 	}
-	term, _, err := b.Store.Solve(m.problem(narrow(factor), nil))
+	term, _, err := b.Store.Solve(storing(m, narrow(factor)))
 	if err != nil {
 		return nil, "", fmt.Errorf("factor: %w", err)
 	}
-	return []codec.Term{term}, note, m.err()
+	return []codec.Term{term}, note, m.Err()
 }
 
 // factor returns the factor before it is rounded, and all eigenvalues: with it and the best other factors the members' loss is the sum of those
 // after the first rank.
-func (b Basis) factor(m Members) (factor linalg.Dense, values []float64, note string, err error) {
+func (b Basis) factor(m approx.Members) (factor linalg.Dense, values []float64, note string, err error) {
 	if b.Left {
 		return b.left(m)
 	}
@@ -56,9 +56,9 @@ func (b Basis) factor(m Members) (factor linalg.Dense, values []float64, note st
 }
 
 // right finds V: the leading eigenvectors of Σ (W_l·S)ᵀ·W_l·S with S·Sᵀ the mean Gram matrix, times S⁻¹.
-func (b Basis) right(m Members) (linalg.Dense, []float64, string, error) {
+func (b Basis) right(m approx.Members) (linalg.Dense, []float64, string, error) {
 	cols := m.W[0].Cols
-	h, note := m.metric()
+	h, note := meanMetric(m)
 	var white *linalg.Whitening
 	if h.Rows > 0 {
 		var err error
@@ -77,7 +77,7 @@ func (b Basis) right(m Members) (linalg.Dense, []float64, string, error) {
 		}
 		t := a.Transposed()
 		add(sum, t.TimesT(t, m.Workers))
-		if err := m.err(); err != nil {
+		if err := m.Err(); err != nil {
 			return sum, nil, "", err
 		}
 	}
@@ -89,7 +89,7 @@ func (b Basis) right(m Members) (linalg.Dense, []float64, string, error) {
 }
 
 // left finds U: the leading eigenvectors of Σ W_l·H_l·W_lᵀ, as columns.
-func (b Basis) left(m Members) (linalg.Dense, []float64, string, error) {
+func (b Basis) left(m approx.Members) (linalg.Dense, []float64, string, error) {
 	rows, note := m.W[0].Rows, ""
 	sum := linalg.NewDense(rows, rows)
 	for l, w := range m.W {
@@ -102,7 +102,7 @@ func (b Basis) left(m Members) (linalg.Dense, []float64, string, error) {
 		}
 		a := wide(w)
 		add(sum, timesMetric(a, h, m.Workers).TimesT(a, m.Workers))
-		if err := m.err(); err != nil {
+		if err := m.Err(); err != nil {
 			return sum, nil, "", err
 		}
 	}
@@ -112,7 +112,7 @@ func (b Basis) left(m Members) (linalg.Dense, []float64, string, error) {
 
 // leading returns the first eigenvectors of sum as rows, each times the fourth root of what it explains of one weight, so that both factors
 // have values of about one size.
-func (b Basis) leading(sum linalg.Dense, members int, m Members) (linalg.Dense, []float64, error) {
+func (b Basis) leading(sum linalg.Dense, members int, m approx.Members) (linalg.Dense, []float64, error) {
 	if b.Rank < 1 || b.Rank > sum.Rows {
 		return sum, nil, fmt.Errorf("%s and others have no common factor of rank %d: use 1 to %d", m.Names[0], b.Rank, sum.Rows)
 	}

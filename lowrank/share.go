@@ -1,7 +1,6 @@
 package lowrank
 
 import (
-	"context"
 	"fmt"
 	"math"
 
@@ -12,38 +11,13 @@ import (
 	"pith/tensor"
 )
 
-// Members are the weights of a set, which will have something in common: what a Sharer stores once. Each is then solved with that
-// (approx.Problem.Shared), with its own statistics.
-type Members struct {
-	Names   []string
-	W       []tensor.Mat
-	Stats   []*calib.Stats // of each one's input, nil where there are none
-	Workers int
-	Context context.Context // may be nil
+// storing is the problem of the method that stores one of a set's terms.
+func storing(m approx.Members, w tensor.Mat) approx.Problem {
+	return approx.Problem{Name: m.Names[0], W: w, Workers: m.Workers, Context: m.Context}
 }
 
-// Sharer finds what the members of a set have in common.
-type Sharer interface {
-	Name() string
-	Needs() calib.Need
-	// Share returns the terms to be stored for all members, and in a few words what statistics it did without; "" if it had all.
-	Share(m Members) (shared []codec.Term, note string, err error)
-}
-
-func (m Members) err() error {
-	if m.Context == nil {
-		return nil
-	}
-	return m.Context.Err()
-}
-
-// problem is what the method that stores one of the set's terms solves.
-func (m Members) problem(w tensor.Mat, s *calib.Stats) approx.Problem {
-	return approx.Problem{Name: m.Names[0], W: w, Stats: s, Workers: m.Workers, Context: m.Context}
-}
-
-// metric returns the mean over members of the Gram matrices of their inputs, full; none (Rows 0) if one member has none, and why.
-func (m Members) metric() (h linalg.Dense, note string) {
+// meanMetric returns the mean over members of the Gram matrices of their inputs, full; none (Rows 0) if one member has none, and why.
+func meanMetric(m approx.Members) (h linalg.Dense, note string) {
 	n := m.W[0].Cols
 	for l, s := range m.Stats {
 		g, why := s.MeanGram(n)
@@ -72,7 +46,7 @@ func mirror(h linalg.Dense) {
 	}
 }
 
-// ownMetric is metric of one weight's statistics.
+// ownMetric is meanMetric of one weight's statistics.
 func ownMetric(s *calib.Stats, n int) (h linalg.Dense, note string) {
 	g, why := s.MeanGram(n)
 	if why != "" {

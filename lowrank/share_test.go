@@ -42,7 +42,7 @@ func parsed(t testing.TB, name string) codec.Codec {
 }
 
 // related returns weights that have much in common, and statistics of unevenly correlated inputs: one for all members if common, else each its own.
-func related(seed uint64, members, rows, cols int, common bool) Members {
+func related(seed uint64, members, rows, cols int, common bool) approx.Members {
 	rng := rand.New(rand.NewPCG(seed, 5))
 	gaussian := func(rows, cols int, spread float64) tensor.Mat {
 		w := tensor.NewMat(rows, cols)
@@ -52,7 +52,7 @@ func related(seed uint64, members, rows, cols int, common bool) Members {
 		return w
 	}
 	base := gaussian(rows, cols, 1)
-	m := Members{Workers: 1}
+	m := approx.Members{Workers: 1}
 	var stats *calib.Stats
 	for l := range members {
 		w := gaussian(rows, cols, 0.4)
@@ -74,7 +74,7 @@ func related(seed uint64, members, rows, cols int, common bool) Members {
 	return m
 }
 
-func without(m Members) Members {
+func without(m approx.Members) approx.Members {
 	m.Stats = make([]*calib.Stats, len(m.W))
 	return m
 }
@@ -87,7 +87,7 @@ func tail(values []float64, from int) (sum float64) {
 }
 
 // loss is tr(E·H·Eᵀ), ‖E‖² without statistics, summed over the members of a set that is solved, and what it is of no approximation.
-func loss(t *testing.T, m Members, shared []codec.Term, method approx.Method) (sum, norm float64) {
+func loss(t *testing.T, m approx.Members, shared []codec.Term, method approx.Method) (sum, norm float64) {
 	t.Helper()
 	for l, w := range m.W {
 		_, r, err := method.Solve(approx.Problem{Name: m.Names[l], W: w, Stats: m.Stats[l], Shared: shared, Workers: 1})
@@ -104,7 +104,7 @@ func loss(t *testing.T, m Members, shared []codec.Term, method approx.Method) (s
 
 // The loss of S atoms is the sum of the eigenvalues after the S largest; with as many atoms as weights there is none (H8 of the specification).
 func TestAtomsLeaveTheTailOfTheSpectrum(t *testing.T) {
-	for name, m := range map[string]Members{"weights": without(related(1, 5, 24, 40, true)), "outputs": related(2, 5, 24, 40, true)} {
+	for name, m := range map[string]approx.Members{"weights": without(related(1, 5, 24, 40, true)), "outputs": related(2, 5, 24, 40, true)} {
 		for s := 1; s <= 5; s++ {
 			p := MatrixPCA{Atoms: s, Store: nearest{parsed(t, "f32")}}
 			_, values, note, err := p.components(m)
@@ -131,7 +131,7 @@ func TestAtomsLeaveTheTailOfTheSpectrum(t *testing.T) {
 func TestBasesLeaveTheTailOfTheSpectrum(t *testing.T) {
 	const rows, cols = 24, 40
 	for _, left := range []bool{false, true} {
-		for name, m := range map[string]Members{"weights": without(related(3, 3, rows, cols, true)), "outputs": related(4, 3, rows, cols, true)} {
+		for name, m := range map[string]approx.Members{"weights": without(related(3, 3, rows, cols, true)), "outputs": related(4, 3, rows, cols, true)} {
 			for _, rank := range []int{1, 7, 20} {
 				b := Basis{Rank: rank, Left: left, Store: nearest{parsed(t, "f32")}}
 				_, values, _, err := b.factor(m)
@@ -184,7 +184,7 @@ func coefficient(t codec.Term, s int) float32 {
 
 func TestSetsAreTheSameForAnyNumberOfWorkers(t *testing.T) {
 	m := related(6, 3, 70, 96, false)
-	for name, s := range map[string]Sharer{
+	for name, s := range map[string]approx.Sharer{
 		"atoms": MatrixPCA{Atoms: 2, Store: nearest{parsed(t, "int4-g32")}},
 		"v":     Basis{Rank: 9, Store: nearest{parsed(t, "f16")}},
 		"u":     Basis{Rank: 9, Left: true, Store: nearest{parsed(t, "f16")}},
@@ -211,8 +211,8 @@ func TestSetsThatCannotBeAreErrors(t *testing.T) {
 	other.W[1] = tensor.NewMat(9, 31)
 	store := nearest{parsed(t, "f32")}
 	for name, c := range map[string]struct {
-		s    Sharer
-		m    Members
+		s    approx.Sharer
+		m    approx.Members
 		want string
 	}{
 		"too many atoms": {MatrixPCA{Atoms: 4, Store: store}, m, "use 1 to 3"},
@@ -238,7 +238,7 @@ func TestSetsThatCannotBeAreErrors(t *testing.T) {
 
 // A set of zeros has atoms and coefficients of zeros, not of numbers that are none.
 func TestZerosHaveZerosInCommon(t *testing.T) {
-	m := Members{Names: []string{"a", "b"}, W: []tensor.Mat{tensor.NewMat(8, 8), tensor.NewMat(8, 8)}, Stats: make([]*calib.Stats, 2)}
+	m := approx.Members{Names: []string{"a", "b"}, W: []tensor.Mat{tensor.NewMat(8, 8), tensor.NewMat(8, 8)}, Stats: make([]*calib.Stats, 2)}
 	store := nearest{parsed(t, "f32")}
 	atoms, _, err := MatrixPCA{Atoms: 2, Store: store}.Share(m)
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"pith/approx"
 	"pith/codec"
 	"pith/lowrank"
 	"pith/model"
@@ -330,7 +331,7 @@ func (t *set) basis(line *Line, s Sharing, inner codec.Codec) error {
 }
 
 // NewSharer returns what finds the terms of a set's line, nil for other lines.
-func (l *Line) NewSharer() (lowrank.Sharer, error) {
+func (l *Line) NewSharer() (approx.Sharer, error) {
 	if len(l.Members) == 0 {
 		return nil, nil
 	}
