@@ -32,7 +32,7 @@ type solved struct {
 
 	rows    *checkpoint.Rows
 	method  approx.Method
-	sharer  approx.Sharer  // of a set's line
+	sharer  approx.Sharer   // of a set's line
 	terms   []codec.Term    // of a set's member
 	reports []approx.Report // of each tile
 	mu      sync.Mutex
