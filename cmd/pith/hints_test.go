@@ -104,6 +104,11 @@ func TestHelpNamesEveryCodec(t *testing.T) {
 			if strings.HasPrefix(name, "tcq-") {
 				name = "tcq-<code>-<bits>"
 			}
+			for prefix, pattern := range map[string]string{"sketch": "sketch{2,3,4}-p{1,2,4,8}", "jlcm": "jlcm{2,3,4}-k{1…256}[-s]"} {
+				if strings.HasPrefix(name, prefix) {
+					name = pattern
+				}
+			}
 			if c, err := codec.Parse(name); err == nil {
 				if _, product := c.(codec.LowRank); product {
 					name = "lr<rank>-<codec>"
