@@ -32,6 +32,9 @@ func EigenContext(ctx context.Context, a Matrix, workers int) ([]float64, Matrix
 	if err != nil {
 		return nil, Matrix{}, err
 	}
+	if used != nil {
+		return eigenByLibrary(a, c)
+	}
 	r := reduceToTridiagonal(a.N, t, c)
 	values, z, err := r.conquer(c)
 	if err != nil {
@@ -43,6 +46,17 @@ func EigenContext(ctx context.Context, a Matrix, workers int) ([]float64, Matrix
 		values[i] = math.Ldexp(values[i], exponent)
 	}
 	return values, vectors, ctx.Err()
+}
+
+// eigenByLibrary is Eigen by another library.
+func eigenByLibrary(a Matrix, c crew) ([]float64, Matrix, error) {
+	z := a.Clone()
+	values, err := used.eigen(z, c.workers)
+	if err != nil {
+		return nil, Matrix{}, err
+	}
+	values, vectors := sorted(values, z, c)
+	return values, vectors, c.ctx.Err()
 }
 
 // scaledLower copies the lower triangle divided by 2^exponent, so that its elements are 1 at most, to rows that begin where cache lines may.

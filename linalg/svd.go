@@ -51,6 +51,9 @@ func SVDContext(ctx context.Context, a Dense, workers int) (SVDResult, error) {
 		return SVDResult{}, err
 	}
 	c := crew{max(workers, 1), ctx}
+	if used != nil {
+		return svdByLibrary(a, tall, exponent, c)
+	}
 	square := a
 	if a.Rows < a.Cols {
 		square = orthonormalRows(a, c) // A = square·a from here on
@@ -62,6 +65,11 @@ func SVDContext(ctx context.Context, a Dense, workers int) (SVDResult, error) {
 	if a.Rows < a.Cols {
 		v = v.Times(a, workers)
 	}
+	return finished(s, u, v, tall, exponent), ctx.Err()
+}
+
+// finished puts together what was found of a matrix, transposed if it was tall, that was divided by 2^exponent: vectors are rows.
+func finished(s []float64, u, v Dense, tall bool, exponent int) SVDResult {
 	for i := range s {
 		s[i] = math.Ldexp(s[i], exponent)
 	}
@@ -71,7 +79,16 @@ func SVDContext(ctx context.Context, a Dense, workers int) (SVDResult, error) {
 	}
 	r.settle()
 	r.U = r.U.Transposed()
-	return r, ctx.Err()
+	return r
+}
+
+// svdByLibrary is SVD by another library.
+func svdByLibrary(a Dense, tall bool, exponent int, c crew) (SVDResult, error) {
+	r, err := used.svd(a, c.workers)
+	if err != nil {
+		return SVDResult{}, err
+	}
+	return finished(r.S, r.U.Transposed(), r.V, tall, exponent), c.ctx.Err()
 }
 
 // normalize divides a by 2^exponent, so that its elements are 1 at most.

@@ -146,6 +146,7 @@ func scaled(a Dense, r SVDResult, f float64) (Dense, SVDResult) {
 }
 
 func TestSVDIsTheSameForAnyNumberOfWorkers(t *testing.T) {
+	skipUnderLibrary(t)
 	a := gaussian(210, 150, 9)
 	one, err := SVD(a, 1)
 	if err != nil {

@@ -77,6 +77,7 @@ func TestTopSVDOfLargeRanksIsCutFromTheWhole(t *testing.T) {
 }
 
 func TestTopSVDIsTheSameForAnyNumberOfWorkers(t *testing.T) {
+	skipUnderLibrary(t)
 	a := withValues(700, 600, values(600, func(i int) float64 { return 1 / float64(i+1) }), 5)
 	one, first, err := TopSVD(a, 40, TopOptions{Seed: 3}, 1)
 	if err != nil {

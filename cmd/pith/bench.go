@@ -16,7 +16,7 @@ func benchCommand(s streams) *cobra.Command {
 		Use:   "bench MODEL",
 		Short: "Time a model, or the kernels",
 		Long: `Times loading, prompt processing (one batch) and decoding (one token at a time) of MODEL on random tokens. The best of the repeats counts.
-"pith bench kernels" times the kernels alone, on random data.`,
+"pith bench kernels" times the kernels alone, "pith bench linalg" decompositions of matrices, on random data.`,
 		Example: "  pith bench out\n  pith bench out --workers 2 --decode 128 --json\n  pith bench kernels --workers 1",
 		Args:    one("MODEL"),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -40,7 +40,7 @@ func benchCommand(s streams) *cobra.Command {
 	f.IntVar(&o.Repeats, "repeats", 3, "times to measure; the best counts")
 	workersFlag(c, &o.Workers)
 	jsonFlag(c, &asJSON)
-	c.AddCommand(benchKernelsCommand(s), benchCodecsCommand(s))
+	c.AddCommand(benchKernelsCommand(s), benchCodecsCommand(s), benchLinalgCommand(s))
 	return c
 }
 

@@ -15,6 +15,7 @@ import (
 
 	"pith/compress"
 	"pith/kernels"
+	"pith/linalg"
 )
 
 // Exit codes.
@@ -128,6 +129,9 @@ func checkMachine(c *cobra.Command) error {
 		return fmt.Errorf("--workers %s: at least 1 is needed", f.Value)
 	case n > maxWorkers:
 		return fmt.Errorf("--workers %s: at most %d are possible; more than the machine has CPUs help nothing", f.Value, maxWorkers)
+	}
+	if _, err := linalg.Library(); err != nil {
+		return err
 	}
 	_, err := kernels.Level()
 	return err

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"pith/kernels"
+	"pith/linalg"
 )
 
 // version is the released version; builds between releases add their commit.
@@ -20,12 +21,14 @@ type buildInfo struct {
 	Modified bool   `json:"modified,omitempty"`
 	Go       string `json:"go"`
 	Platform string `json:"platform"`
-	Kernels  string `json:"kernels"` // instruction level in use
+	Kernels  string `json:"kernels"`          // instruction level in use
+	Linalg   string `json:"linalg,omitempty"` // library that decomposes matrices, if it is not pith
 }
 
 func readBuildInfo() buildInfo {
 	level, _ := kernels.Level() // commands that compute refuse a PITH_CPU that cannot be had
-	b := buildInfo{Version: version, Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH, Kernels: level}
+	library, _ := linalg.Library()
+	b := buildInfo{Version: version, Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH, Kernels: level, Linalg: library}
 	if info, ok := debug.ReadBuildInfo(); ok {
 		for _, s := range info.Settings {
 			switch s.Key {
@@ -45,7 +48,11 @@ func (b buildInfo) String() string {
 	if commit != "" {
 		commit = " (" + commit + ")"
 	}
-	return fmt.Sprintf("pith %s%s, %s, %s, kernels %s", b.Version, commit, b.Go, b.Platform, b.Kernels)
+	line := fmt.Sprintf("pith %s%s, %s, %s, kernels %s", b.Version, commit, b.Go, b.Platform, b.Kernels)
+	if b.Linalg != "" {
+		line += ", decompositions " + b.Linalg
+	}
+	return line
 }
 
 func versionCommand(s streams) *cobra.Command {
