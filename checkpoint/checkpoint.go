@@ -1,5 +1,5 @@
 // Package checkpoint is the one way to open a model, whatever holds it: a Hugging Face directory, a bare .safetensors file, a GGUF
-// file or a Pith artifact. Weights are read lazily, by name, whole or a few rows at a time; names and layouts are Hugging Face's.
+// file, a Pith artifact or a Pith stack. Weights are read lazily, by name, whole or a few rows at a time; names and layouts are Hugging Face's.
 package checkpoint
 
 import (
@@ -22,6 +22,7 @@ const (
 	Safetensors Kind = "safetensors" // one bare file
 	GGUF        Kind = "gguf"
 	Artifact    Kind = "pith"
+	StackFile   Kind = "stack" // Pith's file of any size
 )
 
 // Info describes one weight as it is stored.
@@ -84,11 +85,14 @@ func Open(path string) (*Checkpoint, error) {
 // model.ErrUnknownArchitecture; such a checkpoint can still be compressed.
 func (c *Checkpoint) Config() (model.Config, error) {
 	if c.configJSON == nil {
+		if c.Kind == StackFile {
+			return model.Config{}, fmt.Errorf("%s: holds no config.json; make the stack again of a model that has one", c.Path)
+		}
 		return model.Config{}, fmt.Errorf("%s: no config.json beside the weights; copy the model's config.json into %s", c.Path, c.dir)
 	}
 	cfg, err := model.ParseConfig(c.configJSON)
 	if err != nil {
-		if c.Kind == GGUF {
+		if c.Kind == GGUF || c.Kind == StackFile {
 			return cfg, fmt.Errorf("%s: %w", c.Path, err)
 		}
 		return cfg, fmt.Errorf("%s: %w", filepath.Join(c.dir, "config.json"), err)
@@ -99,7 +103,7 @@ func (c *Checkpoint) Config() (model.Config, error) {
 // ConfigJSON returns the bytes of config.json, or nil if the checkpoint has none.
 func (c *Checkpoint) ConfigJSON() []byte { return c.configJSON }
 
-// Dir returns the directory that holds config.json and the tokenizer files, or "" for GGUF.
+// Dir returns the directory that holds config.json and the tokenizer files, or "" for GGUF; of a stack, which holds them itself, that of the file.
 func (c *Checkpoint) Dir() string { return c.dir }
 
 // Shape returns a weight's shape as the checkpoint states it.

@@ -21,7 +21,7 @@ func IsConfigFile(name string) bool { return slices.Contains(configFiles[:], nam
 // ConfigFiles returns the paths of the checkpoint's config and tokenizer files.
 func (c *Checkpoint) ConfigFiles() []string {
 	var files []string
-	if c.dir == "" {
+	if c.dir == "" || c.Stack() != nil {
 		return nil
 	}
 	for _, name := range configFiles {
@@ -43,6 +43,10 @@ type ConfigContent struct {
 func (c *Checkpoint) ConfigContents() ([]ConfigContent, error) {
 	if g, ok := c.source().(*gguf); ok {
 		all, err := g.configContents()
+		return c.withConfig(all), err
+	}
+	if s := c.Stack(); s != nil {
+		all, err := s.contents()
 		return c.withConfig(all), err
 	}
 	var all []ConfigContent

@@ -110,6 +110,8 @@ func openFile(path string) (*Checkpoint, error) {
 	switch {
 	case bytes.HasPrefix(head, []byte("GGUF")):
 		return openGGUF(path)
+	case bytes.HasPrefix(head, []byte(stackMagic)):
+		return openStackFile(path)
 	case filepath.Base(path) == ManifestName, strings.HasSuffix(path, ".safetensors.index.json"):
 		return openDir(filepath.Dir(path))
 	case strings.ToLower(filepath.Ext(path)) == ".safetensors":
@@ -117,7 +119,7 @@ func openFile(path string) (*Checkpoint, error) {
 		return nil, pickleError(path)
 	case len(head) >= 9 && head[8] == '{': // a safetensors header
 	default:
-		return nil, fmt.Errorf("%s: is neither safetensors nor GGUF; give a Hugging Face directory, a .safetensors or .gguf file, or a Pith artifact", path)
+		return nil, fmt.Errorf("%s: is neither safetensors nor GGUF nor a stack; give a Hugging Face directory, a .safetensors, .gguf or .pithstack file, or a Pith artifact", path)
 	}
 	src, err := formats.OpenSafetensors(path)
 	if err != nil {

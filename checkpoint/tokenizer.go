@@ -19,6 +19,9 @@ func (c *Checkpoint) Tokenizer() (*tokenizer.Tokenizer, error) {
 	if g, ok := c.source().(*gguf); ok {
 		return g.m.Tokenizer()
 	}
+	if s := c.Stack(); s != nil {
+		return s.tokenizer()
+	}
 	path := filepath.Join(c.dir, VocabName)
 	data, err := readBounded(path, maxManifest)
 	if errors.Is(err, os.ErrNotExist) {
@@ -31,6 +34,11 @@ func (c *Checkpoint) Tokenizer() (*tokenizer.Tokenizer, error) {
 	if err != nil {
 		return nil, err
 	}
+	return fromVocab(path, data)
+}
+
+// fromVocab makes a tokenizer of a file that configContents wrote.
+func fromVocab(path string, data []byte) (*tokenizer.Tokenizer, error) {
 	var v tokenizer.Vocab
 	if err := json.Unmarshal(data, &v); err != nil {
 		return nil, fmt.Errorf("%s: not a vocabulary (%w); compress again", path, err)
@@ -38,6 +46,26 @@ func (c *Checkpoint) Tokenizer() (*tokenizer.Tokenizer, error) {
 	t, err := tokenizer.FromVocab(v)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return t, nil
+}
+
+// tokenizer makes a tokenizer of the files in a stack.
+func (s *Stack) tokenizer() (*tokenizer.Tokenizer, error) {
+	contents, err := s.contents()
+	if err != nil {
+		return nil, err
+	}
+	files := map[string][]byte{}
+	for _, c := range contents {
+		if c.Name == VocabName {
+			return fromVocab(s.path, c.Data)
+		}
+		files[c.Name] = c.Data
+	}
+	t, err := tokenizer.FromFiles(s.path, files)
+	if err != nil {
+		return nil, fmt.Errorf("tokenizer: %w", err)
 	}
 	return t, nil
 }

@@ -107,6 +107,11 @@ func OpenDir(dir string) (*Tokenizer, error) {
 		}
 		files[name] = b
 	}
+	return FromFiles(dir, files)
+}
+
+// FromFiles is OpenDir of files in memory, by their names without directory. dir is where they are from, for errors.
+func FromFiles(dir string, files map[string][]byte) (*Tokenizer, error) {
 	cfg, err := parseConfig(files["tokenizer_config.json"])
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", dir, err)
