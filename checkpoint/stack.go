@@ -207,6 +207,33 @@ func (s *Stack) readBlocks(upTo int) error {
 	return nil
 }
 
+// Check reads all that the file holds and compares it with its digests.
+func (s *Stack) Check() error {
+	if _, err := s.contents(); err != nil {
+		return err
+	}
+	for w := range s.index.Weights {
+		if _, err := s.loadKept(w); err != nil {
+			return err
+		}
+	}
+	f, err := s.open()
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	for b := range s.Blocks() {
+		data, err := s.readPiece(f, s.firstBlock()+b)
+		if err != nil {
+			return err
+		}
+		if _, err := s.openBlock(b, data); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // open opens the file again, if it is still the same.
 func (s *Stack) open() (*os.File, error) {
 	f, err := os.Open(s.path)
@@ -317,6 +344,16 @@ func openStackFile(path string) (*Checkpoint, error) {
 		return nil, err
 	}
 	return c, nil
+}
+
+// IsStack reports whether the file at path begins as a stack does.
+func IsStack(path string) bool {
+	info, err := os.Stat(path)
+	if err != nil || !info.Mode().IsRegular() {
+		return false
+	}
+	head, err := readHead(path)
+	return err == nil && bytes.HasPrefix(head, []byte(stackMagic))
 }
 
 // Stack returns the stack that c shows, nil if it is another kind of checkpoint.

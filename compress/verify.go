@@ -38,6 +38,9 @@ func Verify(dir string) (Verified, error) { return VerifyContext(context.Backgro
 
 // VerifyContext is Verify that stops when ctx ends.
 func VerifyContext(ctx context.Context, dir string) (Verified, error) {
+	if checkpoint.IsStack(dir) {
+		return verifyStack(ctx, dir)
+	}
 	if info, err := os.Stat(dir); err == nil && !info.IsDir() {
 		return Verified{}, fmt.Errorf("%s: is a file, and a Pith artifact is a directory; only what pith compress wrote has digests to verify", dir)
 	}

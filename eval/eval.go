@@ -28,6 +28,7 @@ type Options struct {
 	MaxCtx   int            // the model's context length, which bounds defaults; 0: unknown
 	Chunks   int            // windows to evaluate; 0: all
 	Workers  int            // goroutines that score rows; results do not depend on it
+	Budget   Budget         // of the model that is evaluated, if it is a stack; only Files looks at it
 	Progress func(Progress) // called after each batch of windows; may be nil
 }
 

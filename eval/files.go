@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"slices"
+	"sync"
 
 	"pith/checkpoint"
 	"pith/model"
@@ -19,15 +20,23 @@ type Opened struct {
 	Model     *model.Model
 	Tokenizer *tokenizer.Tokenizer
 	files     []string
+	stack     *checkpoint.Stack // nil: the size cannot be chosen
+	sizing    sync.Mutex
 }
 
 // Open reads the model at path (whatever checkpoint.Open takes) into memory, as packed as it is stored.
-func Open(path string, workers int) (*Opened, error) {
+func Open(path string, workers int) (*Opened, error) { return OpenWithin(path, workers, Budget{}) }
+
+// OpenWithin is Open of the largest size of a stack within a budget.
+func OpenWithin(path string, workers int, budget Budget) (*Opened, error) {
 	c, err := checkpoint.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer c.Close()
+	if err := budget.apply(c); err != nil {
+		return nil, err
+	}
 	cfg, err := c.Config()
 	if err != nil {
 		return nil, err
@@ -40,7 +49,7 @@ func Open(path string, workers int) (*Opened, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	o := &Opened{Config: cfg, Model: m, Tokenizer: tok, files: c.Files()}
+	o := &Opened{Config: cfg, Model: m, Tokenizer: tok, files: c.Files(), stack: c.Stack()}
 	o.Subject = Subject{Path: path, Kind: string(c.Kind), Parameters: c.NumWeights(), Bytes: c.Bytes()}
 	return o, nil
 }
@@ -55,6 +64,9 @@ func (s *Subject) BitsPerWeight() float64 {
 
 // Identify reads the weight files and sets their digest and size.
 func (o *Opened) Identify(ctx context.Context) error {
+	if o.stack != nil {
+		return o.identifyPrefix(ctx)
+	}
 	h := sha256.New()
 	o.FileBytes = 0
 	for _, f := range o.files {
@@ -74,7 +86,7 @@ func (o *Opened) Identify(ctx context.Context) error {
 
 // Files evaluates the model at path, against the one at base unless that is empty.
 func Files(ctx context.Context, path, base string, text []byte, o Options) (Result, error) {
-	cand, err := Open(path, o.Workers)
+	cand, err := OpenWithin(path, o.Workers, o.Budget)
 	if err != nil {
 		return Result{}, err
 	}

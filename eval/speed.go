@@ -22,18 +22,27 @@ type Speed struct {
 	DecodeTokens          int      `json:"decode_tokens"`
 	DecodeTokensPerSecond float64  `json:"decode_tokens_per_second"` // one token at a time after one token of prompt
 	DecodeGBPerSecond     float64  `json:"decode_gb_per_second"`     // stored bytes of all weights read per second of decoding, in 1e9
+	Switch                *Switch  `json:"switch,omitempty"`         // of a stack
+}
+
+// Switch is how long a loaded stack takes to become its smallest size, and to grow back.
+type Switch struct {
+	ShrinkSeconds float64 `json:"shrink_seconds"`
+	GrowSeconds   float64 `json:"grow_seconds"`
+	ReadBytes     int64   `json:"read_bytes"` // growing back
 }
 
 // SpeedOptions say what to time; zeros stand for 512 prompt tokens, 64 decoded, 3 repeats of which the best counts.
 type SpeedOptions struct {
 	Prompt, Decode, Repeats, Workers int
+	Budget                           Budget // of a stack
 }
 
 // MeasureSpeed opens the model at path and times it on tokens drawn at random. The best of the repeats counts, since other
 // work on the machine only ever makes a run slower.
 func MeasureSpeed(ctx context.Context, path string, o SpeedOptions) (Speed, error) {
 	start := time.Now()
-	m, err := Open(path, o.Workers)
+	m, err := OpenWithin(path, o.Workers, o.Budget)
 	if err != nil {
 		return Speed{}, err
 	}
@@ -62,7 +71,34 @@ func MeasureSpeed(ctx context.Context, path string, o SpeedOptions) (Speed, erro
 		s.DecodeTokensPerSecond = max(s.DecodeTokensPerSecond, float64(s.DecodeTokens)/decode.Seconds())
 	}
 	s.DecodeGBPerSecond = s.DecodeTokensPerSecond * float64(m.Bytes) / 1e9
+	if s.Switch, err = m.timeSwitch(); err != nil {
+		return s, err
+	}
 	return s, m.Identify(ctx)
+}
+
+// timeSwitch takes a stack to its smallest size and back; the fastest of three times.
+func (o *Opened) timeSwitch() (*Switch, error) {
+	if o.stack == nil {
+		return nil, nil
+	}
+	full := Budget{Bytes: o.stack.BytesOf(o.stack.InUse())}
+	s := &Switch{}
+	for i := range 3 {
+		down, err := o.SetBudget(Budget{Bytes: o.stack.BytesOf(o.stack.Mandatory())})
+		if err != nil {
+			return nil, err
+		}
+		up, err := o.SetBudget(full)
+		if err != nil {
+			return nil, err
+		}
+		if i == 0 {
+			s.ShrinkSeconds, s.GrowSeconds = down.Seconds, up.Seconds
+		}
+		s.ShrinkSeconds, s.GrowSeconds, s.ReadBytes = min(s.ShrinkSeconds, down.Seconds), min(s.GrowSeconds, up.Seconds), up.Read
+	}
+	return s, nil
 }
 
 // timeOnce feeds ids[:prompt] at once, and then, in a session of its own, ids one by one.

@@ -30,11 +30,15 @@ func (w watcher) see(in input, x tensor.Mat) {
 	}
 }
 
-// begin returns a pass; end must follow.
+// begin returns a pass; end must follow. Until then terms stay as they are.
 func (m *Model) begin(s *workspace, spans []span) pass {
+	m.swap.RLock()
 	return pass{m, s, newTeam(m.workers), spans, nil}
 }
-func (p pass) end() { p.stop() }
+func (p pass) end() {
+	p.stop()
+	p.swap.RUnlock()
+}
 
 // CheckTokens returns an error if a token is outside the vocabulary or the sequence is longer than the model has positions for.
 func (m *Model) CheckTokens(tokens []int32) error { return m.check(tokens, 0) }

@@ -18,6 +18,7 @@ type Model struct {
 	draftIDs      []int32 // of the head's rows; nil: all tokens
 	global, local *rotations
 	spaces        *sync.Pool
+	swap          *sync.RWMutex // passes read the layers' terms, SetTerms replaces them
 }
 
 type layer struct {

@@ -11,6 +11,7 @@ import (
 
 func benchCommand(s streams) *cobra.Command {
 	o := eval.SpeedOptions{}
+	var budget string
 	var asJSON bool
 	c := &cobra.Command{
 		Use:   "bench MODEL",
@@ -20,6 +21,10 @@ func benchCommand(s streams) *cobra.Command {
 		Example: "  pith bench out\n  pith bench out --workers 2 --decode 128 --json\n  pith bench kernels --workers 1",
 		Args:    one("MODEL"),
 		RunE: func(c *cobra.Command, args []string) error {
+			var err error
+			if o.Budget, err = parseBudget(budget); err != nil {
+				return err
+			}
 			r, err := eval.MeasureSpeed(c.Context(), args[0], o)
 			if err != nil {
 				return err
@@ -31,6 +36,9 @@ func benchCommand(s streams) *cobra.Command {
 			fmt.Fprintf(s.out, "load     %.2f s\n", r.LoadSeconds)
 			fmt.Fprintf(s.out, "prompt   %.1f tokens/s (%d tokens at once)\n", r.PromptTokensPerSecond, r.PromptTokens)
 			_, err = fmt.Fprintf(s.out, "decode   %.1f tokens/s (%d tokens, %.2f GB/s of weights)\n", r.DecodeTokensPerSecond, r.DecodeTokens, r.DecodeGBPerSecond)
+			if w := r.Switch; w != nil && err == nil {
+				_, err = fmt.Fprintf(s.out, "switch   %.2f ms to the smallest size, %.2f ms back, reading %s\n", 1000*w.ShrinkSeconds, 1000*w.GrowSeconds, human.ExactSize(w.ReadBytes))
+			}
 			return err
 		},
 	}
@@ -38,6 +46,7 @@ func benchCommand(s streams) *cobra.Command {
 	f.IntVar(&o.Prompt, "prompt", 0, "tokens of the prompt (default 512, or the model's context)")
 	f.IntVar(&o.Decode, "decode", 0, "tokens to decode (default 64)")
 	f.IntVar(&o.Repeats, "repeats", 3, "times to measure; the best counts")
+	budgetFlag(c, &budget)
 	workersFlag(c, &o.Workers)
 	jsonFlag(c, &asJSON)
 	c.AddCommand(benchKernelsCommand(s), benchCodecsCommand(s), benchLinalgCommand(s))

@@ -17,6 +17,7 @@ func evalCommand(s streams) *cobra.Command {
 		o          eval.Options
 		protocol   string
 		text, base string
+		budget     string
 		asJSON     bool
 	)
 	c := &cobra.Command{
@@ -45,6 +46,9 @@ Errors (±) take scored tokens as independent, as llama.cpp does; --json also gi
 			if o.Ctx < 0 || o.Chunks < 0 {
 				return errors.New("--ctx and --chunks are numbers of tokens and windows; 0 is the default")
 			}
+			if o.Budget, err = parseBudget(budget); err != nil {
+				return err
+			}
 			data, err := readText(text)
 			if err != nil {
 				return err
@@ -71,6 +75,7 @@ Errors (±) take scored tokens as independent, as llama.cpp does; --json also gi
 	f.StringVar(&protocol, "protocol", string(eval.LlamaCpp), "llamacpp, gptq or bpb")
 	f.IntVar(&o.Ctx, "ctx", 0, "tokens in a window (default: the protocol's)")
 	f.IntVar(&o.Chunks, "chunks", 0, "windows to evaluate (default: all)")
+	budgetFlag(c, &budget)
 	workersFlag(c, &o.Workers)
 	offer(c, "protocol", "llamacpp", "gptq", "bpb")
 	jsonFlag(c, &asJSON)

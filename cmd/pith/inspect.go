@@ -17,7 +17,7 @@ func inspectCommand(s streams) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "inspect MODEL",
 		Short: "Show what a checkpoint holds",
-		Long: `Reads the headers of a Hugging Face directory, a .safetensors or .gguf file, or a Pith artifact, and lists its tensors with their
+		Long: `Reads the headers of a Hugging Face directory, a .safetensors or .gguf file, a Pith artifact or a stack, and lists its tensors with their
 layouts and exact bytes, its architecture and its tokenizer. Weights are not read.`,
 		Example: "  pith inspect MODEL\n  pith inspect model.gguf --brief\n  pith inspect out --json",
 		Args:    one("MODEL"),
@@ -57,6 +57,7 @@ type inspection struct {
 	Parameters    int64            `json:"parameters"`
 	TensorBytes   int64            `json:"tensor_bytes"`
 	BitsPerWeight float64          `json:"bits_per_weight"`
+	Stack         *stackView       `json:"stack,omitempty"`
 	Codecs        map[string]total `json:"codecs"`
 	Tensors       []tensorLine     `json:"tensors,omitempty"`
 	order         []string
@@ -80,7 +81,7 @@ const inCommon = "in common"
 
 // describe gathers the lines of the report; a config or tokenizer that cannot be read is a note, not an error.
 func describe(c *checkpoint.Checkpoint) (*inspection, error) {
-	v := &inspection{Path: c.Path, Kind: string(c.Kind), Files: c.Files(), Codecs: map[string]total{}}
+	v := &inspection{Path: c.Path, Kind: string(c.Kind), Files: c.Files(), Stack: viewStack(c), Codecs: map[string]total{}}
 	if cfg, err := c.Config(); err == nil {
 		v.Architecture, v.Context = architecture(cfg), cfg.MaxPositions
 	} else {
@@ -118,9 +119,13 @@ func describe(c *checkpoint.Checkpoint) (*inspection, error) {
 }
 
 func (v *inspection) print(w io.Writer) error {
+	sizes := ""
+	if v.Stack != nil {
+		sizes = v.Stack.String()
+	}
 	for _, l := range [][2]string{
 		{"model", v.Path}, {"kind", v.Kind}, {"architecture", v.Architecture}, {"tokenizer", v.Tokenizer}, {"note", v.Note},
-		{"files", human.Count(len(v.Files))}, {"parameters", human.Count(v.Parameters)},
+		{"stack", sizes}, {"files", human.Count(len(v.Files))}, {"parameters", human.Count(v.Parameters)},
 		{"tensor bytes", fmt.Sprintf("%s, %.3f bits per weight", human.ExactSize(v.TensorBytes), v.BitsPerWeight)},
 	} {
 		if l[1] != "" {

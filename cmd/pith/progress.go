@@ -61,6 +61,11 @@ func (m *meter) update(done, total int64, note string) {
 	fmt.Fprintf(m.w, "%s %3.0f%% %s, %s left\n", m.what, 100*float64(done)/float64(total), note, eta)
 }
 
+// restart begins another stage of the same command.
+func (m *meter) restart(what string) {
+	m.what, m.bar, m.start = what, nil, time.Now()
+}
+
 // finish removes the bar.
 func (m *meter) finish() {
 	if m.bar != nil {

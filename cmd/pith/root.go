@@ -99,6 +99,7 @@ Exit codes: 0 done; 1 the answer is no (verify found damage); 2 bad usage or inp
 		calibrateCommand(s),
 		layersCommand(s),
 		compressCommand(s),
+		stackCommand(s),
 		evalCommand(s),
 		runCommand(s),
 		benchCommand(s),

@@ -18,6 +18,7 @@ func runCommand(s streams) *cobra.Command {
 		n        int
 		workers  int
 		sampling model.Sampling
+		budget   string
 		asJSON   bool
 	)
 	c := &cobra.Command{
@@ -26,7 +27,8 @@ func runCommand(s streams) *cobra.Command {
 		Long: `Continues a prompt, one token at a time, multiplying by the packed weights as they are stored. Greedy unless --temp is given; the
 same --seed gives the same text. Text goes to standard output as it is made, the speed to standard error at the end.`,
 		Example: `  pith run out --prompt "Once upon a time" -n 100
-  pith run out --prompt "Once upon a time" --temp 0.8 --top-k 40 --top-p 0.95 --seed 7`,
+  pith run out --prompt "Once upon a time" --temp 0.8 --top-k 40 --top-p 0.95 --seed 7
+  pith run model.pithstack --budget 900MiB --prompt "Once upon a time"`,
 		Args: func(c *cobra.Command, args []string) error {
 			if len(args) > 1 {
 				return fmt.Errorf("%s takes one MODEL, not %d: give the text with --prompt, in quotes", c.CommandPath(), len(args))
@@ -34,7 +36,11 @@ same --seed gives the same text. Text goes to standard output as it is made, the
 			return one("MODEL")(c, args)
 		},
 		RunE: func(c *cobra.Command, args []string) error {
-			m, err := eval.Open(args[0], workers)
+			within, err := parseBudget(budget)
+			if err != nil {
+				return err
+			}
+			m, err := eval.OpenWithin(args[0], workers, within)
 			if err != nil {
 				return err
 			}
@@ -72,6 +78,7 @@ same --seed gives the same text. Text goes to standard output as it is made, the
 	f.Float64Var(&sampling.TopP, "top-p", 0, "draw from the most likely tokens that make up this probability only; 0 is all")
 	f.Float64Var(&sampling.MinP, "min-p", 0, "draw from tokens at least this fraction as likely as the most likely only; 0 is all")
 	f.Uint64Var(&sampling.Seed, "seed", 0, "seed of the draws")
+	budgetFlag(c, &budget)
 	workersFlag(c, &workers)
 	jsonFlag(c, &asJSON)
 	return c

@@ -17,9 +17,10 @@ func verifyCommand(s streams) *cobra.Command {
 	var asJSON bool
 	c := &cobra.Command{
 		Use:   "verify ARTIFACT",
-		Short: "Check an artifact completely",
-		Long: `Reads a Pith artifact from end to end: the SHA-256 of every file and of every tensor, that all weights decode to finite numbers, and that
-their shapes are those of config.json. Exit code 0: whole; 1: damaged or unfinished; 2: not an artifact.`,
+		Short: "Check an artifact or a stack completely",
+		Long: `Reads a Pith artifact or stack from end to end: the SHA-256 of every file and of every tensor, that all weights decode to finite numbers, and that
+their shapes are those of config.json. A stack that was cut is whole up to
+its last whole block. Exit code 0: whole; 1: damaged or unfinished; 2: not an artifact.`,
 		Example: "  pith verify out\n  pith verify out --json",
 		Args:    one("ARTIFACT"),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -51,8 +52,11 @@ type verdict struct {
 	*compress.Verified
 }
 
-// isArtifact reports whether dir is an artifact, finished or not.
+// isArtifact reports whether dir is an artifact, finished or not, or a stack.
 func isArtifact(dir string) bool {
+	if checkpoint.IsStack(dir) {
+		return true
+	}
 	for _, name := range []string{checkpoint.ManifestName, checkpoint.PlanName} {
 		if _, err := os.Stat(filepath.Join(dir, name)); err == nil {
 			return true
