@@ -29,10 +29,10 @@ type Options struct {
 	Stats            *calib.Set     // instead of Texts; without texts nothing is probed
 
 	Levels int // blocks of each matrix, 1 to codec.MaxTerms; 0: 8
-	// Method returns what solves the blocks of a matrix of this shape, and MethodName says which that is; nil: lowrank.BitStack of rank Rank (0: by shape).
-	Method     func(rows, cols int) (approx.Method, error)
-	MethodName string
-	Rank       int
+	// Method returns what solves the blocks of a matrix of this shape, and MethodName says which that is; nil: lowrank.BitStack with Rank and Refits.
+	Method       func(rows, cols int) (approx.Method, error)
+	MethodName   string
+	Rank, Refits int
 
 	Keep   string // codec of the embedding and the head: "int8-g64" if it is empty, "keep" as they are
 	Order  Order
@@ -113,9 +113,9 @@ func (o *Options) defaults() error {
 		return errors.New("an order by levels is measured on a text: give one")
 	}
 	if o.Method == nil {
-		rank := o.Rank
-		o.Method = func(rows, cols int) (approx.Method, error) { return lowrank.BitStack{Rank: rank}, nil }
-		o.MethodName = fmt.Sprintf("bitstack %d", rank)
+		m := lowrank.BitStack{Rank: o.Rank, Refits: o.Refits}
+		o.Method = func(int, int) (approx.Method, error) { return m, nil }
+		o.MethodName = fmt.Sprintf("bitstack k=%d refits=%d", o.Rank, o.Refits)
 	}
 	if o.Progress == nil {
 		o.Progress = func(Progress) {}

@@ -104,7 +104,7 @@ func TestHelpNamesEveryCodec(t *testing.T) {
 			if strings.HasPrefix(name, "tcq-") {
 				name = "tcq-<code>-<bits>"
 			}
-			for prefix, pattern := range map[string]string{"sketch": "sketch{2,3,4}-p{1,2,4,8}", "jlcm": "jlcm{2,3,4}-k{1…256}[-s]"} {
+			for prefix, pattern := range map[string]string{"sketch": "sketch{2,3,4}-p{1,2,4,8}", "jlcm": "jlcm{2,3,4}-k{1…256}[-s]", "sign-": "sign-k{1…64}"} {
 				if strings.HasPrefix(name, prefix) {
 					name = pattern
 				}

@@ -61,6 +61,7 @@ Codecs for both formats: q8_0 q6_k q5_k q5_1 q5_0 q4_k q4_1 q4_0 q3_k q2_k f32 f
 int{2,3,4,5,6,8}-g{32,64,128,row}, plain, -asym or -mid at the end; qoq4-g{64,128}; nuq{2,3,4,5,6,7,8}-g…,
 vq2-{1.5,2,2.5,…,6}-g… and e8p-g…, code books for Gaussian weights; sketch{2,3,4}-p{1,2,4,8} and jlcm{2,3,4}-k{1…256}[-s], tables of
 each row and of groups of rows, which the method codebook fits; tcq-<code>-<bits>, trellis codes of any rate, as tcq-lut8-2.5;
+sign-k{1…64}, a sign for each weight and a magnitude of rank k, which the method bitstack fits, several in a sum;
 <values>-<pattern>, which stores some weights only, the others being 0: values f32, f16, bf16 or int…-g…; pattern s50 (50 % pruned, a bit
 for each weight), csr90 (90 % pruned, a byte for each kept one) or 2:4 (two of each four kept), with e at the end (not csr) for a mask
 that is entropy-coded in files, as int4-g128-2:4 or f16-s70e; lr<rank>-<codec>, the product of two factors that a codec stores, of a rank

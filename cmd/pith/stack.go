@@ -15,7 +15,6 @@ import (
 	"pith/codec"
 	"pith/eval"
 	"pith/internal/human"
-	"pith/lowrank"
 	"pith/observe"
 	"pith/plan"
 	"pith/stack"
@@ -27,7 +26,6 @@ type stackFlags struct {
 	texts               []string
 	stats               string
 	codec, method, kept string
-	refits              int
 	o                   stack.Options
 	asJSON              bool
 }
@@ -68,7 +66,7 @@ With --cut SIZE, MODEL is a stack, of which the largest size within SIZE is copi
 	p.IntVar(&f.o.Windows, "chunks", 0, "with --text: windows to read (default all)")
 	p.IntVar(&f.o.Levels, "levels", 8, "blocks of each matrix: about a bit per weight each")
 	p.IntVar(&f.o.Rank, "k", 0, "rank of the magnitudes (default by the matrix' shape: 1 to 16, so that factors take an eighth of a bit at most)")
-	p.IntVar(&f.refits, "refits", 4, "how often a block's factors and signs are fitted in turn; fewer is faster, -1 is the paper's block")
+	p.IntVar(&f.o.Refits, "refits", 4, "how often a block's factors and signs are fitted in turn; fewer is faster, -1 is the paper's block")
 	p.StringVar(&f.kept, "keep-codec", "int8-g64", "how the embedding and the head are stored, which every size has; \"keep\" leaves them as they are")
 	p.StringVar(&f.order, "order", string(stack.ByLoss), "how blocks are sorted: loss, or level (the paper's: level by level, by perplexity; a probe for every block)")
 	p.IntVar(&f.o.Probes, "probe-tokens", 0, "tokens of the text to probe with (default 2048); -1 probes nothing and takes all matrices as equally important")
@@ -135,10 +133,7 @@ func (f *stackFlags) build(c *cobra.Command, s streams, path string) error {
 // chooseMethod sets what solves the blocks.
 func (f *stackFlags) chooseMethod() error {
 	if f.codec == "" {
-		rank, refits := f.o.Rank, f.refits
-		f.o.MethodName = fmt.Sprintf("bitstack k=%d refits=%d", rank, refits)
-		f.o.Method = func(int, int) (approx.Method, error) { return lowrank.BitStack{Rank: rank, Refits: refits}, nil }
-		if refits == 0 {
+		if f.o.Refits == 0 {
 			return errors.New("--refits 0 is neither the paper's block (-1) nor a refit (1 or more)")
 		}
 		return nil
