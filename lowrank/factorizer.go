@@ -171,3 +171,15 @@ func valuesOf(t codec.Term) tensor.Mat {
 	codec.Read(t, m, 0)
 	return m
 }
+
+// Holds returns about how many bytes Solve takes for a rows × cols weight besides the term: the weight and its products in float64, the
+// Gram matrix, and the decomposition of the smaller side.
+func (f Factorizer) Holds(rows, cols int) int64 {
+	m, n := int64(rows), int64(cols)
+	side := min(m, n)
+	numbers := 4*m*n + 5*side*side
+	if f.Needs().Has(calib.Gram) {
+		numbers += 2 * n * n
+	}
+	return 8 * numbers
+}

@@ -68,7 +68,7 @@ func (b *Block) held() (terms, tile, whole int64) {
 			whole = max(whole, 8*l.Elements())
 		}
 		if m, err := l.NewMethod(); err == nil && m != nil && !m.RowWise() {
-			whole = max(whole, wholeBytesPerWeight*l.Elements()+gramBytes(m, l.Cols))
+			whole = max(whole, wholeBytesPerWeight*l.Elements()+gramBytes(m, l.Cols)+l.factorBytes())
 		}
 	}
 	return terms, tile, whole
@@ -94,7 +94,7 @@ func (p *Plan) Time(workers int, weightsPerSecond float64) time.Duration {
 			rate := weightsPerSecond
 			if rate <= 0 {
 				rate = b.Lines[i].rate()
-				seconds += b.Lines[i].feedbackSeconds(p.Calibration)
+				seconds += b.Lines[i].feedbackSeconds(p.Calibration) + b.Lines[i].factorSeconds()
 			}
 			seconds += float64(b.Lines[i].Elements()) / rate
 		}

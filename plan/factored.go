@@ -53,3 +53,50 @@ func factors(name string) bool {
 	}
 	return false
 }
+
+// factorBytes is what factoring the line's weight holds besides the weight.
+func (l *Line) factorBytes() int64 {
+	c, err := codec.Parse(l.Codec)
+	if err != nil {
+		return 0
+	}
+	m, err := l.makeMethod(c)
+	if h, ok := m.(interface{ Holds(rows, cols int) int64 }); ok && err == nil {
+		return h.Holds(l.Rows, l.Cols)
+	}
+	return 0
+}
+
+// factorSeconds is what decompositions of the line's weight take on one core: products with the Gram matrix, and the eigenvectors of the smaller side
+// (docs/methods/linalg.md), as often as terms are solved again.
+func (l *Line) factorSeconds() float64 {
+	c, err := codec.Parse(l.Codec)
+	if err != nil || l.Keeps() {
+		return 0
+	}
+	names, codecs, err := termMethods(l.Method, c)
+	if err != nil {
+		return 0
+	}
+	const (
+		productRate = 8e9   // multiplications and additions a second, in float64
+		eigenRate   = 1.5e9 // cubes of the side, counted alike
+	)
+	times := 1.0
+	if len(codecs) > 1 {
+		times += correctionRounds
+	}
+	m, n := float64(l.Rows), float64(l.Cols)
+	side := min(m, n)
+	var seconds float64
+	for i, term := range codecs {
+		if _, product := term.(codec.LowRank); !product {
+			continue
+		}
+		seconds += times * (4*m*n*side/productRate + side*side*side/eigenRate)
+		if names[i] == "svd-llm" || names[i] == "svd-llm-u" {
+			seconds += times * 4 * m * n * n / productRate
+		}
+	}
+	return seconds
+}
