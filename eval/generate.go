@@ -18,6 +18,10 @@ type Generation struct {
 	Tokens   int // at most
 	Sampling model.Sampling
 	Emit     func(text string) error // called with text as it is made, whole characters; may be nil
+
+	Draft       *Pair // with a draft for this model; nil: without
+	DraftLength int   // tokens that it proposes at a time; 0: model.DefaultDraft
+	Adaptive    bool  // as model.SpeculateOptions says
 }
 
 // Generated is what Generate made.
@@ -31,6 +35,8 @@ type Generated struct {
 	PromptSeconds   float64 `json:"prompt_seconds"` // until the first token
 	Seconds         float64 `json:"seconds"`        // after the first token
 	TokensPerSecond float64 `json:"tokens_per_second"`
+
+	Draft *model.Speculation `json:"draft,omitempty"` // how the draft's proposals did
 }
 
 // Generate continues a prompt with a KV cache, multiplying by the packed weights.
@@ -71,14 +77,21 @@ func (o *Opened) Generate(ctx context.Context, g Generation) (Generated, error) 
 		}
 		return failed == nil
 	}
-	_, err = model.Generate(ctx, o.Model.NewSession(len(ids)+room), ids, model.GenerateOptions{Sample: g.Sampling, MaxTokens: room, Stop: stop},
-		func(id int32) bool {
-			if len(r.IDs) == 0 {
-				first = time.Now()
-			}
-			r.IDs = append(r.IDs, id)
-			return emit(decoder.Next(id))
-		})
+	each := func(id int32) bool {
+		if len(r.IDs) == 0 {
+			first = time.Now()
+		}
+		r.IDs = append(r.IDs, id)
+		return emit(decoder.Next(id))
+	}
+	options := model.GenerateOptions{Sample: g.Sampling, MaxTokens: room, Stop: stop}
+	if session := o.Model.NewSession(len(ids) + room); g.Draft == nil {
+		_, err = model.Generate(ctx, session, ids, options, each)
+	} else {
+		r.Draft = new(model.Speculation)
+		*r.Draft, err = model.Speculate(ctx, session, g.Draft.draft(len(ids)+room, nil), ids,
+			model.SpeculateOptions{GenerateOptions: options, Length: g.DraftLength, Adaptive: g.Adaptive}, each)
+	}
 	emit(decoder.Flush())
 	r.Text, r.Tokens = text.String(), len(r.IDs)
 	r.PromptSeconds, r.Seconds = first.Sub(start).Seconds(), time.Since(first).Seconds()

@@ -182,7 +182,7 @@ func (p pass) project(y, x tensor.Mat, l *linear, in *codec.Input, add bool) {
 	p.run(len(l.pieces), func(i int) {
 		q := l.pieces[i]
 		part := l.parts[q.part]
-		window := tensor.Mat{Rows: y.Rows, Cols: part.w.Rows, Stride: y.Stride, Data: y.Data[part.row:]}
+		window := tensor.Mat{Rows: y.Rows, Cols: min(part.w.Rows, y.Cols-part.row), Stride: y.Stride, Data: y.Data[part.row:]}
 		part.w.MulAdd(window, in, q.r0, q.r1)
 	})
 }

@@ -13,17 +13,31 @@ func benchCommand(s streams) *cobra.Command {
 	o := eval.SpeedOptions{}
 	var budget string
 	var asJSON bool
+	var pair pairFlags
 	c := &cobra.Command{
 		Use:   "bench MODEL",
 		Short: "Time a model, or the kernels",
 		Long: `Times loading, prompt processing (one batch) and decoding (one token at a time) of MODEL on random tokens. The best of the repeats counts.
-"pith bench kernels" times the kernels alone, "pith bench linalg" decompositions of matrices, on random data.`,
-		Example: "  pith bench out\n  pith bench out --workers 2 --decode 128 --json\n  pith bench kernels --workers 1",
-		Args:    one("MODEL"),
+"pith bench kernels" times the kernels alone, "pith bench linalg" decompositions of matrices, on random data.
+
+With --draft, generates after prompts from --text with and without the draft, in turns: the part of its tokens accepted, tokens per pass of
+MODEL (τ), the speed-up that bytes alone would allow (MBSU) and the one measured. --sizes tries heads of the draft with that many rows, those most
+frequent in the first half of the text; prompts come from the second half. Greedy unless --temp is given.`,
+		Example: `  pith bench out
+  pith bench out --workers 2 --decode 128 --json
+  pith bench out --draft small --text held-out.txt --sizes 4k,8k,16k
+  pith bench kernels --workers 1`,
+		Args: one("MODEL"),
 		RunE: func(c *cobra.Command, args []string) error {
 			var err error
 			if o.Budget, err = parseBudget(budget); err != nil {
 				return err
+			}
+			if err := pair.check(); err != nil {
+				return err
+			}
+			if pair.path != "" {
+				return benchPair(c, s, args[0], pair, o, asJSON)
 			}
 			r, err := eval.MeasureSpeed(c.Context(), args[0], o)
 			if err != nil {
@@ -43,10 +57,11 @@ func benchCommand(s streams) *cobra.Command {
 		},
 	}
 	f := c.Flags()
-	f.IntVar(&o.Prompt, "prompt", 0, "tokens of the prompt (default 512, or the model's context)")
+	f.IntVar(&o.Prompt, "prompt", 0, "tokens of a prompt (default 512, or the model's context; with --draft 32)")
 	f.IntVar(&o.Decode, "decode", 0, "tokens to decode (default 64)")
 	f.IntVar(&o.Repeats, "repeats", 3, "times to measure; the best counts")
 	budgetFlag(c, &budget)
+	pair.add(c)
 	workersFlag(c, &o.Workers)
 	jsonFlag(c, &asJSON)
 	c.AddCommand(benchKernelsCommand(s), benchCodecsCommand(s), benchLinalgCommand(s))

@@ -20,14 +20,19 @@ func runCommand(s streams) *cobra.Command {
 		sampling model.Sampling
 		budget   string
 		asJSON   bool
+		draft    draftFlags
 	)
 	c := &cobra.Command{
 		Use:   "run MODEL --prompt TEXT",
 		Short: "Generate text",
 		Long: `Continues a prompt, one token at a time, multiplying by the packed weights as they are stored. Greedy unless --temp is given; the
-same --seed gives the same text. Text goes to standard output as it is made, the speed to standard error at the end.`,
+same --seed gives the same text. Text goes to standard output as it is made, the speed to standard error at the end.
+
+With --draft a smaller model of the same vocabulary proposes tokens, several of which MODEL checks in one pass. Greedy text is the same as
+without, to the last token; drawn text has the same distribution.`,
 		Example: `  pith run out --prompt "Once upon a time" -n 100
   pith run out --prompt "Once upon a time" --temp 0.8 --top-k 40 --top-p 0.95 --seed 7
+  pith run out --draft small --prompt "Once upon a time"
   pith run model.pithstack --budget 900MiB --prompt "Once upon a time"`,
 		Args: func(c *cobra.Command, args []string) error {
 			if len(args) > 1 {
@@ -40,11 +45,19 @@ same --seed gives the same text. Text goes to standard output as it is made, the
 			if err != nil {
 				return err
 			}
+			if err := draft.check(); err != nil {
+				return err
+			}
 			m, err := eval.OpenWithin(args[0], workers, within)
 			if err != nil {
 				return err
 			}
-			g := eval.Generation{Prompt: prompt, Tokens: n, Sampling: sampling}
+			g := eval.Generation{Prompt: prompt, Tokens: n, Sampling: sampling, DraftLength: draft.length, Adaptive: draft.adaptive}
+			if draft.path != "" {
+				if g.Draft, err = m.WithDraft(draft.path, workers); err != nil {
+					return err
+				}
+			}
 			if !asJSON {
 				fmt.Fprint(s.out, prompt)
 				g.Emit = func(text string) error {
@@ -64,6 +77,9 @@ same --seed gives the same text. Text goes to standard output as it is made, the
 			}
 			fmt.Fprintf(s.err, "%d tokens of prompt in %s, %d generated in %s: %.1f tokens/s\n", r.PromptTokens, human.Duration(seconds(r.PromptSeconds)),
 				r.Tokens, human.Duration(seconds(r.Seconds)), r.TokensPerSecond)
+			if d := r.Draft; d != nil {
+				fmt.Fprintf(s.err, "%d of %d proposed tokens accepted, %.2f tokens a pass\n", d.Accepted, d.Drafted, d.BlockEfficiency())
+			}
 			if r.Stop == "context" {
 				fmt.Fprintln(s.err, "stopped at the end of the model's context")
 			}
@@ -79,6 +95,7 @@ same --seed gives the same text. Text goes to standard output as it is made, the
 	f.Float64Var(&sampling.MinP, "min-p", 0, "draw from tokens at least this fraction as likely as the most likely only; 0 is all")
 	f.Uint64Var(&sampling.Seed, "seed", 0, "seed of the draws")
 	budgetFlag(c, &budget)
+	draft.add(c)
 	workersFlag(c, &workers)
 	jsonFlag(c, &asJSON)
 	return c
