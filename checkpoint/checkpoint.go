@@ -59,8 +59,9 @@ type Checkpoint struct {
 	Kind Kind
 
 	store
-	dir        string // where config.json and the tokenizer lie; empty for GGUF
-	configJSON []byte // nil if there is none
+	dir        string          // where config.json and the tokenizer lie; empty for GGUF
+	configJSON []byte          // nil if there is none
+	files      []ConfigContent // of a view that has its own, besides config.json; nil: those of dir, or of the GGUF file
 }
 
 var _ model.Weights = (*Checkpoint)(nil)

@@ -13,7 +13,7 @@ import (
 
 // configFiles are copied into an artifact next to the weights when a checkpoint has them.
 var configFiles = [...]string{"config.json", "generation_config.json", "tokenizer.json", "tokenizer.model", "tokenizer_config.json",
-	"special_tokens_map.json", "added_tokens.json", "vocab.json", "merges.txt", "chat_template.jinja", "chat_template.json", VocabName}
+	"special_tokens_map.json", "added_tokens.json", "vocab.json", "merges.txt", VocabMapName, "chat_template.jinja", "chat_template.json", VocabName}
 
 // IsConfigFile reports whether a file of this name is copied into artifacts.
 func IsConfigFile(name string) bool { return slices.Contains(configFiles[:], name) }
@@ -41,6 +41,9 @@ type ConfigContent struct {
 
 // ConfigContents returns what an artifact of this checkpoint holds besides weights.
 func (c *Checkpoint) ConfigContents() ([]ConfigContent, error) {
+	if c.files != nil {
+		return append([]ConfigContent{{"config.json", c.configJSON}}, c.files...), nil
+	}
 	if g, ok := c.source().(*gguf); ok {
 		all, err := g.configContents()
 		return c.withConfig(all), err

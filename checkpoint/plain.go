@@ -57,9 +57,13 @@ func (p *plain) Rows(name string) (*Rows, error) {
 
 func rowsPlain(src formats.Source, info Info) (*Rows, error) {
 	if !info.DType.Decodable() {
-		return nil, fmt.Errorf("%s: %s: elements of dtype %v are not real numbers; keep this tensor as it is", info.File, info.Name, info.DType)
+		return nil, notReal(info)
 	}
 	return &Rows{info: info, readAt: func(buf []byte, off int64) error { return src.ReadAt(info.Name, buf, off) }}, nil
+}
+
+func notReal(info Info) error {
+	return fmt.Errorf("%s: %s: elements of dtype %v are not real numbers; keep this tensor as it is", info.File, info.Name, info.DType)
 }
 
 func (p *plain) Files() []string { return filesOf(p.src) }

@@ -14,8 +14,19 @@ import (
 // VocabName is the file that holds the tokenizer of an artifact made from a GGUF file: tokenizer.Vocab as JSON.
 const VocabName = "tokenizer.vocab.json"
 
+// VocabMapName is the file beside a model with a trimmed vocabulary that says which tokens of the original it has: uint32 little-endian,
+// one for each id in order, rising.
+const VocabMapName = "vocab_map.bin"
+
 // Tokenizer reads the checkpoint's tokenizer: of a directory its files, of a GGUF file its metadata.
 func (c *Checkpoint) Tokenizer() (*tokenizer.Tokenizer, error) {
+	if c.files != nil {
+		contents, err := c.ConfigContents()
+		if err != nil {
+			return nil, err
+		}
+		return tokenizerOf(c.Path, contents)
+	}
 	if g, ok := c.source().(*gguf); ok {
 		return g.m.Tokenizer()
 	}

@@ -1,6 +1,7 @@
 package checkpoint
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -20,6 +21,9 @@ type Edit struct {
 	// matrix that several layers of the view show is an alias in all but the first (Info.Of). nil: each layer's own.
 	Matrices []int
 	Made     []Made // tensors that take the place of the checkpoint's of the same name (that of the view), or join them
+
+	Rows  map[string][]int32 // tensors (by their names in the view) of which only these rows stay, rising, as they are stored
+	Files []ConfigContent    // all files of the view besides weights and config.json; nil: the checkpoint's
 }
 
 // Made is a tensor of a view that the checkpoint does not hold.
@@ -33,17 +37,22 @@ type Made struct {
 // view shows parts of another store under other names.
 type view struct {
 	store
-	names  []string
-	from   map[string]string // name in the view → name in the store
-	of     map[string]string // alias in the view → name in the view of the first layer that shows the same tensor
-	made   map[string]*madeTensor
-	layers []int
+	names   []string
+	from    map[string]string // name in the view → name in the store
+	of      map[string]string // alias in the view → name in the view of the first layer that shows the same tensor
+	made    map[string]*madeTensor
+	subsets map[string]*subset
+	layers  []int
 }
 
 // View returns the checkpoint as e edits it. Closing it closes c.
 func (c *Checkpoint) View(e Edit) (*Checkpoint, error) {
 	cfg, err := c.Config()
-	if err != nil {
+	known := !errors.Is(err, model.ErrUnknownArchitecture)
+	switch {
+	case !known && e.Layers != nil:
+		return nil, fmt.Errorf("%s: %w", c.Path, errNoLayers)
+	case known && err != nil:
 		return nil, err
 	}
 	if e.Layers == nil {
@@ -54,8 +63,11 @@ func (c *Checkpoint) View(e Edit) (*Checkpoint, error) {
 	if e.Matrices != nil && len(e.Matrices) != len(e.Layers) {
 		panic("checkpoint: a view with another number of matrices than layers")
 	}
-	v := &view{store: c.store, from: map[string]string{}, of: map[string]string{}, made: map[string]*madeTensor{}, layers: slices.Clone(e.Layers)}
-	out := &Checkpoint{Path: c.Path, Kind: c.Kind, store: v, dir: c.dir, configJSON: c.configJSON}
+	v := &view{store: c.store, from: map[string]string{}, of: map[string]string{}, made: map[string]*madeTensor{}, subsets: map[string]*subset{}, layers: slices.Clone(e.Layers)}
+	out := &Checkpoint{Path: c.Path, Kind: c.Kind, store: v, dir: c.dir, configJSON: c.configJSON, files: c.files}
+	if e.Files != nil {
+		out.files = slices.Clone(e.Files)
+	}
 	if len(e.Layers) != cfg.Layers || !rising(e.Layers, cfg.Layers) {
 		if out.configJSON, err = model.SelectLayers(c.configJSON, e.Layers); err != nil {
 			return nil, fmt.Errorf("%s: %w", c.Path, err)
@@ -66,7 +78,7 @@ func (c *Checkpoint) View(e Edit) (*Checkpoint, error) {
 	}
 	for _, name := range c.Names() {
 		shown := name
-		if l := model.LayerOf(cfg, name); l >= 0 {
+		if l := layerOf(cfg, known, name); l >= 0 {
 			at, stays := slices.BinarySearch(e.Layers, l)
 			if !stays {
 				continue
@@ -88,6 +100,12 @@ func (c *Checkpoint) View(e Edit) (*Checkpoint, error) {
 		v.made[m.Name] = newMade(m, recent)
 	}
 	slices.Sort(v.names)
+	if err := v.choose(e.Rows, recent); err != nil {
+		return nil, fmt.Errorf("%s: %w", c.Path, err)
+	}
+	if !known {
+		return out, nil
+	}
 	return out, v.findAliases(cfg)
 }
 
@@ -124,6 +142,14 @@ func (v *view) findAliases(cfg model.Config) error {
 		}
 	}
 	return nil
+}
+
+// layerOf is model.LayerOf, or −1 for every tensor of a model without a table.
+func layerOf(cfg model.Config, known bool, name string) int {
+	if !known {
+		return -1
+	}
+	return model.LayerOf(cfg, name)
 }
 
 // rising reports whether layers are 0 … n−1.
@@ -191,6 +217,9 @@ func (v *view) Info(name string) (Info, error) {
 	if m := v.made[name]; m != nil {
 		return m.info, nil
 	}
+	if s := v.subsets[name]; s != nil {
+		return s.info, nil
+	}
 	from, err := v.find(name)
 	if err != nil {
 		return Info{}, err
@@ -212,6 +241,9 @@ func (v *view) Load(name string) (*codec.Weight, error) {
 		return nil, err
 	}
 	w, err := v.store.Load(from)
+	if s := v.subsets[name]; s != nil && err == nil {
+		return s.load(w)
+	}
 	if err == nil && w.Name != name {
 		renamed := *w
 		renamed.Name = name
@@ -223,6 +255,9 @@ func (v *view) Load(name string) (*codec.Weight, error) {
 func (v *view) Rows(name string) (*Rows, error) {
 	if m := v.made[name]; m != nil {
 		return &Rows{info: m.info, readAt: m.readAt}, nil
+	}
+	if s := v.subsets[name]; s != nil {
+		return v.rowsOfSubset(name, s)
 	}
 	from, err := v.find(name)
 	if err != nil {
@@ -238,6 +273,9 @@ func (v *view) readAt(name string, buf []byte, off int64) error {
 	from, err := v.find(name)
 	if err != nil {
 		return err
+	}
+	if s := v.subsets[name]; s != nil {
+		return s.readAt(buf, off, func(buf []byte, off int64) error { return v.store.readAt(from, buf, off) })
 	}
 	return v.store.readAt(from, buf, off)
 }

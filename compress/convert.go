@@ -126,16 +126,14 @@ func checkNoShortcuts(ckpt *checkpoint.Checkpoint) error {
 // file, the tokenizer's made from its vocabulary.
 func hfFiles(ckpt *checkpoint.Checkpoint, warn func(string)) (map[string][]byte, error) {
 	files := map[string][]byte{}
-	for _, f := range ckpt.ConfigFiles() {
-		name := filepath.Base(f)
-		if name == "config.json" || name == checkpoint.VocabName {
-			continue
+	contents, err := ckpt.ConfigContents()
+	if err != nil {
+		return nil, err
+	}
+	for _, f := range contents {
+		if f.Name != "config.json" && f.Name != checkpoint.VocabName {
+			files[f.Name] = f.Data
 		}
-		data, err := os.ReadFile(f)
-		if err != nil {
-			return nil, err
-		}
-		files[name] = data
 	}
 	for _, name := range []string{"tokenizer.json", "tokenizer.model", "vocab.json"} {
 		if files[name] != nil {

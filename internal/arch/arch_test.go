@@ -25,7 +25,8 @@ var allowed = map[string][]string{
 	"internal/plane":       {},
 	"internal/books":       {"internal/plane"},
 	"kernels":              {},
-	"tokenizer":            {},
+	"internal/ordered":     {},
+	"tokenizer":            {"internal/ordered"},
 	"tensor":               {"kernels"},
 	"formats":              {"tensor"},
 	"trellis":              {"kernels", "internal/par"},
@@ -44,13 +45,14 @@ var allowed = map[string][]string{
 	"plan":                 {"tensor", "formats", "codec", "calib", "approx", "quantizers", "pruning", "lowrank", "model", "checkpoint"},
 	"compress":             {"tensor", "kernels", "tokenizer", "formats", "codec", "calib", "approx", "quantizers", "model", "formats/interop", "checkpoint", "plan", "observe", "internal/par", "internal/lock"},
 	"eval":                 {"tensor", "kernels", "linalg", "tokenizer", "codec", "model", "checkpoint", "internal/par"},
+	"vocab":                {"tensor", "tokenizer", "formats", "model", "checkpoint", "internal/par", "internal/ordered"},
 	"structure":            {"tensor", "kernels", "linalg", "calib", "pruning", "model", "checkpoint", "observe", "eval", "internal/par"},
 	"stack":                {"tensor", "kernels", "formats", "codec", "calib", "approx", "quantizers", "lowrank", "model", "checkpoint", "observe", "internal/par", "internal/lock"},
 	"internal/traintables": {"kernels", "trellis", "internal/par"},
 	"internal/synth":       {"tensor", "internal/synth/llama"},
 	"internal/synth/llama": {"tensor", "formats", "internal/par"},
 	"internal/demo":        {"tensor", "kernels", "tokenizer", "formats", "codec", "calib", "approx", "quantizers", "model", "formats/interop", "checkpoint", "plan", "compress", "eval", "internal/par", "internal/human"},
-	"cmd/pith":             {"tensor", "kernels", "linalg", "tokenizer", "formats", "codec", "calib", "approx", "quantizers", "pruning", "model", "formats/interop", "checkpoint", "observe", "plan", "compress", "eval", "structure", "stack", "internal/par", "internal/human", "internal/demo"},
+	"cmd/pith":             {"tensor", "kernels", "linalg", "tokenizer", "formats", "codec", "calib", "approx", "quantizers", "pruning", "model", "formats/interop", "checkpoint", "observe", "plan", "compress", "eval", "structure", "stack", "vocab", "internal/par", "internal/human", "internal/demo"},
 }
 
 const maxLines = 500
