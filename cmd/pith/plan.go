@@ -16,6 +16,7 @@ import (
 	"pith/codec"
 	"pith/compress"
 	"pith/internal/human"
+	"pith/observe"
 	"pith/plan"
 )
 
@@ -23,6 +24,7 @@ import (
 type planFlags struct {
 	recipe, codec, planFile string
 	method                  string
+	ranks                   string // statistics by which ranks are chosen
 	search                  bool
 	bits                    float64
 	bitsGiven               func() bool
@@ -40,6 +42,7 @@ func (f *planFlags) add(c *cobra.Command) {
 	p.StringVar(&f.recipe, "recipe", "", "YAML file that says which weights get which codec")
 	p.StringVar(&f.codec, "codec", "", "one codec for every matrix, as int4-g128 or q4_k, or keep (default: 8 bits for embedding and head, 4 for the rest; keep with --drop-layers and --slice)")
 	p.StringVar(&f.method, "method", "", "with --codec: how its codes are chosen ("+strings.Join(plan.Methods(), ", ")+"; default nearest)")
+	p.StringVar(&f.ranks, "ranks", "", "with low-rank codecs: statistics of pith calibrate, by which each weight gets a rank of its own, at the same bytes (default: the same share of every weight)")
 	p.BoolVar(&f.search, "search", false, "with --codec: search the scales of least squared error")
 	p.Float64Var(&f.bits, "bpw", 0, "bits per weight of all tensors together, at most 8, as 2.5: trellis codes of the rate that fits")
 	f.bitsGiven = func() bool { return p.Changed("bpw") } // --bpw 0 too, which is an error
@@ -115,6 +118,9 @@ func (f *planFlags) planned(ctx context.Context, c *checkpoint.Checkpoint, progr
 		if f.sharing.method != "" {
 			return nil, nil, errors.New("--share goes into pith plan --save; --plan has it already")
 		}
+		if f.ranks != "" {
+			return nil, nil, errors.New("--ranks goes into pith plan --save; --plan has the ranks already")
+		}
 		p, err := plan.Load(f.planFile)
 		if err != nil {
 			return nil, nil, err
@@ -131,7 +137,7 @@ func (f *planFlags) planned(ctx context.Context, c *checkpoint.Checkpoint, progr
 	if err != nil {
 		return nil, nil, err
 	}
-	p, err := f.plan(shown)
+	p, err := f.plan(ctx, shown)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -142,7 +148,7 @@ func (f *planFlags) planned(ctx context.Context, c *checkpoint.Checkpoint, progr
 	if f.structure.unsliced == nil {
 		return shown, p, nil
 	}
-	before, err := f.plan(f.structure.unsliced)
+	before, err := f.plan(ctx, f.structure.unsliced)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -150,9 +156,12 @@ func (f *planFlags) planned(ctx context.Context, c *checkpoint.Checkpoint, progr
 }
 
 // plan makes the plan that the flags ask for.
-func (f *planFlags) plan(c *checkpoint.Checkpoint) (*plan.Plan, error) {
+func (f *planFlags) plan(ctx context.Context, c *checkpoint.Checkpoint) (*plan.Plan, error) {
 	r, err := f.chooseRecipe(c)
 	if err != nil {
+		return nil, err
+	}
+	if r, err = f.spreadRanks(ctx, c, r); err != nil {
 		return nil, err
 	}
 	p, err := plan.Resolve(c, r)
@@ -201,6 +210,22 @@ func (f *planFlags) chooseRecipe(c *checkpoint.Checkpoint) (plan.Recipe, error) 
 		return plan.Keep(), nil
 	}
 	return plan.Default(f.format == "gguf"), nil
+}
+
+// spreadRanks gives each weight with a low-rank codec a rank of its own, if --ranks asks for that.
+func (f *planFlags) spreadRanks(ctx context.Context, c *checkpoint.Checkpoint, r plan.Recipe) (plan.Recipe, error) {
+	if f.ranks == "" {
+		return r, nil
+	}
+	set, err := observe.OpenStats(f.ranks, c)
+	if err != nil {
+		return r, fmt.Errorf("--ranks: %w", err)
+	}
+	defer set.Close()
+	if r, err = plan.SpreadRanks(ctx, c, r, set, f.workers); err != nil {
+		return r, fmt.Errorf("--ranks: %w", err)
+	}
+	return r, nil
 }
 
 // memoryBytes returns --memory in bytes, 0 if it was not given.
