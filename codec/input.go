@@ -26,13 +26,6 @@ type Input struct {
 	multiply int
 }
 
-// productInput is an input of a low-rank term's U: x·Vᵀ.
-type productInput struct {
-	term *lowRankTerm
-	once sync.Once
-	in   Input
-}
-
 // scaledInput is an input whose features are multiplied by factors.
 type scaledInput struct {
 	factors []float32
@@ -103,41 +96,6 @@ func (in *Input) scaledBy(factors []float32) *scaledInput {
 	in.scaling++
 	s.factors, s.once = factors, sync.Once{}
 	return s
-}
-
-// times returns x·Vᵀ for the V of t.
-func (in *Input) times(t *lowRankTerm) *Input {
-	p := in.productOf(t)
-	p.once.Do(func() {
-		rank, _ := t.v.Dims()
-		n := in.X.Rows * rank
-		buf := p.in.X.Data
-		if cap(buf) < n {
-			buf = make([]float32, n)
-		}
-		z := tensor.Of(in.X.Rows, rank, buf[:n])
-		clear(z.Data)
-		t.v.MulAdd(z, in, 0, rank)
-		p.in.Reset(z)
-	})
-	return &p.in
-}
-
-func (in *Input) productOf(t *lowRankTerm) *productInput {
-	in.mu.Lock()
-	defer in.mu.Unlock()
-	for _, p := range in.products[:in.multiply] {
-		if p.term == t {
-			return p
-		}
-	}
-	if in.multiply == len(in.products) {
-		in.products = append(in.products, &productInput{})
-	}
-	p := in.products[in.multiply]
-	in.multiply++
-	p.term, p.once = t, sync.Once{}
-	return p
 }
 
 // Q8 returns each row of X in blocks of 32 int8 codes with one scale each (kernels.QuantizeQ8).

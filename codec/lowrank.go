@@ -260,12 +260,3 @@ func (t *lowRankTerm) AddTo(dst tensor.Mat, r0 int) {
 		r += n
 	}
 }
-
-// MulAdd multiplies by V once for an input, then by U's rows.
-func (t *lowRankTerm) MulAdd(y tensor.Mat, in *Input, r0, r1 int) {
-	checkProduct(t, y, in, r0, r1)
-	if r0 == r1 || in.X.Rows == 0 {
-		return
-	}
-	t.u.MulAdd(y, in.times(t), r0, r1)
-}

@@ -24,6 +24,10 @@ func MatMul(y tensor.Mat, in *Input, w *Weight, workers int) {
 	if in.X.Cols != w.Cols || y.Rows != in.X.Rows || y.Cols != w.Rows {
 		panic("codec: MatMul of matrices whose shapes do not agree")
 	}
+	var first Stages
+	first.Reset()
+	first.Add(in, w.Terms)
+	par.For(workers, first.Cut(workers), first.Run)
 	grain := alignRows(rowGrain(in.X.Rows, w.Rows, w.Cols, workers), w.Terms)
 	par.Ranges(workers, w.Rows, grain, func(r0, r1 int) { w.MulAdd(y, in, r0, r1) })
 }

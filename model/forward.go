@@ -1,6 +1,8 @@
 package model
 
 import (
+	"slices"
+
 	"pith/codec"
 	"pith/tensor"
 )
@@ -178,13 +180,41 @@ func (p pass) project(y, x tensor.Mat, l *linear, in *codec.Input, add bool) {
 	for r := range y.Rows {
 		l.start(y.Row(r), 0, add)
 	}
-	in.Reset(x)
-	p.run(len(l.pieces), func(i int) {
-		q := l.pieces[i]
-		part := l.parts[q.part]
-		window := tensor.Mat{Rows: y.Rows, Cols: min(part.w.Rows, y.Cols-part.row), Stride: y.Stride, Data: y.Data[part.row:]}
-		part.w.MulAdd(window, in, q.r0, q.r1)
-	})
+	limit := max(x.Rows, 1)
+	if l.staged() {
+		limit = mlpRows
+	}
+	for tile := range tilesOf(x.Rows, limit) {
+		in.Reset(x.Slice(tile.r0, tile.r1))
+		p.stage(l, in)
+		to := y.Slice(tile.r0, tile.r1)
+		p.run(len(l.pieces), func(i int) {
+			q := l.pieces[i]
+			part := l.parts[q.part]
+			part.w.MulAdd(part.of(to), in, q.r0, q.r1)
+		})
+	}
+}
+
+// of returns the columns of y, whose columns are outputs of the linear, from the part's first on.
+func (p *part) of(y tensor.Mat) tensor.Mat {
+	return tensor.Mat{Rows: y.Rows, Cols: y.Cols - p.row, Stride: y.Stride, Data: y.Data[p.row:]}
+}
+
+// staged reports whether some of a linear's products wait for others.
+func (l *linear) staged() bool {
+	return slices.ContainsFunc(l.parts, func(p part) bool { return p.w.Staged() })
+}
+
+// stage computes what the linear's products with in wait for: of low-rank parts the products with all of their first factors.
+func (p pass) stage(l *linear, in *codec.Input) {
+	p.stages.Reset()
+	for _, part := range l.parts {
+		p.stages.Add(in, part.w.Terms)
+	}
+	if n := p.stages.Cut(p.workers); n > 0 {
+		p.run(n, p.stages.Run)
+	}
 }
 
 // start sets what will hold outputs r0 … r0+len(y) of one token to the bias, or adds it.

@@ -30,6 +30,7 @@ func (p pass) activate(act, x tensor.Mat, up *linear) {
 	c := &p.config
 	in := &p.kept[2]
 	in.Reset(x)
+	p.stage(up, in)
 	grain := min(max((c.Intermediate/(4*p.workers)+63)&^63, 64), 256)
 	if c.Gated {
 		p.rooms.ready(p.workers, up.rows+act.Rows*grain)
@@ -63,7 +64,7 @@ func (l *linear) columns(y tensor.Mat, in *codec.Input, c0, c1 int) {
 	for _, part := range l.parts {
 		r0, r1 := max(c0-part.row, 0), min(c1-part.row, part.w.Rows)
 		if r0 < r1 {
-			part.w.MulAdd(tensor.Mat{Rows: y.Rows, Cols: y.Cols - part.row, Stride: y.Stride, Data: y.Data[part.row:]}, in, r0, r1)
+			part.w.MulAdd(part.of(y), in, r0, r1)
 		}
 	}
 }

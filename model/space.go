@@ -18,7 +18,8 @@ type workspace struct {
 	att  []float32      // what heads attended to where norms outlive them (ParallelResidual)
 	kept [5]codec.Input // other forms of the inputs of qkv, out, up, down, shortcuts; the head takes the first
 	rooms
-	tasks []task
+	stages codec.Stages
+	tasks  []task
 }
 
 // promptRows bounds the tokens of a prompt that go through the network at once, mlpRows the rows that go through an MLP at once.
