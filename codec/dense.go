@@ -1,9 +1,11 @@
 package codec
 
 import (
+	"encoding/binary"
 	"fmt"
 	"math"
 	"strings"
+	"unsafe"
 
 	"pith/kernels"
 	"pith/tensor"
@@ -64,7 +66,37 @@ func (d *dense) readRow(dst []float32, r int) {
 	tensor.Decode(dst[:d.cols], d.dt, d.data, r*d.cols)
 }
 
-func (d *dense) MulAdd(y tensor.Mat, in *Input, r0, r1 int) { mulAddDecoded(d, y, in, r0, r1) }
+// MulAdd multiplies F32 where it lies.
+func (d *dense) MulAdd(y tensor.Mat, in *Input, r0, r1 int) {
+	w, ok := d.floats()
+	if !ok || r0 == r1 || in.X.Rows == 0 {
+		mulAddDecoded(d, y, in, r0, r1)
+		return
+	}
+	checkProduct(d, y, in, r0, r1)
+	if in.X.Rows > fewTokens {
+		kernels.GemmNT(y.Data[r0:], y.Stride, in.X.Data, in.X.Stride, w[r0*d.cols:], d.cols, in.X.Rows, r1-r0, d.cols)
+		return
+	}
+	for r := r0; r < r1; r++ {
+		row := w[r*d.cols : (r+1)*d.cols]
+		for i := range in.X.Rows {
+			y.Data[i*y.Stride+r] += kernels.Dot(in.X.Row(i), row)
+		}
+	}
+}
+
+// floats returns the elements as they lie in memory, if that is how this machine has float32.
+func (d *dense) floats() (w []float32, ok bool) {
+	if d.dt != tensor.F32 || len(d.data) == 0 || binary.NativeEndian.Uint16([]byte{1, 0}) != 1 {
+		return nil, false
+	}
+	first := unsafe.Pointer(&d.data[0])
+	if uintptr(first)%unsafe.Alignof(float32(0)) != 0 {
+		return nil, false
+	}
+	return unsafe.Slice((*float32)(first), len(d.data)/4), true
+}
 
 // scalarCodec stores every element as F32, F16 or BF16, rounded to nearest even.
 type scalarCodec struct{ dt tensor.DType }

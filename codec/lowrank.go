@@ -108,7 +108,7 @@ func (c LowRank) Rank(rows, cols int) int {
 	for rank > 0 {
 		size := float64(c.factorBytes(rank, rows, cols))
 		if size <= most && c.inner.Check(rows, rank) == nil {
-			return rank
+			return alignedRank(c.inner, rank)
 		}
 		rank = min(rank-1, int(float64(rank)*most/size)+1) // sizes grow about as ranks do
 	}

@@ -154,3 +154,30 @@ func (s *Stages) Run(piece int) {
 	p := s.pieces[piece]
 	s.list[p.stage].run(p.r0, p.r1)
 }
+
+// alignedRank returns the rank that a share of numbers gives where rank is the largest: 4-bit codes have kernels for whole blocks of 32 columns only,
+// without which U's products are far slower than the whole matrix'.
+func alignedRank(inner Codec, rank int) int {
+	const block = 32
+	if rank < block || !inBlocks(inner) {
+		return rank
+	}
+	return rank / block * block
+}
+
+// inBlocks reports whether c's rows are fast to multiply in whole blocks of 32 columns only.
+func inBlocks(c Codec) bool {
+	switch c := c.(type) {
+	case intCodec:
+		return c.bits == 4
+	case midCodec:
+		return c.bits == 4
+	case qoqCodec:
+		return true
+	case rotatedCodec:
+		return inBlocks(c.inner)
+	case scaledCodec:
+		return inBlocks(c.inner)
+	}
+	return false
+}

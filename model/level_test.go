@@ -32,7 +32,7 @@ func digests(t *testing.T) []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"f32", "q8_0", "q4_k", "q2_k", "int4-g128", "int3-g64"} {
+	for _, name := range []string{"f32", "q8_0", "q4_k", "q2_k", "int4-g128", "int3-g64", "int3-g64+lr16-int8-g64"} {
 		m, err := New(c, quantized{synthetic{c, tensor.F32}, name}, 2)
 		if err != nil {
 			t.Fatal(err)

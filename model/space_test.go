@@ -5,6 +5,7 @@ import (
 	"slices"
 	"testing"
 
+	"pith/codec"
 	"pith/tensor"
 )
 
@@ -34,9 +35,30 @@ func smallConfigs(t *testing.T) map[string]Config {
 	return configs
 }
 
-func synthesize(t testing.TB, c Config, codec string, workers int) *Model {
+// remembered loads each weight once.
+type remembered struct {
+	Weights
+	loaded map[string]*codec.Weight
+}
+
+func (r remembered) Load(name string) (*codec.Weight, error) {
+	if r.loaded[name] == nil {
+		w, err := r.Weights.Load(name)
+		if err != nil {
+			return nil, err
+		}
+		r.loaded[name] = w
+	}
+	return r.loaded[name], nil
+}
+
+func synthesizer(c Config, name string) Weights {
+	return remembered{quantized{synthetic{c, tensor.F32}, name}, map[string]*codec.Weight{}}
+}
+
+func synthesize(t testing.TB, c Config, w Weights, workers int) *Model {
 	t.Helper()
-	m, err := New(c, quantized{synthetic{c, tensor.F32}, codec}, workers)
+	m, err := New(c, w, workers)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,7 +94,7 @@ func TestTilesCoverAllRowsInNearlyEqualShares(t *testing.T) {
 func TestPromptsGiveTheSameBytesInTilesOfAnySize(t *testing.T) {
 	for name, c := range smallConfigs(t) {
 		tokens := someTokens(300, c.Vocab)
-		m := synthesize(t, c, "f32", 2)
+		m := synthesize(t, c, synthesizer(c, "f32"), 2)
 		feed := func(tile int) *Session {
 			s := m.NewSession(len(tokens))
 			s.tile = tile
@@ -125,13 +147,13 @@ func (p pass) plainMLP(x tensor.Mat, index int) {
 }
 
 func TestAnMLPByColumnsGivesTheBytesOfTheWholeOne(t *testing.T) {
-	codecs := []string{"f32", "int4-g64", "int3-g128-asym", "q4_k", "int8-g128-had", "tcq-lut8-2", "f16-s50", "qoq4-g128", "int4-g128-mid", "sign-k1", "sign-k2"}
-	for name, c := range smallConfigs(t) {
-		for i, codec := range codecs {
-			if i > 0 && name != "llama" && name != "phi3" {
+	codecs := []string{"f32", "int4-g64", "int3-g128-asym", "q4_k", "int8-g128-had", "tcq-lut8-2", "f16-s50", "qoq4-g128", "int4-g128-mid", "sign-k1", "sign-k2", "lr24-f32", "lr24-int8-g64", "int3-g64+lr8-f16"}
+	for family, c := range smallConfigs(t) {
+		for i, name := range codecs {
+			if i > 0 && family != "llama" && family != "phi3" {
 				continue // of other families it is enough that the loops are right
 			}
-			m := synthesize(t, c, codec, 3)
+			m := synthesize(t, c, synthesizer(c, name), 3)
 			for _, rows := range []int{1, 5, 9, 70} {
 				run := func(block func(p pass, x tensor.Mat)) []float32 {
 					p := m.begin(&workspace{}, nil)
@@ -144,7 +166,7 @@ func TestAnMLPByColumnsGivesTheBytesOfTheWholeOne(t *testing.T) {
 				}
 				want := run(func(p pass, x tensor.Mat) { p.plainMLP(x, 0) })
 				if got := run(func(p pass, x tensor.Mat) { p.mlpBlock(x, 0) }); !slices.Equal(got, want) {
-					t.Errorf("%s, %s: %d rows: other bytes", name, codec, rows)
+					t.Errorf("%s, %s: %d rows: other bytes", family, name, rows)
 				}
 			}
 		}
@@ -158,7 +180,7 @@ func TestActivationsOfAPromptTakeAFractionOfItsIntermediateResults(t *testing.T)
 		if c.LearnedPositions {
 			continue // of no more than 512 tokens
 		}
-		m := synthesize(t, c, "f32", 2)
+		m := synthesize(t, c, synthesizer(c, "f32"), 2)
 		s := m.NewSession(length)
 		if s.ActivationBytes() > 8*int64(c.Vocab+c.Hidden) {
 			t.Errorf("%s: %d bytes before the first token", name, s.ActivationBytes())
@@ -205,5 +227,52 @@ func BenchmarkPromptTile(b *testing.B) {
 			b.ReportMetric(float64(b.N*len(tokens))/b.Elapsed().Seconds(), "tok/s")
 			b.ReportMetric(float64(s.ActivationBytes()), "bytes")
 		})
+	}
+}
+
+func TestLowRankModelsGiveTheSameBytesForAnyWorkersAndHoweverManySequences(t *testing.T) {
+	c := smallConfigs(t)["llama"]
+	for _, name := range []string{"lr24-f32", "lr24-int8-g64", "int3-g64+lr8-f16"} {
+		prompt := someTokens(60, c.Vocab)
+		weights := synthesizer(c, name)
+		decoded := func(workers int) (logits [][]float32) {
+			m := synthesize(t, c, weights, workers)
+			if !m.layers[0].qkv.staged() || !m.head.staged() {
+				t.Fatalf("%s: no stages", name)
+			}
+			s := m.NewSession(70)
+			for i := range 5 {
+				fed := prompt
+				if i > 0 {
+					fed = prompt[i : i+1]
+				}
+				out, err := s.Feed(fed)
+				if err != nil {
+					t.Fatal(err)
+				}
+				logits = append(logits, slices.Clone(out))
+			}
+			return logits
+		}
+		want := decoded(1)
+		for _, workers := range []int{2, 5} {
+			for i, got := range decoded(workers) {
+				if !slices.Equal(got, want[i]) {
+					t.Errorf("%s: %d workers: other logits after %d tokens", name, workers, len(prompt)+i)
+				}
+			}
+		}
+		// More rows than products of stages take at once.
+		m := synthesize(t, c, weights, 2)
+		batch := make([][]int32, 20)
+		for i := range batch {
+			batch[i] = prompt
+		}
+		one, many := m.Forward(batch[:1]), m.Forward(batch)
+		for i := range batch {
+			if !slices.Equal(many.Slice(i*60, i*60+60).Data, one.Data) {
+				t.Fatalf("%s: sequence %d of a batch differs", name, i)
+			}
+		}
 	}
 }

@@ -64,7 +64,7 @@ frequent in the first half of the text; prompts come from the second half. Greed
 	pair.add(c)
 	workersFlag(c, &o.Workers)
 	jsonFlag(c, &asJSON)
-	c.AddCommand(benchKernelsCommand(s), benchCodecsCommand(s), benchLinalgCommand(s))
+	c.AddCommand(benchKernelsCommand(s), benchCodecsCommand(s), benchSyntheticCommand(s), benchLinalgCommand(s))
 	return c
 }
 
