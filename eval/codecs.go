@@ -103,17 +103,44 @@ func meanSquare(w tensor.Mat, term codec.Term) float64 {
 
 // decode times the product with one token over as many packed bytes as asked for.
 func (row *CodecRow) decode(c codec.Codec, w tensor.Mat, o CodecOptions) error {
-	term, rows, err := repeat(c, w.Slice(0, 64), o.Bytes)
+	weights, err := row.weights(c, w, o.Bytes)
 	if err != nil {
 		return err
 	}
-	weight := &codec.Weight{Name: row.Codec, Rows: rows, Cols: codecCols, Terms: []codec.Term{term}}
-	x, y := tensor.Of(1, codecCols, w.Data[:codecCols]), tensor.NewMat(1, rows)
-	n := float64(rows) * codecCols
-	row.DecodeWPS1 = n / best(func() { codec.MatMul(y, codec.NewInput(x), weight, 1) })
-	seconds := best(func() { codec.MatMul(y, codec.NewInput(x), weight, o.Workers) })
-	row.DecodeWPSAll, row.PackedGBs = n/seconds, float64(term.Bytes())/seconds/1e9
+	x, y := tensor.Of(1, codecCols, w.Data[:codecCols]), tensor.NewMat(1, weights[0].Rows)
+	n, size := 0.0, 0.0
+	for _, weight := range weights {
+		n, size = n+float64(weight.Rows)*codecCols, size+float64(weight.Bytes())
+	}
+	multiply := func(workers int) func() {
+		return func() {
+			for _, weight := range weights {
+				codec.MatMul(y, codec.NewInput(x), weight, workers)
+			}
+		}
+	}
+	row.DecodeWPS1 = n / best(multiply(1))
+	seconds := best(multiply(o.Workers))
+	row.DecodeWPSAll, row.PackedGBs = n/seconds, size/seconds/1e9
 	return nil
+}
+
+// weights returns matrices of one shape that take about so many packed bytes: one tall one of w repeated, or several square ones of random terms where
+// matrices are factors.
+func (row *CodecRow) weights(c codec.Codec, w tensor.Mat, size int64) (list []*codec.Weight, err error) {
+	switch c.(type) {
+	case codec.LowRank, codec.Sum:
+		for n := max(1, size/max(1, c.Size(codecCols, codecCols))); n > 0; n-- {
+			term, err := randomTerm(c, codecCols, codecCols)
+			if err != nil {
+				return nil, err
+			}
+			list = append(list, &codec.Weight{Name: row.Codec, Rows: codecCols, Cols: codecCols, Terms: codec.Terms(term)})
+		}
+		return list, nil
+	}
+	term, rows, err := repeat(c, w.Slice(0, 64), size)
+	return []*codec.Weight{{Name: row.Codec, Rows: rows, Cols: codecCols, Terms: []codec.Term{term}}}, err
 }
 
 // repeat packs w and stacks the packed rows until they take about so many bytes: products do not care what the weights are, and encoding
@@ -131,9 +158,13 @@ func repeat(c codec.Codec, w tensor.Mat, size int64) (codec.Term, int, error) {
 	if stacked, ok := term.(interface{ Stacked(times int) codec.Term }); ok {
 		return stacked.Stacked(times), w.Rows * times, nil
 	}
-	parts := term.Parts()
+	twice, err := pack(c, tensor.Of(2*w.Rows, w.Cols, slices.Concat(w.Data, w.Data)), 1)
+	if err != nil {
+		return nil, 0, err
+	}
+	parts, more := term.Parts(), twice.Parts()
 	for i, p := range parts {
-		if len(p.Data) < w.Rows {
+		if len(more[i].Data) == len(p.Data) {
 			continue
 		}
 		parts[i].Data = bytes.Repeat(p.Data, times)

@@ -22,6 +22,9 @@ type Speed struct {
 	DecodeTokens          int      `json:"decode_tokens"`
 	DecodeTokensPerSecond float64  `json:"decode_tokens_per_second"` // one token at a time after one token of prompt
 	DecodeGBPerSecond     float64  `json:"decode_gb_per_second"`     // stored bytes of all weights read per second of decoding, in 1e9
+	ActivationBytes       int64    `json:"activation_bytes"`         // intermediate results of the prompt (model.Session.ActivationBytes)
+	UnfusedBytes          int64    `json:"unfused_activation_bytes"` // what they would take if the prompt went through each layer matrix by matrix
+	CacheBytes            int64    `json:"cache_bytes"`              // keys and values of the prompt
 	Switch                *Switch  `json:"switch,omitempty"`         // of a stack
 }
 
@@ -63,13 +66,15 @@ func MeasureSpeed(ctx context.Context, path string, o SpeedOptions) (Speed, erro
 		if err := ctx.Err(); err != nil {
 			return Speed{}, err
 		}
-		prompt, decode, err := m.timeOnce(ids, s.PromptTokens, s.DecodeTokens)
+		r, err := m.timeOnce(ids, s.PromptTokens, s.DecodeTokens)
 		if err != nil {
 			return Speed{}, fmt.Errorf("%s: %w", path, err)
 		}
-		s.PromptTokensPerSecond = max(s.PromptTokensPerSecond, float64(s.PromptTokens)/prompt.Seconds())
-		s.DecodeTokensPerSecond = max(s.DecodeTokensPerSecond, float64(s.DecodeTokens)/decode.Seconds())
+		s.PromptTokensPerSecond = max(s.PromptTokensPerSecond, float64(s.PromptTokens)/r.prompt.Seconds())
+		s.DecodeTokensPerSecond = max(s.DecodeTokensPerSecond, float64(s.DecodeTokens)/r.decode.Seconds())
+		s.ActivationBytes, s.CacheBytes = r.activations, r.cache
 	}
+	s.UnfusedBytes = m.Model.UnfusedBytes(s.PromptTokens)
 	s.DecodeGBPerSecond = s.DecodeTokensPerSecond * float64(m.Bytes) / 1e9
 	if s.Switch, err = m.timeSwitch(); err != nil {
 		return s, err
@@ -101,25 +106,32 @@ func (o *Opened) timeSwitch() (*Switch, error) {
 	return s, nil
 }
 
+// timing is one repeat.
+type timing struct {
+	prompt, decode     time.Duration
+	activations, cache int64 // bytes that the prompt took
+}
+
 // timeOnce feeds ids[:prompt] at once, and then, in a session of its own, ids one by one.
-func (o *Opened) timeOnce(ids []int32, prompt, decode int) (batch, steps time.Duration, err error) {
+func (o *Opened) timeOnce(ids []int32, prompt, decode int) (r timing, err error) {
 	session := o.Model.NewSession(prompt)
 	start := time.Now()
 	if _, err = session.Feed(ids[:prompt]); err != nil {
-		return 0, 0, err
+		return r, err
 	}
-	batch = time.Since(start)
+	r = timing{prompt: time.Since(start), activations: session.ActivationBytes(), cache: session.CacheBytes()}
 	session = o.Model.NewSession(decode + 1)
 	if _, err = session.Feed(ids[:1]); err != nil {
-		return 0, 0, err
+		return r, err
 	}
 	start = time.Now()
 	for i := range decode {
 		if _, err = session.Feed(ids[i+1 : i+2]); err != nil {
-			return 0, 0, err
+			return r, err
 		}
 	}
-	return batch, time.Since(start), nil
+	r.decode = time.Since(start)
+	return r, nil
 }
 
 // KernelSpeed is how fast one kernel family runs here.
@@ -210,11 +222,11 @@ func (o *Opened) DecodeSpeed(ctx context.Context, n int) (float64, error) {
 		if err := ctx.Err(); err != nil {
 			return 0, err
 		}
-		_, steps, err := o.timeOnce(ids, 1, n)
+		r, err := o.timeOnce(ids, 1, n)
 		if err != nil {
 			return 0, err
 		}
-		fastest = max(fastest, float64(n)/steps.Seconds())
+		fastest = max(fastest, float64(n)/r.decode.Seconds())
 	}
 	return fastest, nil
 }

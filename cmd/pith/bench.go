@@ -18,7 +18,9 @@ func benchCommand(s streams) *cobra.Command {
 		Use:   "bench MODEL",
 		Short: "Time a model, or the kernels",
 		Long: `Times loading, prompt processing (one batch) and decoding (one token at a time) of MODEL on random tokens. The best of the repeats counts.
-"pith bench kernels" times the kernels alone, "pith bench linalg" decompositions of matrices, on random data.
+Memory is that of intermediate results of the prompt, exactly; "matrix by matrix" is what those of one layer would take for the whole prompt.
+"pith bench synthetic" times a model of random weights in any codec, "pith bench kernels" the kernels alone, "pith bench linalg" decompositions of
+matrices, on random data.
 
 With --draft, generates after prompts from --text with and without the draft, in turns: the part of its tokens accepted, tokens per pass of
 MODEL (τ), the speed-up that bytes alone would allow (MBSU) and the one measured. --sizes tries heads of the draft with that many rows, those most
@@ -50,6 +52,8 @@ frequent in the first half of the text; prompts come from the second half. Greed
 			fmt.Fprintf(s.out, "load     %.2f s\n", r.LoadSeconds)
 			fmt.Fprintf(s.out, "prompt   %.1f tokens/s (%d tokens at once)\n", r.PromptTokensPerSecond, r.PromptTokens)
 			_, err = fmt.Fprintf(s.out, "decode   %.1f tokens/s (%d tokens, %.2f GB/s of weights)\n", r.DecodeTokensPerSecond, r.DecodeTokens, r.DecodeGBPerSecond)
+			fmt.Fprintf(s.out, "memory   %s of activations for the prompt (matrix by matrix: %s), %s of keys and values\n",
+				human.Size(r.ActivationBytes), human.Size(r.UnfusedBytes), human.Size(r.CacheBytes))
 			if w := r.Switch; w != nil && err == nil {
 				_, err = fmt.Fprintf(s.out, "switch   %.2f ms to the smallest size, %.2f ms back, reading %s\n", 1000*w.ShrinkSeconds, 1000*w.GrowSeconds, human.ExactSize(w.ReadBytes))
 			}

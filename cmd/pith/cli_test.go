@@ -157,7 +157,7 @@ func TestJSONHasTheFieldsThatScriptsRelyOn(t *testing.T) {
 		{[]string{"inspect", model}, "kind parameters tensor_bytes bits_per_weight codecs tensors architecture"},
 		{[]string{"verify", out}, "ok files weights"},
 		{[]string{"run", out, "-p", "the", "-n", "2"}, "text ids tokens_per_second prompt_tokens stop"},
-		{[]string{"bench", out, "--prompt", "4", "--decode", "2", "--repeats", "1"}, "load_seconds prompt_tokens_per_second decode_tokens_per_second"},
+		{[]string{"bench", out, "--prompt", "4", "--decode", "2", "--repeats", "1"}, "load_seconds prompt_tokens_per_second decode_tokens_per_second activation_bytes cache_bytes"},
 		{[]string{"convert", out, "-o", filepath.Join(t.TempDir(), "a.gguf")}, "path file_bytes notes"},
 		{[]string{"version"}, "version go platform"},
 	} {
@@ -237,6 +237,16 @@ func TestProgramExitsWithItsCode(t *testing.T) {
 		}
 		if strings.Count(string(out), "\n") != 1 {
 			t.Errorf("pith %s: not one line: %q", args, out)
+		}
+	}
+}
+
+func TestBenchSyntheticTimesLowRankBesideDense(t *testing.T) {
+	v := ok(t, "bench", "synthetic", "--codec", "lr0.5-int8-g64", "--hidden", "64", "--intermediate", "96", "--heads", "4", "--kv-heads", "2", "--layers", "1",
+		"--vocab", "50", "--decode", "2", "--repeats", "1", "--workers", "1", "--json")
+	for _, want := range []string{`"codec": "int8-g64"`, `"dense_codec": "int8-g64"`, `"vs_dense"`, `"activation_bytes"`} {
+		if !strings.Contains(v, want) {
+			t.Errorf("no %s in %s", want, v)
 		}
 	}
 }
