@@ -3,6 +3,7 @@ package codec
 import (
 	"encoding/binary"
 	"math"
+	"slices"
 
 	"pith/tensor"
 )
@@ -151,12 +152,15 @@ func (f *tableFitter) add(r, lo, hi, first, stride int) {
 // searchPasses is how often rows choose their groups anew.
 const searchPasses = 3
 
+// lossNoise is how exactly losses are known, relatively: values are rounded to float32.
+const lossNoise = 1e-6
+
 // search fits the tables to columns that count by importance.
 func (f *tableFitter) search(importance []float32) {
 	f.importance = importance
 	best := f.snapshot()
 	keep := func() bool {
-		if s := f.snapshot(); s.loss < best.loss {
+		if s := f.snapshot(); s.loss < best.loss*(1-lossNoise) {
 			best = s
 			return true
 		}
@@ -207,54 +211,55 @@ type tableState struct {
 
 func (f *tableFitter) snapshot() tableState {
 	s := tableState{values: append([]byte(nil), f.values...), group: append([]uint16(nil), f.group...)}
-	g := newTableGrid(f.tableTerm)
+	tables, n := f.sortedTables(), f.entries()
 	for r := range f.rows {
 		for k := range f.rangesOf(f.cols) {
-			s.loss += f.rowLoss(g, r, k, f.tableOf(r, k), 1)
+			f.setRow(r, k)
+			i := f.tableOf(r, k)
+			s.loss += f.points.loss(tables[i*n : (i+1)*n])
 		}
 	}
 	return s
 }
 
-// rowLoss returns Σ importance·(w - nearest of table i)² over each stride-th column of range k of row r.
-func (f *tableFitter) rowLoss(g *tableGrid, r, k, i, stride int) (loss float64) {
-	each := f.rangeCols(f.cols)
-	row, scale, inverse := f.w.Row(r), float32(1), float32(1)
-	if f.scaled {
-		scale, inverse = g.scales[r], g.inverse[r]
-	}
-	for c := k * each; c < min(f.cols, (k+1)*each); c += stride {
-		_, v := g.nearest(i, row[c]*inverse)
-		d := float64(row[c] - float32(scale*v))
-		d *= d
-		if f.importance != nil {
-			d *= float64(f.importance[c])
+// sortedTables returns every table's numbers, ascending.
+func (f *tableFitter) sortedTables() []float64 {
+	n := f.entries()
+	count := f.tables(f.rows, f.cols)
+	out, table := make([]float64, count*n), make([]float32, n)
+	for i := range count {
+		f.readTable(table, i, 1)
+		sorted := out[i*n : (i+1)*n]
+		for k, v := range table {
+			sorted[k] = float64(v)
 		}
-		loss += d
+		slices.Sort(sorted)
 	}
-	return loss
+	return out
 }
 
-// regroupCols is about how many columns of a row are looked at to choose its group.
-const regroupCols = 1024
+// setRow sets the points to the weights of range k of row r.
+func (f *tableFitter) setRow(r, k int) {
+	each := f.rangeCols(f.cols)
+	f.list = f.list[:0]
+	f.add(r, k*each, min(f.cols, (k+1)*each), 0, 1)
+	f.points.set(f.list)
+}
 
 // regroup moves each row to the group whose table loses least of it, and reports whether any moved.
 func (f *tableFitter) regroup() (moved bool) {
-	g := newTableGrid(f.tableTerm)
-	stride := (f.cols + regroupCols - 1) / regroupCols
+	tables, n := f.sortedTables(), f.entries()
 	for r := range f.rows {
-		at := int(f.group[r])
-		best := f.rowLoss(g, r, 0, at, stride)
+		f.setRow(r, 0)
+		at := f.group[r]
+		best := f.points.loss(tables[int(at)*n : (int(at)+1)*n])
 		for i := range f.tables(f.rows, f.cols) {
-			if i == int(f.group[r]) {
-				continue
-			}
-			if loss := f.rowLoss(g, r, 0, i, stride); loss < best {
-				best, at = loss, i
+			if loss := f.points.loss(tables[i*n : (i+1)*n]); loss < best {
+				best, at = loss, uint16(i)
 			}
 		}
-		if at != int(f.group[r]) {
-			f.group[r], moved = uint16(at), true
+		if at != f.group[r] {
+			f.group[r], moved = at, true
 		}
 	}
 	return moved

@@ -9,6 +9,7 @@ import (
 // points are weighted numbers on a line, sorted, with sums over the first i of them: what k-means in one dimension needs.
 type points struct {
 	list         []point
+	keys         []uint64  // scratch
 	w, wx, wxx   []float64 // Σ weight, Σ weight·v, Σ weight·v² of the first i
 	mean, spread float64   // weighted
 	bounds       []int     // scratch
@@ -16,18 +17,17 @@ type points struct {
 
 type point struct{ v, weight float32 }
 
-// set sorts list, which p keeps, and adds it up. If no weight is positive, all are 1.
+// set sorts list and adds it up. If no weight is positive, all are 1.
 func (p *points) set(list []point) {
-	slices.SortFunc(list, func(a, b point) int {
-		switch {
-		case a.v < b.v:
-			return -1
-		case a.v > b.v:
-			return 1
-		}
-		return 0
-	})
-	p.list = list
+	p.keys, p.list = p.keys[:0], p.list[:0]
+	for i, a := range list {
+		p.keys = append(p.keys, ordered(a.v)<<32|uint64(i))
+	}
+	slices.Sort(p.keys)
+	for _, k := range p.keys {
+		p.list = append(p.list, list[uint32(k)])
+	}
+	list = p.list
 	if !slices.ContainsFunc(list, func(a point) bool { return a.weight > 0 }) {
 		for i := range list {
 			list[i].weight = 1
@@ -47,6 +47,15 @@ func (p *points) set(list []point) {
 		p.mean = p.wx[len(list)] / total
 		p.spread = math.Sqrt(max(0, p.wxx[len(list)]/total-float64(p.mean*p.mean)))
 	}
+}
+
+// ordered returns 32 bits that are ordered as numbers are.
+func ordered(v float32) uint64 {
+	u := math.Float32bits(v)
+	if u>>31 == 1 {
+		return uint64(^u)
+	}
+	return uint64(u | 1<<31)
 }
 
 // resized returns a slice of n numbers, the first 0, in the memory of s where that is enough.
@@ -86,15 +95,8 @@ const lloydPasses = 60
 
 // lloyd moves ascending centers to the weighted means of what lies nearest to each, until that stays the same (Lloyd 1982), and returns
 // Σ weight·(v - center)². A center that nothing is near to stays. The loss never rises from pass to pass.
-func (p *points) lloyd(centers []float64) (loss float64) {
-	k := len(centers)
-	if cap(p.bounds) < k+1 {
-		p.bounds = make([]int, k+1)
-	}
-	bounds := p.bounds[:k+1]
-	for i := range bounds {
-		bounds[i] = -1
-	}
+func (p *points) lloyd(centers []float64) float64 {
+	bounds := p.sized(len(centers) + 1)
 	for range lloydPasses {
 		if !p.assign(bounds, centers) {
 			break
@@ -106,6 +108,12 @@ func (p *points) lloyd(centers []float64) (loss float64) {
 			}
 		}
 	}
+	return p.loss(centers)
+}
+
+// loss returns Σ weight·(v - nearest center)² for ascending centers.
+func (p *points) loss(centers []float64) (loss float64) {
+	bounds := p.sized(len(centers) + 1)
 	p.assign(bounds, centers)
 	for i, m := range centers {
 		lo, hi := bounds[i], bounds[i+1]
@@ -113,6 +121,18 @@ func (p *points) lloyd(centers []float64) (loss float64) {
 		loss += wxx - float64(m*(2*wx-float64(m*w)))
 	}
 	return loss
+}
+
+// sized returns n bounds that are none yet.
+func (p *points) sized(n int) []int {
+	if cap(p.bounds) < n {
+		p.bounds = make([]int, n)
+	}
+	bounds := p.bounds[:n]
+	for i := range bounds {
+		bounds[i] = -1
+	}
+	return bounds
 }
 
 // assign sets bounds[i] … bounds[i+1] to the points nearest to center i, and reports whether any changed.

@@ -65,3 +65,26 @@ func BenchmarkFactor(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkCodebook measures one core's choice of tables and codes, the factor of the Gram matrix made before.
+func BenchmarkCodebook(b *testing.B) {
+	for _, cols := range []int{512, 2048} {
+		const rows = 128
+		w := gaussian(1, rows, cols)
+		stats := correlated(2, cols, 64)
+		for _, name := range []string{"sketch2-p1", "sketch3-p1", "sketch4-p1", "sketch4-p4", "jlcm3-k16", "jlcm4-k16"} {
+			for _, rounds := range []int{0, 1, 4} {
+				q := Codebook{Codec: parse(b, name), Rounds: rounds}
+				b.Run(fmt.Sprintf("%s/cols=%d/rounds=%d", name, cols, rounds), func(b *testing.B) {
+					b.ReportAllocs()
+					for b.Loop() {
+						if _, _, err := q.Solve(approx.Problem{W: w, Stats: stats}); err != nil {
+							b.Fatal(err)
+						}
+					}
+					b.ReportMetric(b.Elapsed().Seconds()/float64(b.N)*1e6/(rows*float64(cols)), "s/Mweight")
+				})
+			}
+		}
+	}
+}

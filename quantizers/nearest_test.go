@@ -18,7 +18,7 @@ var (
 	_ approx.Offer  = Nearest{}
 )
 
-func parse(t *testing.T, name string) codec.Codec {
+func parse(t testing.TB, name string) codec.Codec {
 	t.Helper()
 	c, err := codec.Parse(name)
 	if err != nil {
