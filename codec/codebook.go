@@ -288,11 +288,12 @@ func (t *tableTerm) MulAdd(y tensor.Mat, in *Input, r0, r1 int) {
 	t.once.Do(t.prepare)
 	rowBytes := packedBytes(t.cols, t.bits)
 	for i, x := range in.Q8() {
-		out := y.Row(i)
+		out, prepared := y.Row(i), t.lut.Prepare(x)
 		for r := r0; r < r1; r++ {
-			v := t.lut.Row(t.codes[r*rowBytes:], t.tableOf(r, 0), x)
+			v := t.lut.Row(t.codes[r*rowBytes:], t.tableOf(r, 0), prepared)
 			out[r] += float32(t.rowScale(r) * v)
 		}
+		prepared.Free()
 	}
 }
 

@@ -34,10 +34,15 @@ func tablesRow2x512(codes *byte, entries *int16, scales *float32, ranges int, pa
 //go:noescape
 func tablesRow3x512(codes *byte, entries *int16, scales *float32, ranges int, pairs int, last int, x *int8, xscales *float32) float32
 
-// tablesRow4x512 returns the product of a row of codes of 4 bits: ranges-1 of pairs pairs of blocks, and one of last.
+// arrangex512 prepares 128 activations a step for tablesRow4x512.
 //
 //go:noescape
-func tablesRow4x512(codes *byte, entries *int16, scales *float32, ranges int, pairs int, last int, x *int8, xscales *float32) float32
+func arrangex512(dst *byte, x *int8, scales *float32, steps int)
+
+// tablesRow4x512 returns the product of a row of codes of 4 bits: ranges-1 of steps steps of 128 columns, and one of last.
+//
+//go:noescape
+func tablesRow4x512(codes *byte, entries *int16, scales *float32, ranges int, steps int, last int, x *byte) float32
 
 // lookUpx512 sets 16 numbers a block to those of the table that the codes, below 16, count.
 //

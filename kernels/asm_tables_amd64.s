@@ -98,8 +98,8 @@ pair:
 	ADDQ           $0x00000010, AX
 	ADDQ           $0x40, CX
 	ADDQ           $0x08, DI
-	DECQ           R8
-	JNZ            pair
+	SUBQ           $0x01, R8
+	JG             pair
 	VADDPS         Y6, Y4, Y4
 	VBROADCASTSS   (BX), Y6
 	VFMADD231PS    Y6, Y4, Y0
@@ -281,8 +281,8 @@ pair:
 	ADDQ           $0x00000018, AX
 	ADDQ           $0x40, CX
 	ADDQ           $0x08, DI
-	DECQ           R8
-	JNZ            pair
+	SUBQ           $0x01, R8
+	JG             pair
 	VADDPS         Y6, Y4, Y4
 	VBROADCASTSS   (BX), Y6
 	VFMADD231PS    Y6, Y4, Y0
@@ -376,75 +376,128 @@ pairs:
 	VXORPS      Y4, Y4, Y4
 	VXORPS      Y5, Y5, Y5
 	VXORPS      Y6, Y6, Y6
-	VXORPS      Y7, Y7, Y7
+	VXORPS      Y6, Y6, Y6
 
 pair:
 	PREFETCHNTA    2048(AX)
-	VBROADCASTI128 (AX), Y8
-	VBROADCASTSS   (DI), Y9
-	VPSHUFB        codeBytesOf4Half0<>+0(SB), Y8, Y10
-	VPMULLW        codeFactors4Half0<>+0(SB), Y10, Y10
-	VPSRLW         $0x0c, Y10, Y10
-	VPSLLW         $0x08, Y10, Y11
-	VPOR           noUpperBytes<>+0(SB), Y10, Y10
-	VPOR           noLowerBytes<>+0(SB), Y11, Y11
-	VPSHUFB        Y10, Y3, Y10
-	VPSHUFB        Y11, Y2, Y11
-	VPOR           Y11, Y10, Y10
-	VPMOVSXBW      (CX), Y11
-	VPMADDWD       Y11, Y10, Y10
-	VCVTDQ2PS      Y10, Y10
-	VFMADD231PS    Y9, Y10, Y4
-	VPSHUFB        codeBytesOf4Half1<>+0(SB), Y8, Y8
-	VPMULLW        codeFactors4Half1<>+0(SB), Y8, Y8
+	VBROADCASTI128 (AX), Y6
+	VPSHUFB        codeBytesOf4Half0<>+0(SB), Y6, Y7
+	VPMULLW        codeFactors4Half0<>+0(SB), Y7, Y7
+	VPSRLW         $0x0c, Y7, Y7
+	VPSLLW         $0x08, Y7, Y8
+	VPOR           noUpperBytes<>+0(SB), Y7, Y7
+	VPOR           noLowerBytes<>+0(SB), Y8, Y8
+	VPSHUFB        Y7, Y3, Y7
+	VPSHUFB        Y8, Y2, Y8
+	VPOR           Y8, Y7, Y7
+	VPMOVSXBW      (CX), Y8
+	VPMADDWD       Y8, Y7, Y7
+	VPSHUFB        codeBytesOf4Half1<>+0(SB), Y6, Y6
+	VPMULLW        codeFactors4Half1<>+0(SB), Y6, Y6
+	VPSRLW         $0x0c, Y6, Y6
+	VPSLLW         $0x08, Y6, Y8
+	VPOR           noUpperBytes<>+0(SB), Y6, Y6
+	VPOR           noLowerBytes<>+0(SB), Y8, Y8
+	VPSHUFB        Y6, Y3, Y6
+	VPSHUFB        Y8, Y2, Y8
+	VPOR           Y8, Y6, Y6
+	VPMOVSXBW      16(CX), Y8
+	VPMADDWD       Y8, Y6, Y6
+	VPADDD         Y6, Y7, Y7
+	VBROADCASTI128 16(AX), Y6
+	VPSHUFB        codeBytesOf4Half0<>+0(SB), Y6, Y8
+	VPMULLW        codeFactors4Half0<>+0(SB), Y8, Y8
 	VPSRLW         $0x0c, Y8, Y8
-	VPSLLW         $0x08, Y8, Y10
+	VPSLLW         $0x08, Y8, Y9
 	VPOR           noUpperBytes<>+0(SB), Y8, Y8
-	VPOR           noLowerBytes<>+0(SB), Y10, Y10
+	VPOR           noLowerBytes<>+0(SB), Y9, Y9
 	VPSHUFB        Y8, Y3, Y8
-	VPSHUFB        Y10, Y2, Y10
-	VPOR           Y10, Y8, Y8
-	VPMOVSXBW      16(CX), Y10
-	VPMADDWD       Y10, Y8, Y8
-	VCVTDQ2PS      Y8, Y8
-	VFMADD231PS    Y9, Y8, Y5
-	VBROADCASTI128 16(AX), Y8
-	VBROADCASTSS   4(DI), Y9
-	VPSHUFB        codeBytesOf4Half0<>+0(SB), Y8, Y10
-	VPMULLW        codeFactors4Half0<>+0(SB), Y10, Y10
-	VPSRLW         $0x0c, Y10, Y10
-	VPSLLW         $0x08, Y10, Y11
-	VPOR           noUpperBytes<>+0(SB), Y10, Y10
-	VPOR           noLowerBytes<>+0(SB), Y11, Y11
-	VPSHUFB        Y10, Y3, Y10
-	VPSHUFB        Y11, Y2, Y11
-	VPOR           Y11, Y10, Y10
-	VPMOVSXBW      32(CX), Y11
-	VPMADDWD       Y11, Y10, Y10
-	VCVTDQ2PS      Y10, Y10
-	VFMADD231PS    Y9, Y10, Y6
-	VPSHUFB        codeBytesOf4Half1<>+0(SB), Y8, Y8
-	VPMULLW        codeFactors4Half1<>+0(SB), Y8, Y8
-	VPSRLW         $0x0c, Y8, Y8
-	VPSLLW         $0x08, Y8, Y10
-	VPOR           noUpperBytes<>+0(SB), Y8, Y8
-	VPOR           noLowerBytes<>+0(SB), Y10, Y10
-	VPSHUFB        Y8, Y3, Y8
-	VPSHUFB        Y10, Y2, Y10
-	VPOR           Y10, Y8, Y8
-	VPMOVSXBW      48(CX), Y10
-	VPMADDWD       Y10, Y8, Y8
-	VCVTDQ2PS      Y8, Y8
-	VFMADD231PS    Y9, Y8, Y7
+	VPSHUFB        Y9, Y2, Y9
+	VPOR           Y9, Y8, Y8
+	VPMOVSXBW      32(CX), Y9
+	VPMADDWD       Y9, Y8, Y8
+	VPSHUFB        codeBytesOf4Half1<>+0(SB), Y6, Y6
+	VPMULLW        codeFactors4Half1<>+0(SB), Y6, Y6
+	VPSRLW         $0x0c, Y6, Y6
+	VPSLLW         $0x08, Y6, Y9
+	VPOR           noUpperBytes<>+0(SB), Y6, Y6
+	VPOR           noLowerBytes<>+0(SB), Y9, Y9
+	VPSHUFB        Y6, Y3, Y6
+	VPSHUFB        Y9, Y2, Y9
+	VPOR           Y9, Y6, Y6
+	VPMOVSXBW      48(CX), Y9
+	VPMADDWD       Y9, Y6, Y6
+	VPADDD         Y6, Y8, Y8
+	VPHADDD        Y8, Y7, Y7
+	VPERMQ         $0xd8, Y7, Y7
+	VCVTDQ2PS      Y7, Y7
+	VBROADCASTSD   (DI), Y6
+	VPERMILPS      pairOfScales<>+0(SB), Y6, Y6
+	VFMADD231PS    Y6, Y7, Y4
 	ADDQ           $0x00000020, AX
 	ADDQ           $0x40, CX
 	ADDQ           $0x08, DI
-	DECQ           R8
-	JNZ            pair
-	VADDPS         Y6, Y4, Y4
+	VBROADCASTI128 (AX), Y6
+	VPSHUFB        codeBytesOf4Half0<>+0(SB), Y6, Y7
+	VPMULLW        codeFactors4Half0<>+0(SB), Y7, Y7
+	VPSRLW         $0x0c, Y7, Y7
+	VPSLLW         $0x08, Y7, Y8
+	VPOR           noUpperBytes<>+0(SB), Y7, Y7
+	VPOR           noLowerBytes<>+0(SB), Y8, Y8
+	VPSHUFB        Y7, Y3, Y7
+	VPSHUFB        Y8, Y2, Y8
+	VPOR           Y8, Y7, Y7
+	VPMOVSXBW      (CX), Y8
+	VPMADDWD       Y8, Y7, Y7
+	VPSHUFB        codeBytesOf4Half1<>+0(SB), Y6, Y6
+	VPMULLW        codeFactors4Half1<>+0(SB), Y6, Y6
+	VPSRLW         $0x0c, Y6, Y6
+	VPSLLW         $0x08, Y6, Y8
+	VPOR           noUpperBytes<>+0(SB), Y6, Y6
+	VPOR           noLowerBytes<>+0(SB), Y8, Y8
+	VPSHUFB        Y6, Y3, Y6
+	VPSHUFB        Y8, Y2, Y8
+	VPOR           Y8, Y6, Y6
+	VPMOVSXBW      16(CX), Y8
+	VPMADDWD       Y8, Y6, Y6
+	VPADDD         Y6, Y7, Y7
+	VBROADCASTI128 16(AX), Y6
+	VPSHUFB        codeBytesOf4Half0<>+0(SB), Y6, Y8
+	VPMULLW        codeFactors4Half0<>+0(SB), Y8, Y8
+	VPSRLW         $0x0c, Y8, Y8
+	VPSLLW         $0x08, Y8, Y9
+	VPOR           noUpperBytes<>+0(SB), Y8, Y8
+	VPOR           noLowerBytes<>+0(SB), Y9, Y9
+	VPSHUFB        Y8, Y3, Y8
+	VPSHUFB        Y9, Y2, Y9
+	VPOR           Y9, Y8, Y8
+	VPMOVSXBW      32(CX), Y9
+	VPMADDWD       Y9, Y8, Y8
+	VPSHUFB        codeBytesOf4Half1<>+0(SB), Y6, Y6
+	VPMULLW        codeFactors4Half1<>+0(SB), Y6, Y6
+	VPSRLW         $0x0c, Y6, Y6
+	VPSLLW         $0x08, Y6, Y9
+	VPOR           noUpperBytes<>+0(SB), Y6, Y6
+	VPOR           noLowerBytes<>+0(SB), Y9, Y9
+	VPSHUFB        Y6, Y3, Y6
+	VPSHUFB        Y9, Y2, Y9
+	VPOR           Y9, Y6, Y6
+	VPMOVSXBW      48(CX), Y9
+	VPMADDWD       Y9, Y6, Y6
+	VPADDD         Y6, Y8, Y8
+	VPHADDD        Y8, Y7, Y7
+	VPERMQ         $0xd8, Y7, Y7
+	VCVTDQ2PS      Y7, Y7
+	VBROADCASTSD   (DI), Y6
+	VPERMILPS      pairOfScales<>+0(SB), Y6, Y6
+	VFMADD231PS    Y6, Y7, Y5
+	ADDQ           $0x00000020, AX
+	ADDQ           $0x40, CX
+	ADDQ           $0x08, DI
+	SUBQ           $0x02, R8
+	JG             pair
 	VBROADCASTSS   (BX), Y6
 	VFMADD231PS    Y6, Y4, Y0
-	VADDPS         Y7, Y5, Y5
 	VBROADCASTSS   (BX), Y4
 	VFMADD231PS    Y4, Y5, Y1
 	ADDQ           $0x00000020, DX
@@ -501,6 +554,16 @@ DATA codeFactors4Half1<>+20(SB)/4, $0x01000100
 DATA codeFactors4Half1<>+24(SB)/4, $0x01000100
 DATA codeFactors4Half1<>+28(SB)/4, $0x01000100
 GLOBL codeFactors4Half1<>(SB), RODATA|NOPTR, $32
+
+DATA pairOfScales<>+0(SB)/4, $0x00000000
+DATA pairOfScales<>+4(SB)/4, $0x00000000
+DATA pairOfScales<>+8(SB)/4, $0x00000000
+DATA pairOfScales<>+12(SB)/4, $0x00000000
+DATA pairOfScales<>+16(SB)/4, $0x00000001
+DATA pairOfScales<>+20(SB)/4, $0x00000001
+DATA pairOfScales<>+24(SB)/4, $0x00000001
+DATA pairOfScales<>+28(SB)/4, $0x00000001
+GLOBL pairOfScales<>(SB), RODATA|NOPTR, $32
 
 // func lookUpx256(dst *float32, codes *byte, table *float32, blocks int)
 // Requires: AVX, AVX2
@@ -579,8 +642,8 @@ pair:
 	ADDQ             $0x00000010, AX
 	ADDQ             $0x40, CX
 	ADDQ             $0x08, DI
-	DECQ             R8
-	JNZ              pair
+	SUBQ             $0x01, R8
+	JG               pair
 	VADDPS           Z3, Z2, Z2
 	VBROADCASTSS     (BX), Z1
 	VFMADD231PS      Z1, Z2, Z0
@@ -683,8 +746,8 @@ pair:
 	ADDQ             $0x00000018, AX
 	ADDQ             $0x40, CX
 	ADDQ             $0x08, DI
-	DECQ             R8
-	JNZ              pair
+	SUBQ             $0x01, R8
+	JG               pair
 	VADDPS           Z3, Z2, Z2
 	VBROADCASTSS     (BX), Z1
 	VFMADD231PS      Z1, Z2, Z0
@@ -740,109 +803,152 @@ DATA codeBits3<>+56(SB)/4, $0x00070004
 DATA codeBits3<>+60(SB)/4, $0x00050002
 GLOBL codeBits3<>(SB), RODATA|NOPTR, $64
 
-// func tablesRow4x512(codes *byte, entries *int16, scales *float32, ranges int, pairs int, last int, x *int8, xscales *float32) float32
-// Requires: AVX, AVX512BW, AVX512F, MMX+, SSE
-TEXT ·tablesRow4x512(SB), $0-68
-	MOVQ      codes+0(FP), AX
-	MOVQ      x+48(FP), CX
-	MOVQ      entries+8(FP), DX
-	MOVQ      scales+16(FP), BX
-	MOVQ      ranges+24(FP), SI
-	MOVQ      xscales+56(FP), DI
-	VMOVDQU64 codeBytes4<>+0(SB), Z1
-	VMOVDQA64 Z1, Z31
-	VMOVDQU64 codeBits4<>+0(SB), Z1
-	VMOVDQA64 Z1, Z30
-	VXORPS    Y0, Y0, Y0
+// func arrangex512(dst *byte, x *int8, scales *float32, steps int)
+// Requires: AVX, AVX512F, AVX512VNNI
+TEXT ·arrangex512(SB), $0-32
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         scales+16(FP), DX
+	MOVQ         steps+24(FP), BX
+	MOVL         $0x80808080, SI
+	VMOVD        SI, X0
+	VPBROADCASTD X0, Z0
+	VPXORD       Z1, Z1, Z1
+	VMOVDQU64    blockOfLane<>+0(SB), Z2
 
-range:
-	MOVQ last+40(FP), R8
-	CMPQ SI, $0x01
-	JE   pairs
-	MOVQ pairs+32(FP), R8
-
-pairs:
-	VBROADCASTI64X4 (DX), Z1
-	VXORPS          Y2, Y2, Y2
-	VXORPS          Y3, Y3, Y3
-
-pair:
-	PREFETCHNTA      2048(AX)
-	VBROADCASTI32X4  (AX), Z4
-	VPSHUFB          Z31, Z4, Z4
-	VPSRLVW          Z30, Z4, Z4
-	VPERMW           Z1, Z4, Z4
-	VPMOVSXBW        (CX), Z5
-	VPMADDWD         Z5, Z4, Z4
-	VCVTDQ2PS        Z4, Z4
-	VFMADD231PS.BCST (DI), Z4, Z2
-	VBROADCASTI32X4  16(AX), Z4
-	VPSHUFB          Z31, Z4, Z4
-	VPSRLVW          Z30, Z4, Z4
-	VPERMW           Z1, Z4, Z4
-	VPMOVSXBW        32(CX), Z5
-	VPMADDWD         Z5, Z4, Z4
-	VCVTDQ2PS        Z4, Z4
-	VFMADD231PS.BCST 4(DI), Z4, Z3
-	ADDQ             $0x00000020, AX
-	ADDQ             $0x40, CX
-	ADDQ             $0x08, DI
-	DECQ             R8
-	JNZ              pair
-	VADDPS           Z3, Z2, Z2
-	VBROADCASTSS     (BX), Z1
-	VFMADD231PS      Z1, Z2, Z0
-	ADDQ             $0x00000020, DX
-	ADDQ             $0x04, BX
-	DECQ             SI
-	JNZ              range
-	VEXTRACTF64X4    $0x01, Z0, Y1
-	VADDPS           Y1, Y0, Y0
-	VEXTRACTF128     $0x01, Y0, X1
-	VADDPS           X1, X0, X0
-	VMOVHLPS         X0, X0, X1
-	VADDPS           X1, X0, X0
-	VMOVSHDUP        X0, X1
-	VADDSS           X1, X0, X0
-	MOVSS            X0, ret+64(FP)
+step:
+	VMOVDQU64       (CX), Z3
+	VSHUFI64X2      $0x88, 64(CX), Z3, Z4
+	VSHUFI64X2      $0xdd, 64(CX), Z3, Z3
+	VPXORD          Z5, Z5, Z5
+	VPDPBUSD        Z4, Z0, Z5
+	VPDPBUSD        Z3, Z0, Z5
+	VPSUBD          Z5, Z1, Z5
+	VBROADCASTF32X4 (DX), Z6
+	VPERMPS         Z6, Z2, Z6
+	VMOVDQU64       Z4, (AX)
+	VMOVDQU64       Z3, 64(AX)
+	VMOVDQU64       Z5, 128(AX)
+	VMOVDQU64       Z6, 192(AX)
+	ADDQ            $0x00000100, AX
+	ADDQ            $0x00000080, CX
+	ADDQ            $0x10, DX
+	DECQ            BX
+	JNZ             step
 	VZEROUPPER
 	RET
 
-DATA codeBytes4<>+0(SB)/4, $0x02010100
-DATA codeBytes4<>+4(SB)/4, $0x04030302
-DATA codeBytes4<>+8(SB)/4, $0x06050504
-DATA codeBytes4<>+12(SB)/4, $0x08070706
-DATA codeBytes4<>+16(SB)/4, $0x0a090908
-DATA codeBytes4<>+20(SB)/4, $0x0c0b0b0a
-DATA codeBytes4<>+24(SB)/4, $0x0e0d0d0c
-DATA codeBytes4<>+28(SB)/4, $0x000f0f0e
-DATA codeBytes4<>+32(SB)/4, $0x02010100
-DATA codeBytes4<>+36(SB)/4, $0x04030302
-DATA codeBytes4<>+40(SB)/4, $0x06050504
-DATA codeBytes4<>+44(SB)/4, $0x08070706
-DATA codeBytes4<>+48(SB)/4, $0x0a090908
-DATA codeBytes4<>+52(SB)/4, $0x0c0b0b0a
-DATA codeBytes4<>+56(SB)/4, $0x0e0d0d0c
-DATA codeBytes4<>+60(SB)/4, $0x000f0f0e
-GLOBL codeBytes4<>(SB), RODATA|NOPTR, $64
+DATA blockOfLane<>+0(SB)/4, $0x00000000
+DATA blockOfLane<>+4(SB)/4, $0x00000000
+DATA blockOfLane<>+8(SB)/4, $0x00000000
+DATA blockOfLane<>+12(SB)/4, $0x00000000
+DATA blockOfLane<>+16(SB)/4, $0x00000001
+DATA blockOfLane<>+20(SB)/4, $0x00000001
+DATA blockOfLane<>+24(SB)/4, $0x00000001
+DATA blockOfLane<>+28(SB)/4, $0x00000001
+DATA blockOfLane<>+32(SB)/4, $0x00000002
+DATA blockOfLane<>+36(SB)/4, $0x00000002
+DATA blockOfLane<>+40(SB)/4, $0x00000002
+DATA blockOfLane<>+44(SB)/4, $0x00000002
+DATA blockOfLane<>+48(SB)/4, $0x00000003
+DATA blockOfLane<>+52(SB)/4, $0x00000003
+DATA blockOfLane<>+56(SB)/4, $0x00000003
+DATA blockOfLane<>+60(SB)/4, $0x00000003
+GLOBL blockOfLane<>(SB), RODATA|NOPTR, $64
 
-DATA codeBits4<>+0(SB)/4, $0x00000000
-DATA codeBits4<>+4(SB)/4, $0x00000000
-DATA codeBits4<>+8(SB)/4, $0x00000000
-DATA codeBits4<>+12(SB)/4, $0x00000000
-DATA codeBits4<>+16(SB)/4, $0x00000000
-DATA codeBits4<>+20(SB)/4, $0x00000000
-DATA codeBits4<>+24(SB)/4, $0x00000000
-DATA codeBits4<>+28(SB)/4, $0x00000000
-DATA codeBits4<>+32(SB)/4, $0x00040004
-DATA codeBits4<>+36(SB)/4, $0x00040004
-DATA codeBits4<>+40(SB)/4, $0x00040004
-DATA codeBits4<>+44(SB)/4, $0x00040004
-DATA codeBits4<>+48(SB)/4, $0x00040004
-DATA codeBits4<>+52(SB)/4, $0x00040004
-DATA codeBits4<>+56(SB)/4, $0x00040004
-DATA codeBits4<>+60(SB)/4, $0x00040004
-GLOBL codeBits4<>(SB), RODATA|NOPTR, $64
+// func tablesRow4x512(codes *byte, entries *int16, scales *float32, ranges int, steps int, last int, x *byte) float32
+// Requires: AVX, AVX2, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+, SSE
+TEXT ·tablesRow4x512(SB), $0-60
+	MOVQ         codes+0(FP), AX
+	MOVQ         entries+8(FP), CX
+	MOVQ         scales+16(FP), DX
+	MOVQ         ranges+24(FP), BX
+	MOVQ         x+48(FP), SI
+	MOVL         $0x0f0f0f0f, DI
+	VMOVD        DI, X0
+	VPBROADCASTD X0, Z0
+	VXORPS       Y1, Y1, Y1
+
+range:
+	MOVQ last+40(FP), DI
+	CMPQ BX, $0x01
+	JE   steps
+	MOVQ steps+32(FP), DI
+
+steps:
+	VMOVDQU    plus16384<>+0(SB), Y2
+	VPADDW     (CX), Y2, Y2
+	VPAND      low7<>+0(SB), Y2, Y3
+	VPSRLW     $0x07, Y2, Y2
+	VPMOVWB    Y2, X4
+	VSHUFI32X4 $0x00, Z4, Z4, Z4
+	VPMOVWB    Y3, X5
+	VSHUFI32X4 $0x00, Z5, Z5, Z5
+	VXORPS     Y2, Y2, Y2
+
+step:
+	PREFETCHNTA   2048(AX)
+	VMOVDQU64     (AX), Z3
+	VPSRLW        $0x04, Z3, Z6
+	VPANDD        Z0, Z3, Z3
+	VPANDD        Z0, Z6, Z6
+	VMOVDQU64     128(SI), Z7
+	VPSHUFB       Z3, Z4, Z8
+	VMOVDQU64     (SI), Z9
+	VPDPBUSD      Z9, Z8, Z7
+	VPSHUFB       Z6, Z4, Z8
+	VMOVDQU64     64(SI), Z9
+	VPDPBUSD      Z9, Z8, Z7
+	VPSLLD        $0x07, Z7, Z7
+	VPSHUFB       Z3, Z5, Z3
+	VMOVDQU64     (SI), Z8
+	VPDPBUSD      Z8, Z3, Z7
+	VPSHUFB       Z6, Z5, Z3
+	VMOVDQU64     64(SI), Z6
+	VPDPBUSD      Z6, Z3, Z7
+	VCVTDQ2PS     Z7, Z7
+	VFMADD231PS   192(SI), Z7, Z2
+	ADDQ          $0x40, AX
+	ADDQ          $0x00000100, SI
+	DECQ          DI
+	JNZ           step
+	VBROADCASTSS  (DX), Z3
+	VFMADD231PS   Z3, Z2, Z1
+	ADDQ          $0x20, CX
+	ADDQ          $0x04, DX
+	DECQ          BX
+	JNZ           range
+	VEXTRACTF64X4 $0x01, Z1, Y0
+	VADDPS        Y0, Y1, Y1
+	VEXTRACTF128  $0x01, Y1, X0
+	VADDPS        X0, X1, X1
+	VMOVHLPS      X1, X1, X0
+	VADDPS        X0, X1, X1
+	VMOVSHDUP     X1, X0
+	VADDSS        X0, X1, X1
+	MOVSS         X1, ret+56(FP)
+	VZEROUPPER
+	RET
+
+DATA plus16384<>+0(SB)/4, $0x40004000
+DATA plus16384<>+4(SB)/4, $0x40004000
+DATA plus16384<>+8(SB)/4, $0x40004000
+DATA plus16384<>+12(SB)/4, $0x40004000
+DATA plus16384<>+16(SB)/4, $0x40004000
+DATA plus16384<>+20(SB)/4, $0x40004000
+DATA plus16384<>+24(SB)/4, $0x40004000
+DATA plus16384<>+28(SB)/4, $0x40004000
+GLOBL plus16384<>(SB), RODATA|NOPTR, $32
+
+DATA low7<>+0(SB)/4, $0x007f007f
+DATA low7<>+4(SB)/4, $0x007f007f
+DATA low7<>+8(SB)/4, $0x007f007f
+DATA low7<>+12(SB)/4, $0x007f007f
+DATA low7<>+16(SB)/4, $0x007f007f
+DATA low7<>+20(SB)/4, $0x007f007f
+DATA low7<>+24(SB)/4, $0x007f007f
+DATA low7<>+28(SB)/4, $0x007f007f
+GLOBL low7<>(SB), RODATA|NOPTR, $32
 
 // func lookUpx512(dst *float32, codes *byte, table *float32, blocks int)
 // Requires: AVX, AVX512F

@@ -8,14 +8,14 @@ type Tables struct {
 	scales            []float32 // of each table
 }
 
-// maxEntry bounds an entry so that the sum of two products with int8 numbers is exact in float32.
+// maxEntry bounds an entry so that the sum of eight products with int8 numbers is exact in float32.
 const maxEntry = 16383
 
 // NewTables returns the product of rows of cols codes; each columns, a multiple of 128 (or all), share a table, the next each the table after it.
 // values holds the tables of 2^width numbers, all finite, one after another.
 func NewTables(values []float32, width, cols, each int) *Tables {
 	n := 1 << width
-	if width < 2 || width > 4 || len(values)%n != 0 || each < cols && each%tableStep != 0 {
+	if width < 2 || width > 4 || len(values)%n != 0 || each < 1 || each < cols && each%tableStep != 0 || width == 4 && cols%Q8Block != 0 {
 		panic("kernels: tables that do not fit their codes")
 	}
 	t := &Tables{width: width, cols: cols, each: each, entries: make([]int16, len(values)), scales: make([]float32, len(values)/n)}
@@ -44,60 +44,92 @@ func roundHalfUp(v float64) int {
 // tableStep is how many columns ranges are multiples of.
 const tableStep = 128
 
-// tablePair is how many columns vector kernels take at once; tableSlack, what they may read beyond.
-const (
-	tablePair  = 2 * Q8Block
-	tableSlack = 8
-)
+// tableSpan returns how many bytes vector kernels may read of a row: whole steps of 128 columns for 4 bits; for others whole pairs
+// of blocks of 32, and 8 bytes.
+func (t *Tables) span() int {
+	if t.width == 4 {
+		return (t.cols + tableStep - 1) / tableStep * tableStep / 2
+	}
+	return (t.cols+tablePair-1)/tablePair*tablePair/8*t.width + 8
+}
 
-// Row returns the product of a row of codes, the first of whose tables is number first, with x. Four bits are packed as MatVecInt4's, two and three as
-// MatVecInt6's. Every level gives the same bytes.
-func (t *Tables) Row(codes []byte, first int, x Q8) float32 { return t.row(chosen, codes, first, x) }
+// tablePair is how many columns vector kernels take at once, for 4 bits twice as many.
+const tablePair = 2 * Q8Block
 
-func (t *Tables) row(l level, codes []byte, first int, x Q8) float32 {
+// TableInput is activations in the form that Tables multiply by.
+type TableInput struct {
+	x        Q8
+	arranged *[]byte // nil: not needed
+}
+
+// Prepare returns the form of x that t multiplies by, which must stay as it is until Free.
+func (t *Tables) Prepare(x Q8) TableInput { return t.prepare(chosen, x) }
+
+func (t *Tables) prepare(l level, x Q8) TableInput {
+	if !x.holds(t.cols) {
+		panic("kernels: product of tables with activations of another number")
+	}
+	return TableInput{x, t.arrange(l, &x)}
+}
+
+// Free lets others use the memory.
+func (in TableInput) Free() {
+	if in.arranged != nil {
+		paddedPool.Put(in.arranged)
+	}
+}
+
+// Row returns the product of a row of codes, the first of whose tables is number first, with what Prepare made. Four bits are packed as
+// MatVecInt4's, and columns then a multiple of 32; two and three as MatVecInt6's. Every level gives the same bytes.
+func (t *Tables) Row(codes []byte, first int, in TableInput) float32 {
+	return t.row(chosen, codes, first, &in)
+}
+
+func (t *Tables) row(l level, codes []byte, first int, in *TableInput) float32 {
 	ranges := (t.cols + t.each - 1) / t.each
-	if len(codes) < (t.cols*t.width+7)/8 || t.cols == 0 || first < 0 || first+ranges > len(t.scales) || !x.holds(t.cols) {
+	if len(codes) < (t.cols*t.width+7)/8 || t.cols == 0 || first < 0 || first+ranges > len(t.scales) {
 		panic("kernels: product of tables with a row shorter than its shape")
 	}
 	if l != generic {
-		span := (t.cols+tablePair-1)/tablePair*tablePair*t.width/8 + tableSlack
-		if len(codes) < span {
+		if span := t.span(); len(codes) < span {
 			padded := getPadded(span)
 			defer paddedPool.Put(padded)
 			copy(*padded, codes)
 			codes = *padded
 		}
-		if v, ok := t.vector(l, codes, first, &x); ok {
+		if v, ok := t.vector(l, codes, first, in); ok {
 			return v
 		}
 	}
-	return t.rowPlain(codes, first, &x)
+	return t.rowPlain(codes, first, &in.x)
 }
 
-// tableLanes is how many partial sums there are: one for each two columns of a block of 32.
+// tableLanes is how many partial sums there are.
 const tableLanes = 16
 
-// rowPlain is the definition. In each range, block b adds to lane i of accumulator b%2 the exact integer sum of columns 2i and 2i+1 times
-// the activations' scale, by a fused multiply-add; lanes of both accumulators are added, and times the table's scale added to the total's
+// rowPlain is the definition. In each range, blocks of 32 columns add exact integer sums of products, times the activations' scale, to lanes by
+// fused multiply-adds: of 4 bits, four columns j and j+4 of block b together to lane 4·(b%4) + j of the first accumulator; of others, columns 2i and 2i+1 of
+// block b to lane i of accumulator b%2. Lanes of both accumulators, added, and times the table's scale, are added to the total's
 // by another. The upper half of the lanes is then added to the lower until one is left.
 func (t *Tables) rowPlain(codes []byte, first int, x *Q8) float32 {
 	var total [tableLanes]float64
-	var block [Q8Block]uint8
 	n := 1 << t.width
 	codes = codes[:(t.cols*t.width+7)/8]
 	for c := 0; c < t.cols; first++ {
-		table := t.entries[first*n : (first+1)*n]
 		var acc [2][tableLanes]float64
 		end := min(t.cols, c+t.each)
 		for b0 := c / Q8Block; c < end; c += Q8Block {
 			b := c / Q8Block
-			unpackTableCodes(&block, codes, b, t.width)
-			a := x.Codes[b*Q8Block:][:Q8Block]
-			var sums [tableLanes]int32
-			for i := range sums {
-				sums[i] = int32(table[block[2*i]])*int32(a[2*i]) + int32(table[block[2*i+1]])*int32(a[2*i+1])
+			products := tableProducts(t.entries[first*n:(first+1)*n], codes, b, t.width, x.Codes)
+			if t.width != 4 {
+				fusedScaled(acc[(b-b0)%2][:], x.Scales[b], products[:])
+				continue
 			}
-			fusedScaled(acc[(b-b0)%2][:], x.Scales[b], sums[:])
+			var quarters [4]int32
+			for i, v := range products {
+				quarters[i/2%4] += v
+			}
+			fusedScaled(acc[0][(b-b0)%4*4:], x.Scales[b], quarters[:])
 		}
 		c = end
 		scale := float64(t.scales[first])
@@ -118,28 +150,30 @@ func (t *Tables) rowPlain(codes []byte, first int, x *Q8) float32 {
 	return s[0]
 }
 
+// tableProducts returns the sums of products of two columns each of block b.
+func tableProducts(table []int16, codes []byte, b, width int, x []int8) (sums [tableLanes]int32) {
+	var block [Q8Block]uint8
+	unpackTableCodes(&block, codes, b, width)
+	x = x[b*Q8Block:][:Q8Block]
+	for i := range sums {
+		sums[i] = int32(table[block[2*i]])*int32(x[2*i]) + int32(table[block[2*i+1]])*int32(x[2*i+1])
+	}
+	return sums
+}
+
 // unpackTableCodes sets dst to the codes of block b of a row; those past the row's end to anything below 2^width.
 func unpackTableCodes(dst *[Q8Block]uint8, codes []byte, b, width int) {
-	var last [16]byte
 	block := codes[4*width*b:]
-	if len(block) < 4*width {
-		if width == 4 { // a shorter block has its high nibbles for columns after half of it, which layouts of 32 do not
-			panic("kernels: a row of 4-bit codes that does not end with a block of 32")
-		}
-		copy(last[:], block)
-		block = last[:]
-	}
 	if width == 4 {
 		unpackNibbles(dst[:], block)
 		return
 	}
+	var last [16]byte
+	copy(last[:], block[:min(len(block), 4*width)])
 	mask := uint32(1)<<width - 1
 	for i := range dst {
 		at := i * width
-		v := uint32(block[at>>3]) >> (at & 7)
-		if at&7+width > 8 {
-			v |= uint32(block[at>>3+1]) << (8 - at&7)
-		}
+		v := (uint32(last[at>>3]) | uint32(last[at>>3+1])<<8) >> (at & 7)
 		dst[i] = uint8(v & mask)
 	}
 }

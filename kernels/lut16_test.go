@@ -71,7 +71,7 @@ func TestTablesMultiplyWhatTheCodesStandFor(t *testing.T) {
 			}
 			bound += math.Abs(a) * peak * (1.0/32766 + float64(cols)*0x1p-23)
 		}
-		if got := tables.Row(packed, first, q); math.Abs(float64(got)-want) > bound {
+		if got := tables.Row(packed, first, tables.Prepare(q)); math.Abs(float64(got)-want) > bound {
 			t.Fatalf("width %d, %d columns by %d: %g, want %g ± %g", width, cols, each, got, want, bound)
 		}
 	})
@@ -93,14 +93,16 @@ func TestTablesGiveTheSameBytesAtEveryLevel(t *testing.T) {
 		} {
 			alter()
 			q := QuantizeQ8(x)
-			want := tables.row(generic, packed, 0, q)
+			plain := tables.prepare(generic, q)
+			want := tables.row(generic, packed, 0, &plain)
 			for l := avx2; l <= best(); l++ {
+				in := tables.prepare(l, q)
 				for _, tail := range []int{0, 64} {
 					codes := append(append([]byte(nil), packed...), make([]byte, tail)...)
 					for i := len(packed); i < len(codes); i++ {
 						codes[i] = 0xa5
 					}
-					got := tables.row(l, codes, 0, q)
+					got := tables.row(l, codes, 0, &in)
 					if math.Float32bits(got) != math.Float32bits(want) && !(got != got && want != want) {
 						t.Fatalf("%s, width %d, %d columns by %d %s: %g, plain %g", levelNames[l], width, cols, each, name, got, want)
 					}
@@ -118,7 +120,8 @@ func TestTablesTakeTheVectorKernel(t *testing.T) {
 	tables, _, packed, _ := tablesCase(rng, 4, 256, 128)
 	q := QuantizeQ8(make([]float32, 256))
 	for l := avx2; l <= best(); l++ {
-		if _, ok := tables.vector(l, append(packed, make([]byte, 64)...), 0, &q); !ok {
+		in := tables.prepare(l, q)
+		if _, ok := tables.vector(l, append(packed, make([]byte, 64)...), 0, &in); !ok {
 			t.Errorf("%s multiplies in plain Go", levelNames[l])
 		}
 	}
@@ -173,9 +176,11 @@ func BenchmarkTables(b *testing.B) {
 			}
 			b.Run(fmt.Sprintf("table%d-by%d", width, each), func(b *testing.B) {
 				for b.Loop() {
+					in := tables.Prepare(q)
 					for r := range rows {
-						y[r] += tables.Row(all[r*len(packed):], 0, q)
+						y[r] += tables.Row(all[r*len(packed):], 0, in)
 					}
+					in.Free()
 				}
 				rate(b)
 			})
@@ -198,6 +203,9 @@ func BenchmarkTables(b *testing.B) {
 		}
 	}
 	codes, scales := make([]byte, rows*cols/2), make([]byte, 2*rows)
+	for i := range codes { // memory that was never written is one page
+		codes[i] = byte(i)
+	}
 	b.Run("int4", func(b *testing.B) {
 		for b.Loop() {
 			MatVecInt4(y, codes, scales, rows, cols, 0, q)
@@ -211,6 +219,9 @@ func BenchmarkTables(b *testing.B) {
 		rate(b)
 	})
 	w := make([]float32, rows*cols)
+	for i := range w {
+		w[i] = 1
+	}
 	b.Run("f32", func(b *testing.B) {
 		for b.Loop() {
 			for r := range rows {

@@ -1,6 +1,8 @@
 package quantizers
 
 import (
+	"context"
+	"errors"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -193,5 +195,27 @@ func TestCodebookWithoutStatisticsSaysSo(t *testing.T) {
 	}
 	if err := (Codebook{Codec: parse(t, "int4-g32")}).Check(); err == nil {
 		t.Error("integers have no tables, and Check says nothing")
+	}
+}
+
+// A context that ends at any moment ends the solution with its error, and the statistics are as good as new.
+func TestCodebookStopsWithItsContext(t *testing.T) {
+	w := gaussian(10, 40, 96)
+	fresh := approx.Problem{Name: "w", W: w, Stats: correlated(11, 96, 300)}
+	p := approx.Problem{Name: "w", W: w, Stats: correlated(11, 96, 300), Workers: 2}
+	for _, name := range []string{"sketch2-p1", "jlcm3-k3-s"} {
+		q := Codebook{Codec: parse(t, name), Rounds: 2}
+		want, _ := solveWith(t, q, fresh)
+		for asked := 0; ; asked += 1 + asked/4 {
+			p.Context = newFuse(asked)
+			got, _, err := q.Solve(p)
+			if err == nil {
+				sameBytes(t, name, got, want)
+				break
+			}
+			if !errors.Is(err, context.Canceled) {
+				t.Fatalf("%s: %v", name, err)
+			}
+		}
 	}
 }

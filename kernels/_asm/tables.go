@@ -13,6 +13,11 @@ func tables(c *build.Context) {
 	data := map[string]operand.Mem{}
 	for _, vnni := range []bool{false, true} {
 		for width := 2; width <= 4; width++ {
+			if vnni && width == 4 {
+				arrange(c, data)
+				tablesNibbles(c, data)
+				continue
+			}
 			tablesRow(c, vnni, width, data)
 		}
 		lookUp(c, vnni)
@@ -65,16 +70,28 @@ func tablesRow(c *build.Context, vnni bool, width int, data map[string]operand.M
 	}
 	c.Label("pair")
 	c.PREFETCHNTA(operand.Mem{Base: t.w, Disp: prefetchAhead})
-	for i := range t.acc {
-		t.block(i, operand.Mem{Base: xscales, Disp: 4 * i})
+	at := 1 // pairs at a time
+	if width == 4 {
+		at = 2
 	}
-	c.ADDQ(operand.U32(uint64(8*width)), t.w)
-	c.ADDQ(operand.Imm(64), t.codes)
-	c.ADDQ(operand.Imm(8), xscales)
-	c.DECQ(pairs)
-	c.JNZ(operand.LabelRef("pair"))
+	for pair := range at {
+		if width == 4 {
+			t.quarters(xscales, t.acc[0][pair])
+		} else {
+			for i := range t.acc {
+				t.block(i, operand.Mem{Base: xscales, Disp: 4 * i})
+			}
+		}
+		c.ADDQ(operand.U32(uint64(8*width)), t.w)
+		c.ADDQ(operand.Imm(64), t.codes)
+		c.ADDQ(operand.Imm(8), xscales)
+	}
+	c.SUBQ(operand.Imm(uint64(at)), pairs)
+	c.JG(operand.LabelRef("pair"))
 	for i, sum := range t.acc[0] {
-		c.VADDPS(t.acc[1][i], sum, sum)
+		if width != 4 {
+			c.VADDPS(t.acc[1][i], sum, sum)
+		}
 		scale := t.vector(vnni)
 		c.VBROADCASTSS(operand.Mem{Base: scales}, scale)
 		c.VFMADD231PS(scale, sum, total[i])
@@ -83,17 +100,22 @@ func tablesRow(c *build.Context, vnni bool, width int, data map[string]operand.M
 	c.ADDQ(operand.Imm(4), scales)
 	c.DECQ(ranges)
 	c.JNZ(operand.LabelRef("range"))
-	lower, upper := total[0].AsY().(reg.VecVirtual), c.YMM()
-	if vnni {
-		c.VEXTRACTF64X4(operand.Imm(1), total[0], upper)
+	t.finish(total)
+}
+
+// finish returns the sum of 16 lanes.
+func (t *tablesEmitter) finish(total []reg.VecVirtual) {
+	lower, upper := total[0].AsY().(reg.VecVirtual), t.YMM()
+	if t.vnni {
+		t.VEXTRACTF64X4(operand.Imm(1), total[0], upper)
 	} else {
 		upper = total[1]
 	}
-	c.VADDPS(upper, lower, lower)
-	sum := horizontalSum(c, lower)
-	c.Store(sum, c.ReturnIndex(0))
-	c.VZEROUPPER()
-	c.RET()
+	t.VADDPS(upper, lower, lower)
+	sum := horizontalSum(t.Context, lower)
+	t.Store(sum, t.ReturnIndex(0))
+	t.VZEROUPPER()
+	t.RET()
 }
 
 func (t *tablesEmitter) begin() {
@@ -183,18 +205,42 @@ func (t *tablesEmitter) block(i int, scale operand.Mem) {
 	t.VBROADCASTI128(at, codes)
 	t.VBROADCASTSS(scale, s)
 	for half := range 2 {
-		words, upper := t.halfBlock(codes, half), t.YMM()
-		t.VPSLLW(operand.Imm(8), words, upper)
-		t.VPOR(t.words32("noUpperBytes", 8, func(int) int { return 0x80008000 }), words, words)
-		t.VPOR(t.words32("noLowerBytes", 8, func(int) int { return 0x00800080 }), upper, upper)
-		t.VPSHUFB(words, t.table[0], words)
-		t.VPSHUFB(upper, t.table[1], upper)
-		t.VPOR(upper, words, words)
-		t.VPMOVSXBW(operand.Mem{Base: t.codes, Disp: 32*i + 16*half}, upper)
-		t.VPMADDWD(upper, words, words)
+		words := t.halfSums(codes, i, half)
 		t.VCVTDQ2PS(words, words)
 		t.VFMADD231PS(s, words, t.acc[i][half])
 	}
+}
+
+// quarters adds a pair of blocks of 4-bit codes: four columns j and j+4 of a block together to lane j of its half of acc.
+func (t *tablesEmitter) quarters(scales reg.Register, acc reg.VecVirtual) {
+	var sums [2]reg.VecVirtual
+	for i := range sums {
+		codes := t.YMM()
+		t.VBROADCASTI128(operand.Mem{Base: t.w, Disp: 16 * i}, codes)
+		sums[i] = t.halfSums(codes, i, 0)
+		t.VPADDD(t.halfSums(codes, i, 1), sums[i], sums[i])
+	}
+	t.VPHADDD(sums[1], sums[0], sums[0]) // quarters 0 and 1 of both, then 2 and 3
+	t.VPERMQ(operand.Imm(0xd8), sums[0], sums[0])
+	t.VCVTDQ2PS(sums[0], sums[0])
+	scale := t.YMM()
+	t.VBROADCASTSD(operand.Mem{Base: scales}, scale)
+	t.VPERMILPS(t.words32("pairOfScales", 8, func(i int) int { return i / 4 }), scale, scale)
+	t.VFMADD231PS(scale, sums[0], acc)
+}
+
+// halfSums returns the products of two columns each of half a block.
+func (t *tablesEmitter) halfSums(codes reg.VecVirtual, i, half int) reg.VecVirtual {
+	words, upper := t.halfBlock(codes, half), t.YMM()
+	t.VPSLLW(operand.Imm(8), words, upper)
+	t.VPOR(t.words32("noUpperBytes", 8, func(int) int { return 0x80008000 }), words, words)
+	t.VPOR(t.words32("noLowerBytes", 8, func(int) int { return 0x00800080 }), upper, upper)
+	t.VPSHUFB(words, t.table[0], words)
+	t.VPSHUFB(upper, t.table[1], upper)
+	t.VPOR(upper, words, words)
+	t.VPMOVSXBW(operand.Mem{Base: t.codes, Disp: 32*i + 16*half}, upper)
+	t.VPMADDWD(upper, words, words)
+	return words
 }
 
 // halfBlock returns the codes of 16 columns as words.
