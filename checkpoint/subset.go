@@ -1,7 +1,6 @@
 package checkpoint
 
 import (
-	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -155,6 +154,3 @@ func tokenizerOf(path string, contents []ConfigContent) (*tokenizer.Tokenizer, e
 	}
 	return fromVocab(filepath.Join(path, VocabName), data)
 }
-
-// errNoLayers is the answer to layers asked of a model whose layers are not known.
-var errNoLayers = errors.New("layers of an architecture without a table cannot be left out")

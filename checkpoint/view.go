@@ -48,11 +48,8 @@ type view struct {
 // View returns the checkpoint as e edits it. Closing it closes c.
 func (c *Checkpoint) View(e Edit) (*Checkpoint, error) {
 	cfg, err := c.Config()
-	known := !errors.Is(err, model.ErrUnknownArchitecture)
-	switch {
-	case !known && e.Layers != nil:
-		return nil, fmt.Errorf("%s: %w", c.Path, errNoLayers)
-	case known && err != nil:
+	known := err == nil
+	if !known && (e.Layers != nil || e.Matrices != nil || !errors.Is(err, model.ErrUnknownArchitecture) && e.Config == nil) {
 		return nil, err
 	}
 	if e.Layers == nil {

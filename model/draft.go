@@ -73,3 +73,6 @@ func (l *loader) draftIDs() ([]int32, error) {
 // DraftIDs returns, for each row of the head, the id of the token that it stands for: logits of a model whose head is trimmed are those of
 // these tokens, in this order. nil: the head has a row for every token. Do not write to it.
 func (m *Model) DraftIDs() []int32 { return m.draftIDs }
+
+// HeadName is transformers' name of the head's weight.
+func HeadName(c Config) string { return c.arch.heads[0] + ".weight" }

@@ -22,22 +22,31 @@ type Ranking struct {
 // Rank orders the first limit ids of t: those that must stay and what they need, then by count, the lower id among equals, each with the tokens that it
 // cannot be made without.
 func Rank(t *tokenizer.Tokenizer, counts *Counts, must []int32, limit int) (*Ranking, error) {
+	c := t.NewClosure()
+	return rank(t, counts, append(c.Always(), must...), limit, c.Parts)
+}
+
+// RankHead is Rank for a head only: the tokenizer stays whole, so that no token needs another.
+func RankHead(t *tokenizer.Tokenizer, counts *Counts, must []int32, limit int) (*Ranking, error) {
+	return rank(t, counts, must, limit, func(int32) []int32 { return nil })
+}
+
+func rank(t *tokenizer.Tokenizer, counts *Counts, must []int32, limit int, parts func(int32) []int32) (*Ranking, error) {
 	if err := counts.Check(t); err != nil {
 		return nil, err
 	}
 	r := &Ranking{t: t, counts: counts, seen: counts.Tokens()}
 	limit = min(limit, t.Size())
-	closure := t.NewClosure()
 	in := make([]bool, t.Size())
 	take := func(id int32) {
-		for _, part := range append(closure.Parts(id), id) {
+		for _, part := range append(parts(id), id) {
 			if !in[part] && int(part) < limit {
 				in[part] = true
 				r.ids = append(r.ids, part)
 			}
 		}
 	}
-	for _, id := range append(closure.Always(), must...) {
+	for _, id := range must {
 		if id < 0 || int(id) >= t.Size() {
 			return nil, fmt.Errorf("token %d of a vocabulary of %d cannot be kept", id, t.Size())
 		}
