@@ -27,6 +27,7 @@ type Plan struct {
 	Totals      Totals       `json:"totals"`
 	Calibration *Calibration `json:"calibration,omitempty"` // nil: data-free
 	Structure   *Structure   `json:"structure,omitempty"`   // nil: all of the checkpoint's layers as they are
+	Vocabulary  *Vocabulary  `json:"vocabulary,omitempty"`  // nil: all of the checkpoint's tokens; trimmed before anything else
 	Sharing     *Sharing     `json:"sharing,omitempty"`     // nil: no weights have anything in common but aliases
 	Notes       []string     `json:"notes,omitempty"`       // what a reader of the plan should know: rules that match nothing, tied heads
 }

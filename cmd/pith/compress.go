@@ -77,6 +77,7 @@ With --json, standard output is one JSON object a line: started, progress, block
 			if f.calibration.note != "" {
 				r.Notes = append(r.Notes, f.calibration.note)
 			}
+			r.Notes = append(r.Notes, f.vocabulary.notes...)
 			if asJSON {
 				return events.write(resultEvent{"result", r, 8 * float64(r.Bytes) / float64(max(1, r.Weights))})
 			}
@@ -122,6 +123,9 @@ func printCompressed(s streams, p *plan.Plan, r compress.Result) error {
 	fmt.Fprintf(s.out, "written     %s\n", r.Dir)
 	if r.Skipped > 0 {
 		fmt.Fprintf(s.out, "resumed     %d of %d blocks were there already\n", r.Skipped, r.Blocks)
+	}
+	if p.Vocabulary != nil {
+		fmt.Fprintf(s.out, "vocabulary  %s\n", tokensLeft(p.Vocabulary))
 	}
 	if p.Structure != nil {
 		fmt.Fprintln(s.out, structureLine(p.Structure))

@@ -30,6 +30,7 @@ type planFlags struct {
 	bitsGiven               func() bool
 	calibration             calibrationFlags
 	structure               structureFlags
+	vocabulary              vocabularyFlags
 	sharing                 sharingFlags
 	format                  string // "" until resolve: what the output's name says
 	output                  string
@@ -53,6 +54,7 @@ func (f *planFlags) add(c *cobra.Command) {
 	workersFlag(c, &f.workers)
 	f.calibration.add(c)
 	f.structure.add(c)
+	f.vocabulary.add(c)
 	f.sharing.add(c)
 	offer(c, "codec", codec.Names()...)
 	offer(c, "format", "pith", "gguf")
@@ -130,8 +132,15 @@ func (f *planFlags) planned(ctx context.Context, c *checkpoint.Checkpoint, progr
 				return nil, nil, fmt.Errorf("%s: %w", f.planFile, err)
 			}
 		}
+		if c, err = f.vocabulary.viewOf(c, p.Vocabulary); err != nil {
+			return nil, nil, fmt.Errorf("%s: %w", f.planFile, err)
+		}
 		shown, err := f.structure.viewOf(ctx, c, p.Structure, &f.calibration, f.workers, progress)
 		return shown, p, err
+	}
+	c, tokens, err := f.vocabulary.view(ctx, c, &f.calibration, f.workers)
+	if err != nil {
+		return nil, nil, err
 	}
 	shown, made, err := f.structure.view(ctx, c, &f.calibration, f.workers, progress)
 	if err != nil {
@@ -144,7 +153,7 @@ func (f *planFlags) planned(ctx context.Context, c *checkpoint.Checkpoint, progr
 	if err := f.share(ctx, shown, p, progress); err != nil {
 		return nil, nil, err
 	}
-	p.Structure = made
+	p.Structure, p.Vocabulary = made, tokens
 	if f.structure.unsliced == nil {
 		return shown, p, nil
 	}
@@ -206,7 +215,7 @@ func (f *planFlags) chooseRecipe(c *checkpoint.Checkpoint) (plan.Recipe, error) 
 		return plan.FromCodec(f.codec, f.method, f.search)
 	case f.recipe != "":
 		return plan.ReadRecipe(f.recipe)
-	case f.structure.given(), f.sharing.method != "":
+	case f.structure.given(), f.vocabulary.given(), f.sharing.method != "":
 		return plan.Keep(), nil
 	}
 	return plan.Default(f.format == "gguf"), nil
@@ -311,6 +320,9 @@ func printPlan(w io.Writer, p *plan.Plan, workers int, tokens int64) error {
 		return err
 	}
 	fmt.Fprintln(w)
+	if p.Vocabulary != nil {
+		fmt.Fprintf(w, "vocabulary  %s\n", tokensLeft(p.Vocabulary))
+	}
 	if p.Structure != nil {
 		fmt.Fprintln(w, structureLine(p.Structure))
 	}

@@ -103,6 +103,8 @@ Exit codes: 0 done; 1 the answer is no (verify found damage); 2 bad usage or inp
 		evalCommand(s),
 		runCommand(s),
 		benchCommand(s),
+		trimCommand(s),
+		vocabCommand(s),
 		verifyCommand(s),
 		convertCommand(s),
 		versionCommand(s),
