@@ -29,6 +29,8 @@ type fileHeader struct {
 	Model   Model    `json:"model"`
 	Corpora []Corpus `json:"corpora"`
 	Sites   []Site   `json:"sites"`
+
+	Fisher []FisherShape `json:"fisher,omitempty"` // weights whose squared gradients are there
 }
 
 // setFile is an open file of statistics.
@@ -83,6 +85,18 @@ func newFileSet(path string, src *formats.Safetensors) (*Set, error) {
 			known++
 		}
 	}
+	for _, f := range h.Fisher {
+		if err := s.enterFisher(fisherEntry{FisherShape: f, from: file}); err != nil {
+			return nil, fmt.Errorf("%w: %s", err, remake)
+		}
+		for _, t := range f.tensors() {
+			info, err := src.Info(t.Name)
+			if err != nil || info.DType != t.DType || len(info.Shape) != 1 || info.Shape[0] != t.Shape[0] {
+				return nil, fmt.Errorf("squared gradients call for a tensor %s %v %v, which is not there: %s", t.Name, t.DType, t.Shape, remake)
+			}
+			known++
+		}
+	}
 	if n := len(src.Names()); n != known {
 		return nil, fmt.Errorf("%d tensors, and the sites call for %d: %s", n, known, remake)
 	}
@@ -127,7 +141,7 @@ func (s *Site) Bytes() int64 {
 
 // Save writes the set to path, atomically, one site in memory at a time.
 func (s *Set) Save(path string) error {
-	h := fileHeader{Format: fileFormat, Tool: s.Tool, Model: s.Model, Corpora: s.Corpora, Sites: s.Sites()}
+	h := fileHeader{Format: fileFormat, Tool: s.Tool, Model: s.Model, Corpora: s.Corpora, Sites: s.Sites(), Fisher: s.Fishers()}
 	text, err := json.Marshal(h)
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
@@ -139,6 +153,7 @@ func (s *Set) Save(path string) error {
 			all = append(all, formats.LazyTensor{Info: t, Write: func(w io.Writer) error { return s.write(w, e, t) }})
 		}
 	}
+	all = append(all, s.lazyFishers()...)
 	return formats.WriteSafetensors(path, all, map[string]string{metadataKey: string(text)})
 }
 

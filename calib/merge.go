@@ -12,6 +12,11 @@ func (s *Set) Join(other *Set) error {
 			return err
 		}
 	}
+	for _, e := range other.fishers {
+		if err := s.enterFisher(e); err != nil {
+			return err
+		}
+	}
 	s.files = append(s.files, other.files...)
 	other.files = nil
 	return nil
@@ -43,7 +48,7 @@ func Merge(sets ...*Set) (*Set, error) {
 			return nil, err
 		}
 	}
-	return sum, nil
+	return sum, sum.mergeFishers(sets)
 }
 
 // mergeable returns why a and b cannot be added up.

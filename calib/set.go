@@ -59,6 +59,8 @@ type Set struct {
 	byWeight map[string]int // the site that a weight multiplies; for an embedding that is not also the head, its counts
 	mu       sync.Mutex
 	files    []*setFile // to close
+	fishers  []fisherEntry
+	byFisher map[string]int
 }
 
 // entry is one site. Its statistics are held in memory, or loaded and remembered for as long as anybody uses them.

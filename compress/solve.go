@@ -291,6 +291,11 @@ func (r *run) solveTile(ctx context.Context, j job) error {
 		problem.Stats = r.o.Statistics.Of(l.Weight)
 	}
 	var err error
+	if g, ok := r.o.Statistics.(gradients); ok && !s.method.RowWise() {
+		if problem.Fisher, err = g.FisherOf(l.Weight); err != nil {
+			return err
+		}
+	}
 	if problem.Shared, err = r.sharedTerms(l.Set); err != nil {
 		return blockError(l, err)
 	}

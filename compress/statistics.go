@@ -24,6 +24,14 @@ func (s *setStatistics) Block(_ context.Context, b *plan.Block) (err error) {
 
 func (s *setStatistics) Of(weight string) *calib.Stats { return s.block[weight] }
 
+// gradients are Statistics that may have the squared gradients of weights.
+type gradients interface {
+	FisherOf(weight string) (*calib.Fisher, error)
+}
+
+// FisherOf returns the squared gradients of a weight, nil if the set has none.
+func (s *setStatistics) FisherOf(weight string) (*calib.Fisher, error) { return s.set.FisherOf(weight) }
+
 // Anywhere returns the Gram matrix of any weight's input, nil if the set has none.
 func (s *setStatistics) Anywhere(weight string, features int) (*calib.Stats, error) {
 	site, ok := s.set.SiteOf(weight)

@@ -32,7 +32,7 @@ const fisherFloor = 1e-3
 // Metric returns the diagonal one; without squared gradients an error.
 func (f FWSVD) Metric(p approx.Problem) (Metric, string, error) {
 	if p.Fisher == nil {
-		return Metric{}, "", fmt.Errorf("%s: method %s needs squared gradients, which the statistics do not have; choose svd-llm or asvd", p.Name, f.Name())
+		return Metric{}, "", fmt.Errorf("%s: method %s needs squared gradients, which the statistics do not have: run pith calibrate with --gradients, or choose svd-llm or asvd", p.Name, f.Name())
 	}
 	sums, want := p.Fisher.Rows, p.W.Rows
 	if f.Inputs {

@@ -25,6 +25,8 @@ func calibrateCommand(s streams) *cobra.Command {
 		memory string
 		merge  bool
 		asJSON bool
+
+		gradients int
 	)
 	c := &cobra.Command{
 		Use:   "calibrate MODEL --text FILE -o STATS",
@@ -35,6 +37,9 @@ Gram matrix Σ x·xᵀ (with --moments-only its diagonal alone). Weights that sh
 The text is cut into windows of --ctx tokens from its beginning, as llama.cpp's llama-imatrix does; --text may be given several times.
 A STATS that ends in .gguf or .dat is written as llama.cpp's importance matrix in that form; anything else is a safetensors file.
 An interrupted run resumes with the same command, to the same bytes; finished layers lie in STATS.work meanwhile.
+
+With --gradients N, N windows are read once more, forwards and backwards (about five times the work), and the squared gradients of the loss are
+kept by rows and columns of every weight, for method fwsvd. Networks like Llama only (llama, mistral, qwen2).
 
 With --merge, the arguments are files of statistics of one model on different texts, and STATS their sum. One file alone is converted to
 the form of STATS.`,
@@ -67,7 +72,10 @@ the form of STATS.`,
 					return fmt.Errorf("--memory: %w", err)
 				}
 			}
-			return calibrate(c.Context(), s, args[0], texts, output, o, asJSON)
+			if gradients < 0 || gradients > 0 && isImatrix(output) {
+				return errors.New("--gradients is a number of windows, and importance matrices cannot hold what they give")
+			}
+			return calibrate(c.Context(), s, args[0], texts, output, o, gradients, asJSON)
 		},
 	}
 	f := c.Flags()
@@ -76,6 +84,7 @@ the form of STATS.`,
 	f.IntVar(&o.Context, "ctx", 0, "tokens in a window (default: 512, or the model's context if that is shorter)")
 	f.IntVar(&o.Windows, "chunks", 0, "windows to read, of each text in proportion to its length (default: all)")
 	f.BoolVar(&o.Moments, "moments-only", false, "gather Σ x² of each feature, without Gram matrices")
+	f.IntVar(&gradients, "gradients", 0, "windows to gather squared gradients of, for method fwsvd (default: none; 32 are plenty)")
 	f.StringVar(&memory, "memory", "", "bound of memory, such as 2GiB: hidden states go to disk if need be (default: those over 1 GiB do)")
 	f.BoolVar(&merge, "merge", false, "add up the files of statistics that the arguments name")
 	workersFlag(c, &o.Workers)
@@ -101,11 +110,12 @@ type calibration struct {
 	Sites     []calib.Site   `json:"sites"`
 	NonFinite int64          `json:"non_finite"` // tokens that the site with the most of them left out
 	Plan      *observe.Plan  `json:"plan,omitempty"`
+	Gradients *gradientsMade `json:"gradients,omitempty"`
 	Resumed   int            `json:"resumed_layers"`
 	Seconds   float64        `json:"seconds"`
 }
 
-func calibrate(ctx context.Context, s streams, path string, texts []string, output string, o observe.Options, asJSON bool) error {
+func calibrate(ctx context.Context, s streams, path string, texts []string, output string, o observe.Options, gradients int, asJSON bool) error {
 	start := time.Now()
 	ckpt, err := checkpoint.Open(path)
 	if err != nil {
@@ -139,7 +149,11 @@ func calibrate(ctx context.Context, s streams, path string, texts []string, outp
 		return err
 	}
 	defer b.Close()
-	corpus = nil
+	if gradients == 0 {
+		corpus = nil
+	} else if err := canDifferentiate(ckpt); err != nil {
+		return err
+	}
 	plan := b.Plan()
 	if !asJSON {
 		printCalibrationPlan(s, plan)
@@ -153,6 +167,12 @@ func calibrate(ctx context.Context, s streams, path string, texts []string, outp
 	if err != nil {
 		return err
 	}
+	var made *gradientsMade
+	if gradients > 0 {
+		if made, err = addGradients(ctx, s, ckpt, corpus, stats, o, gradients, asJSON); err != nil {
+			return err
+		}
+	}
 	if stats != output {
 		if err := convertStats(stats, output); err != nil {
 			return err
@@ -165,7 +185,7 @@ func calibrate(ctx context.Context, s streams, path string, texts []string, outp
 	if stats != output {
 		os.Remove(stats) // what it holds is in output
 	}
-	r.Plan, r.Resumed, r.Seconds = &plan, resumed, time.Since(start).Seconds()
+	r.Plan, r.Gradients, r.Resumed, r.Seconds = &plan, made, resumed, time.Since(start).Seconds()
 	return printCalibration(s, r, asJSON)
 }
 
@@ -276,6 +296,9 @@ func printCalibration(s streams, r calibration, asJSON bool) error {
 	}
 	fmt.Fprintf(s.out, "sites       %d: %d with Gram matrices, %d with moments, %d with counts\n", len(r.Sites), kinds[calib.Gram], kinds[calib.Moments], kinds[calib.Counts])
 	fmt.Fprintf(s.out, "tokens      at least %s at each site\n", human.Count(least.Tokens))
+	if g := r.Gradients; g != nil {
+		fmt.Fprintf(s.out, "gradients   of %d weights, on %d windows whose tokens have a mean loss of %.3f nats\n", g.Weights, g.Windows, g.Loss)
+	}
 	for _, site := range r.Sites {
 		if site.NonFinite > 0 {
 			fmt.Fprintf(s.out, "left out    %s: %s tokens whose activations are not finite numbers\n", site.Name, human.Count(site.NonFinite))

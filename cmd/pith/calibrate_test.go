@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -64,6 +65,45 @@ func TestCalibrateGathersMergesAndConverts(t *testing.T) {
 		if strings.Contains(e.Name(), "work") || strings.HasSuffix(e.Name(), ".statistics") {
 			t.Errorf("%s is left", e.Name())
 		}
+	}
+}
+
+func TestCalibrateGathersGradients(t *testing.T) {
+	model, text, dir := tinyModel(t), tinyText(t), t.TempDir()
+	stats := filepath.Join(dir, "stats")
+	out := ok(t, "calibrate", model, "--text", text, "-o", stats, "--ctx", "32", "--gradients", "2")
+	if !strings.Contains(out, "gradients   of ") {
+		t.Errorf("gradients are not in\n%s", out)
+	}
+	set, err := calib.Open(stats)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer set.Close()
+	shapes := set.Fishers()
+	if len(shapes) == 0 {
+		t.Fatal("no squared gradients")
+	}
+	for _, shape := range shapes {
+		f, err := set.FisherOf(shape.Weight)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var rows, cols float64
+		for _, v := range f.Rows {
+			rows += v
+		}
+		for _, v := range f.Cols {
+			cols += v
+		}
+		if !(rows > 0) || math.Abs(rows-cols) > 1e-9*rows {
+			t.Errorf("%s: rows add up to %g, columns to %g", shape.Weight, rows, cols)
+		}
+	}
+	compressed := filepath.Join(dir, "out")
+	ok(t, "compress", model, "-o", compressed, "--stats", stats, "--codec", "lr0.5-f16", "--method", "fwsvd")
+	if code, _, errs := cli("calibrate", model, "--text", text, "-o", filepath.Join(dir, "x.gguf"), "--gradients", "2"); code == exitOK || !strings.Contains(errs, "importance matrices") {
+		t.Errorf("exit code %d: %s", code, errs)
 	}
 }
 

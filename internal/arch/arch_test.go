@@ -42,6 +42,7 @@ var allowed = map[string][]string{
 	"formats/interop":      {"tensor", "kernels", "tokenizer", "formats", "codec", "model", "internal/par"},
 	"checkpoint":           {"tensor", "kernels", "tokenizer", "formats", "codec", "model", "formats/interop", "internal/par"},
 	"observe":              {"tensor", "tokenizer", "calib", "model", "formats/interop", "checkpoint", "internal/lock"},
+	"gradient":             {"tensor", "kernels", "calib", "model", "internal/par"},
 	"plan":                 {"tensor", "formats", "codec", "calib", "approx", "quantizers", "pruning", "lowrank", "model", "checkpoint"},
 	"compress":             {"tensor", "kernels", "tokenizer", "formats", "codec", "calib", "approx", "quantizers", "model", "formats/interop", "checkpoint", "plan", "observe", "internal/par", "internal/lock"},
 	"eval":                 {"tensor", "kernels", "linalg", "tokenizer", "codec", "model", "checkpoint", "internal/par"},
@@ -52,7 +53,7 @@ var allowed = map[string][]string{
 	"internal/synth":       {"tensor", "internal/synth/llama"},
 	"internal/synth/llama": {"tensor", "formats", "internal/par"},
 	"internal/demo":        {"tensor", "kernels", "tokenizer", "formats", "codec", "calib", "approx", "quantizers", "model", "formats/interop", "checkpoint", "plan", "compress", "eval", "internal/par", "internal/human"},
-	"cmd/pith":             {"tensor", "kernels", "linalg", "tokenizer", "formats", "codec", "calib", "approx", "quantizers", "pruning", "model", "formats/interop", "checkpoint", "observe", "plan", "compress", "eval", "structure", "stack", "vocab", "internal/par", "internal/human", "internal/demo"},
+	"cmd/pith":             {"tensor", "kernels", "linalg", "tokenizer", "formats", "codec", "calib", "approx", "quantizers", "pruning", "model", "formats/interop", "checkpoint", "observe", "gradient", "plan", "compress", "eval", "structure", "stack", "vocab", "internal/par", "internal/human", "internal/demo"},
 }
 
 const maxLines = 500
