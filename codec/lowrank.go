@@ -168,7 +168,7 @@ func (c LowRank) OpenWith(rows, cols int, parts []Part, open OpenInner) (Term, e
 		return nil, err
 	}
 	rank := c.Rank(rows, cols)
-	if rank > min(rows, cols) || rank == 0 && rows > 0 && cols > 0 {
+	if rank > max(rows, cols) || rank == 0 && rows > 0 && cols > 0 {
 		return nil, fmt.Errorf("%s of shape (%d, %d): the file is damaged", c.Name(), rows, cols)
 	}
 	uParts, rest := withoutPrefix(parts, "u.")

@@ -23,7 +23,8 @@ func sharings() map[string]plan.Sharing {
 		"only atoms":   {Method: plan.MatrixPCA, Match: plan.Patterns{"linear"}, Groups: [][]int{{0, 1}, {2}}, Atoms: 1},
 		"right factor": {Method: plan.BasisV, Match: plan.Patterns{"linear"}, Groups: all, Keep: 0.5},
 		"left factor":  {Method: plan.BasisU, Match: plan.Patterns{"attn_output", "ffn_down"}, Groups: all, Rank: 16},
-		"joint":        {Method: plan.Joint, Match: plan.Patterns{"attention", "ffn"}, Rank: 32},
+		"joint":        {Method: plan.Joint, Match: plan.Patterns{"attention", "ffn"}, Rank: 80}, // keys have 64 rows
+		"joint in all": {Method: plan.Joint, Match: plan.Patterns{"attention"}, Groups: all, Rank: 80},
 	}
 }
 

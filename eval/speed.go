@@ -9,23 +9,27 @@ import (
 	"pith/codec"
 	"pith/internal/par"
 	"pith/kernels"
+	"pith/model"
 	"pith/tensor"
 )
 
 // Speed is how fast a model runs here.
 type Speed struct {
-	Model                 *Subject `json:"model"`
-	Workers               int      `json:"workers"`
-	LoadSeconds           float64  `json:"load_seconds"`
-	PromptTokens          int      `json:"prompt_tokens"`
-	PromptTokensPerSecond float64  `json:"prompt_tokens_per_second"` // one batch of PromptTokens, median of the repeats
-	DecodeTokens          int      `json:"decode_tokens"`
-	DecodeTokensPerSecond float64  `json:"decode_tokens_per_second"` // one token at a time after one token of prompt
-	DecodeGBPerSecond     float64  `json:"decode_gb_per_second"`     // stored bytes of all weights read per second of decoding, in 1e9
-	ActivationBytes       int64    `json:"activation_bytes"`         // intermediate results of the prompt (model.Session.ActivationBytes)
-	UnfusedBytes          int64    `json:"unfused_activation_bytes"` // what they would take if the prompt went through each layer matrix by matrix
-	CacheBytes            int64    `json:"cache_bytes"`              // keys and values of the prompt
-	Switch                *Switch  `json:"switch,omitempty"`         // of a stack
+	Model                 *Subject       `json:"model"`
+	Workers               int            `json:"workers"`
+	Resident              model.Resident `json:"resident_bytes"`
+	Policy                model.Policy   `json:"atoms"`                // how combinations of atoms are multiplied
+	AtomBytes             int64          `json:"atom_bytes,omitempty"` // that the products of one token read for a layer
+	LoadSeconds           float64        `json:"load_seconds"`
+	PromptTokens          int            `json:"prompt_tokens"`
+	PromptTokensPerSecond float64        `json:"prompt_tokens_per_second"` // one batch of PromptTokens, median of the repeats
+	DecodeTokens          int            `json:"decode_tokens"`
+	DecodeTokensPerSecond float64        `json:"decode_tokens_per_second"` // one token at a time after one token of prompt
+	DecodeGBPerSecond     float64        `json:"decode_gb_per_second"`     // stored bytes of all weights read per second of decoding, in 1e9
+	ActivationBytes       int64          `json:"activation_bytes"`         // intermediate results of the prompt (model.Session.ActivationBytes)
+	UnfusedBytes          int64          `json:"unfused_activation_bytes"` // what they would take if the prompt went through each layer matrix by matrix
+	CacheBytes            int64          `json:"cache_bytes"`              // keys and values of the prompt
+	Switch                *Switch        `json:"switch,omitempty"`         // of a stack
 }
 
 // Switch is how long a loaded stack takes to become its smallest size, and to grow back.
@@ -39,6 +43,8 @@ type Switch struct {
 type SpeedOptions struct {
 	Prompt, Decode, Repeats, Workers int
 	Budget                           Budget // of a stack
+
+	Atoms model.Policy // how combinations of atoms are multiplied; "": model.AutoPolicy
 }
 
 // MeasureSpeed opens the model at path and times it on tokens drawn at random. The best of the repeats counts, since other
@@ -49,7 +55,13 @@ func MeasureSpeed(ctx context.Context, path string, o SpeedOptions) (Speed, erro
 	if err != nil {
 		return Speed{}, err
 	}
-	s := Speed{Model: &m.Subject, Workers: o.Workers, LoadSeconds: time.Since(start).Seconds(), PromptTokens: o.Prompt, DecodeTokens: o.Decode}
+	if o.Atoms == "" {
+		o.Atoms = model.AutoPolicy
+	}
+	if err := m.Model.SetPolicy(o.Atoms); err != nil {
+		return Speed{}, err
+	}
+	s := Speed{Model: &m.Subject, Resident: m.Model.Resident(), Policy: m.Model.Policy(), AtomBytes: m.Model.AtomBytes(), Workers: o.Workers, LoadSeconds: time.Since(start).Seconds(), PromptTokens: o.Prompt, DecodeTokens: o.Decode}
 	limit := m.Config.MaxPositions
 	if s.PromptTokens == 0 {
 		s.PromptTokens = min(512, max(1, limit))

@@ -122,7 +122,7 @@ func (p pass) layers(x tensor.Mat) {
 }
 
 func (p pass) attentionBlock(x tensor.Mat, index int) {
-	l, c := &p.Model.layers[index], &p.config
+	l, c := p.at(index), &p.config
 	h := mat(&p.h, x.Rows, c.Hidden)
 	p.eachRow(x.Rows, func(r int) { l.attnNorm.apply(h.Row(r), x.Row(r)) })
 	p.watch.see(inQKV, h)

@@ -7,7 +7,7 @@ import (
 
 // mlpBlock adds an MLP to x, tile by tile of rows.
 func (p pass) mlpBlock(x tensor.Mat, index int) {
-	l, c := &p.Model.layers[index], &p.config
+	l, c := p.at(index), &p.config
 	h := mat(&p.h, x.Rows, c.Hidden)
 	for tile := range tilesOf(x.Rows, mlpRows) {
 		xs, hs := x.Slice(tile.r0, tile.r1), h.Slice(tile.r0, tile.r1)

@@ -19,6 +19,7 @@ type Model struct {
 	global, local *rotations
 	spaces        *sync.Pool
 	swap          *sync.RWMutex // passes read the layers' terms, SetTerms replaces them
+	materialise   bool          // the policy
 }
 
 type layer struct {

@@ -20,7 +20,8 @@ const (
 	// BasisV and BasisU: weights of a group's layers are products with one right or left factor in common.
 	BasisV = "basis-v"
 	BasisU = "basis-u"
-	// Joint is BasisV among the weights of one layer that read the same input: queries, keys and values; gate and up.
+	// Joint is BasisV among weights that read the same input, queries, keys and values, or gate and up: those of one layer, or, with groups, of
+	// all layers of a group.
 	Joint = "joint"
 )
 
@@ -31,7 +32,7 @@ func SharingMethods() []string { return []string{MatrixPCA, BasisV, BasisU, Join
 type Sharing struct {
 	Method    string   `json:"method"`
 	Match     Patterns `json:"match"`                // roles or globs: which weights
-	Groups    [][]int  `json:"groups,omitempty"`     // layers that share with one another; none for Joint
+	Groups    [][]int  `json:"groups,omitempty"`     // layers that share with one another; none: each layer for itself (Joint)
 	Atoms     int      `json:"atoms,omitempty"`      // of a group (MatrixPCA); 0: by AtomShare
 	AtomShare float64  `json:"atom_share,omitempty"` // atoms for each layer of a group
 	Rank      int      `json:"rank,omitempty"`       // of a weight's own term, or of the common factor; 0: by Keep
@@ -62,7 +63,7 @@ func Share(p *Plan, cfg model.Config, s Sharing) error {
 		}
 		common.Lines = append(common.Lines, line)
 	}
-	if s.Method != Joint {
+	if !s.within() {
 		p.Blocks = slices.Insert(p.Blocks, 0, common)
 	} else {
 		for i, set := range sets {
@@ -132,22 +133,28 @@ func (s *Sharing) setOf(l *Line, layer int) string {
 	if layer < 0 || l.Alias() || len(l.Shape) < 2 || !slices.ContainsFunc(s.Match, func(p string) bool { return matches(p, l.Weight, l.Role) }) {
 		return ""
 	}
+	name := l.Role
 	if s.Method == Joint {
 		switch l.Role {
 		case "attn_q", "attn_k", "attn_v":
-			return fmt.Sprintf("%d.attn_qkv", layer)
+			name = "attn_qkv"
 		case "ffn_gate", "ffn_up":
-			return fmt.Sprintf("%d.ffn_gate_up", layer)
+			name = "ffn_gate_up"
 		}
-		return ""
+		if s.within() {
+			return fmt.Sprintf("%d.%s", layer, name)
+		}
 	}
 	for _, g := range s.Groups {
 		if slices.Contains(g, layer) {
-			return groupName(g) + "." + l.Role
+			return groupName(g) + "." + name
 		}
 	}
 	return ""
 }
+
+// within reports whether layers have nothing in common with one another.
+func (s *Sharing) within() bool { return s.Method == Joint && len(s.Groups) == 0 }
 
 // groupName writes 0-3 for neighbours, 0_2_5 for others.
 func groupName(g []int) string {
@@ -276,9 +283,11 @@ func (t *set) basis(line *Line, s Sharing, inner codec.Codec) error {
 		return err
 	}
 	left := s.Method == BasisU
-	limit := min(line.Rows, line.Cols)
+	limit := line.Cols // what is in common has no higher rank; a member of fewer rows may have less than it could use
+	if left {
+		limit = line.Rows
+	}
 	for _, l := range t.members {
-		limit = min(limit, l.Rows, l.Cols)
 		if left && l.Rows != line.Rows || !left && l.Cols != line.Cols {
 			return fmt.Errorf("%s is (%d, %d) and %s (%d, %d); they have no factor in common", t.members[0].Weight, line.Rows, line.Cols, l.Weight, l.Rows, l.Cols)
 		}
@@ -309,7 +318,7 @@ func (t *set) basis(line *Line, s Sharing, inner codec.Codec) error {
 		})
 	}
 	if rank < 1 || rank > limit {
-		return fmt.Errorf("a common factor of rank %d for weights of which the smallest has rank %d; ask for 1 to %d, or keep another share", rank, limit, limit)
+		return fmt.Errorf("a common factor of rank %d, and no more than %d is possible; ask for 1 to %d, or keep another share", rank, limit, limit)
 	}
 	common, own := bytes(rank)
 	line.Codec, line.Bytes = inner.Name(), common

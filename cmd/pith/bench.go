@@ -7,6 +7,7 @@ import (
 
 	"pith/eval"
 	"pith/internal/human"
+	"pith/model"
 )
 
 func benchCommand(s streams) *cobra.Command {
@@ -14,6 +15,7 @@ func benchCommand(s streams) *cobra.Command {
 	var budget string
 	var asJSON bool
 	var pair pairFlags
+	var atoms string
 	c := &cobra.Command{
 		Use:   "bench MODEL",
 		Short: "Time a model, or the kernels",
@@ -41,6 +43,7 @@ frequent in the first half of the text; prompts come from the second half. Greed
 			if pair.path != "" {
 				return benchPair(c, s, args[0], pair, o, asJSON)
 			}
+			o.Atoms = model.Policy(atoms)
 			r, err := eval.MeasureSpeed(c.Context(), args[0], o)
 			if err != nil {
 				return err
@@ -50,6 +53,14 @@ frequent in the first half of the text; prompts come from the second half. Greed
 			}
 			fmt.Fprintf(s.out, "model    %s (%s, %s)\n", r.Model.Path, r.Model.Kind, human.ExactSize(r.Model.Bytes))
 			fmt.Fprintf(s.out, "load     %.2f s\n", r.LoadSeconds)
+			fmt.Fprintf(s.out, "weights  %s in memory", human.ExactSize(r.Resident.Weights))
+			if r.Resident.Made > 0 {
+				fmt.Fprintf(s.out, " and %s made of atoms", human.ExactSize(r.Resident.Made))
+			}
+			fmt.Fprintln(s.out)
+			if r.AtomBytes > 0 {
+				fmt.Fprintf(s.out, "atoms    %s of a layer, multiplied %s; the last level of cache has %s\n", human.Size(r.AtomBytes), r.Policy, human.Size(model.CacheBytes()))
+			}
 			fmt.Fprintf(s.out, "prompt   %.1f tokens/s (%d tokens at once)\n", r.PromptTokensPerSecond, r.PromptTokens)
 			_, err = fmt.Fprintf(s.out, "decode   %.1f tokens/s (%d tokens, %.2f GB/s of weights)\n", r.DecodeTokensPerSecond, r.DecodeTokens, r.DecodeGBPerSecond)
 			fmt.Fprintf(s.out, "memory   %s of activations for the prompt (matrix by matrix: %s), %s of keys and values\n",
@@ -66,6 +77,7 @@ frequent in the first half of the text; prompts come from the second half. Greed
 	f.IntVar(&o.Repeats, "repeats", 3, "times to measure; the best counts")
 	budgetFlag(c, &budget)
 	pair.add(c)
+	atomsFlag(c, &atoms)
 	workersFlag(c, &o.Workers)
 	jsonFlag(c, &asJSON)
 	c.AddCommand(benchKernelsCommand(s), benchCodecsCommand(s), benchSyntheticCommand(s), benchLinalgCommand(s))

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"pith/checkpoint"
+	"pith/model"
 	"pith/observe"
 	"pith/plan"
 	"pith/structure"
@@ -31,7 +32,7 @@ type sharingFlags struct {
 func (f *sharingFlags) add(c *cobra.Command) {
 	p := c.Flags()
 	f.changed = p.Changed
-	p.StringVar(&f.method, "share", "", "what weights have in common: "+strings.Join(plan.SharingMethods(), ", ")+" (of groups of layers; joint: q, k and v, gate and up of one layer)")
+	p.StringVar(&f.method, "share", "", "what weights have in common: "+strings.Join(plan.SharingMethods(), ", ")+" (joint: q, k and v, gate and up, within each layer unless groups are given)")
 	p.StringVar(&f.groups, "share-groups", "all", "with --share: the layers that share, all, groups of so many neighbours, as 4, groups, as 0-3|4-7, or so many groups, cut where predictions on --text drift most, as kl:2")
 	p.StringSliceVar(&f.match, "share-roles", []string{"attention"}, "with --share: which weights, by roles or globs, as in recipes")
 	p.StringVar(&f.atoms, "share-atoms", "", "with --share matrix-pca: atoms of a group, as 2, or for each of its layers, as 0.5")
@@ -65,11 +66,8 @@ func (f *sharingFlags) record(ctx context.Context, c *checkpoint.Checkpoint, tex
 			return nil, fmt.Errorf("--share-atoms %q: give how many atoms, as 2, or a share of the layers, as 0.5", f.atoms)
 		}
 	}
-	if f.method == plan.Joint {
-		if f.changed("share-groups") {
-			return nil, errors.New("--share-groups: joint shares within each layer")
-		}
-		return s, nil
+	if f.method == plan.Joint && !f.changed("share-groups") {
+		return s, nil // within each layer
 	}
 	asked, err := structure.ParseGroups(f.groups)
 	if err != nil {
@@ -113,4 +111,14 @@ func sharingLine(p *plan.Plan) string {
 		groups = ", layers " + strings.Join(all, " | ")
 	}
 	return fmt.Sprintf("shared      %d weights in %d sets by %s%s: %d bytes in common, %d their own", members, sets, s.Method, groups, common, own)
+}
+
+// atomsFlag is how combinations of atoms are multiplied.
+func atomsFlag(c *cobra.Command, to *string) {
+	c.Flags().StringVar(to, "atoms", string(model.AutoPolicy), "how weights made of atoms are multiplied: direct (by each atom), materialise (two layers at a time in float32, the next made while one multiplies), or auto, which is direct; last bits of logits differ")
+	var names []string
+	for _, p := range model.Policies() {
+		names = append(names, string(p))
+	}
+	offer(c, "atoms", names...)
 }

@@ -1,0 +1,73 @@
+package model
+
+import "pith/codec"
+
+// Resident says what a model holds in memory besides activations and caches of keys and values.
+type Resident struct {
+	Weights int64 `json:"weights"` // bytes of the stored parts, what several weights refer to once
+	Made    int64 `json:"made"`    // bytes of matrices made of atoms in float32, for each pass or session under way
+}
+
+// Resident adds up what is in memory. Norms and biases, which are in float32 whatever they are stored as, are not counted.
+func (m *Model) Resident() Resident {
+	var r Resident
+	seen := map[*byte]bool{}
+	var count func(t codec.Term)
+	count = func(t codec.Term) {
+		switch t := t.(type) {
+		case combination:
+			r.Weights += 4 * int64(len(t.Atoms()))
+			for _, a := range t.Atoms() {
+				count(a)
+			}
+			return
+		case interface{ Factors() (u, v codec.Term) }:
+			u, v := t.Factors()
+			count(u)
+			count(v)
+			return
+		}
+		for _, p := range t.Parts() {
+			if len(p.Data) == 0 || seen[&p.Data[0]] {
+				continue
+			}
+			seen[&p.Data[0]] = true
+			r.Weights += int64(len(p.Data))
+		}
+	}
+	add := func(w *codec.Weight) {
+		if w == nil {
+			return
+		}
+		for _, t := range w.Terms {
+			count(t)
+		}
+	}
+	add(m.embed)
+	add(m.positions)
+	for i := range m.layers {
+		m.layers[i].weights(add)
+	}
+	for _, p := range m.head.parts {
+		add(p.w)
+	}
+	if m.materialise {
+		r.Made = m.madeBytes()
+	}
+	return r
+}
+
+// madeBytes returns what a ring of layers takes: the largest layers' combinations.
+func (m *Model) madeBytes() int64 {
+	var most int64
+	for i := range m.layers {
+		var n int64
+		m.layers[i].weights(func(w *codec.Weight) {
+			if combined(w) {
+				n += 4 * int64(w.Rows) * int64(w.Cols)
+			}
+		})
+		most = max(most, n)
+	}
+	return ringSlots * most
+}
