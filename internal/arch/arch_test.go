@@ -51,7 +51,7 @@ var allowed = map[string][]string{
 	"stack":                {"tensor", "kernels", "formats", "codec", "calib", "approx", "quantizers", "lowrank", "model", "checkpoint", "observe", "internal/par", "internal/lock"},
 	"internal/traintables": {"kernels", "trellis", "internal/par"},
 	"internal/synth":       {"tensor", "internal/synth/llama"},
-	"internal/synth/llama": {"tensor", "formats", "internal/par"},
+	"internal/synth/llama": {"tensor", "tokenizer", "formats", "internal/par"},
 	"internal/demo":        {"tensor", "kernels", "tokenizer", "formats", "codec", "calib", "approx", "quantizers", "model", "formats/interop", "checkpoint", "plan", "compress", "eval", "internal/par", "internal/human"},
 	"cmd/pith":             {"tensor", "kernels", "linalg", "tokenizer", "formats", "codec", "calib", "approx", "quantizers", "pruning", "model", "formats/interop", "checkpoint", "observe", "gradient", "plan", "compress", "eval", "structure", "stack", "vocab", "internal/par", "internal/human", "internal/demo"},
 }

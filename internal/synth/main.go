@@ -26,15 +26,16 @@ func main() {
 	dtype := flag.String("dtype", "f16", "element type: f16, bf16 or f32")
 	seed := flag.Uint64("seed", 1, "seed of the weights")
 	shard := flag.Int64("shard", 0, "largest bytes of tensors in one file; 0 writes a single file")
+	text := flag.String("text", "", "file whose token frequencies the generated text is to have")
 	out := flag.String("o", "", "directory to write (created; required)")
 	flag.Parse()
-	if err := run(shapes, *shape, *dtype, *out, llama.Options{Seed: *seed, ShardBytes: *shard}); err != nil {
+	if err := run(shapes, *shape, *dtype, *out, *text, llama.Options{Seed: *seed, ShardBytes: *shard}); err != nil {
 		fmt.Fprintln(os.Stderr, "synth:", err)
 		os.Exit(2)
 	}
 }
 
-func run(shapes map[string]llama.Shape, shape, dtype, out string, o llama.Options) error {
+func run(shapes map[string]llama.Shape, shape, dtype, out, text string, o llama.Options) error {
 	s, ok := shapes[shape]
 	if !ok {
 		return fmt.Errorf("unknown shape %q; see -help", shape)
@@ -47,6 +48,13 @@ func run(shapes map[string]llama.Shape, shape, dtype, out string, o llama.Option
 		return fmt.Errorf("give the directory to write: -o DIR")
 	}
 	o.DType = dt
+	if text != "" {
+		data, err := os.ReadFile(text)
+		if err != nil {
+			return err
+		}
+		o.Text = string(data)
+	}
 	if err := llama.Write(out, s, o); err != nil {
 		return err
 	}

@@ -5,10 +5,12 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"pith/formats"
 	"pith/tensor"
+	"pith/tokenizer"
 )
 
 func write(t *testing.T, o Options) string {
@@ -94,9 +96,9 @@ func TestShardsHoldTheSameTensorsAsOneFile(t *testing.T) {
 }
 
 func TestVocabularyHasDistinctPiecesAndMergesOfPiecesAtEverySize(t *testing.T) {
-	for _, size := range []int{353, 354, 355, 512, 1030, 1031, 32000, 36858, 36859} {
+	for _, size := range []int{353, 354, 355, 512, 1030, 1031, 32000, 36858, 36859, 128256, 493835} {
 		v, err := newVocabulary(size)
-		if size < 354 || size > 36858 {
+		if size < 354 || size > 493834 {
 			if err == nil {
 				t.Errorf("size %d is accepted", size)
 			}
@@ -124,4 +126,54 @@ func TestVocabularyHasDistinctPiecesAndMergesOfPiecesAtEverySize(t *testing.T) {
 			t.Error(err)
 		}
 	}
+}
+
+func TestGeneratedTokensHaveTheFrequenciesOfAText(t *testing.T) {
+	text := strings.Repeat("the cat and the hat sat on the mat. ", 30)
+	dir := write(t, Options{DType: tensor.F32, Seed: 1, Text: text})
+	m := means(t, dir, "lm_head.weight")
+	tok, err := tokenizer.OpenDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	counts := map[int32]int{}
+	for _, id := range tok.Encode(text, tokenizer.EncodeOptions{}) {
+		counts[id]++
+	}
+	for a := range m {
+		for b := range m {
+			if x, y := counts[int32(a)], counts[int32(b)]; x > 10*y && m[a] < m[b] {
+				t.Fatalf("token %d occurs %d times and %d occurs %d times; means of the head's rows are %g and %g", a, x, b, y, m[a], m[b])
+			}
+		}
+	}
+	for i, v := range means(t, dir, "model.embed_tokens.weight") {
+		if v < 2.9 || v > 3.1 {
+			t.Fatalf("embedding %d has mean %g", i, v)
+		}
+	}
+	if err := Write(t.TempDir(), Shape{Layers: 1, Hidden: 64, FFN: 64, Heads: 2, KVHeads: 1, Vocab: 400, Context: 16, Tied: true}, Options{Text: text}); err == nil {
+		t.Error("a tied head took frequencies")
+	}
+}
+
+// means returns the mean of each row of a matrix of float32.
+func means(t *testing.T, dir, name string) []float64 {
+	t.Helper()
+	src, err := formats.OpenSafetensors(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer src.Close()
+	w, err := formats.Read(src, name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := make([]float32, tensor.Elements(w.Shape))
+	tensor.Decode(v, tensor.F32, w.Data, 0)
+	list := make([]float64, w.Shape[0])
+	for i, x := range v {
+		list[i/w.Shape[1]] += float64(x) / float64(w.Shape[1])
+	}
+	return list
 }

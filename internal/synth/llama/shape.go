@@ -14,12 +14,22 @@ type Shape struct {
 func Shapes() map[string]Shape {
 	return map[string]Shape{
 		"tinyllama": {Layers: 22, Hidden: 2048, FFN: 5632, Heads: 32, KVHeads: 4, Vocab: 32000, Context: 2048},
-		"small":     {Layers: 4, Hidden: 512, FFN: 1408, Heads: 8, KVHeads: 2, Vocab: 4096, Context: 512},
-		"mini":      {Layers: 3, Hidden: 256, FFN: 640, Heads: 8, KVHeads: 2, Vocab: 1024, Context: 256},
-		"tiny":      {Layers: 2, Hidden: 128, FFN: 384, Heads: 4, KVHeads: 2, Vocab: 512, Context: 256},
-		"odd":       {Layers: 1, Hidden: 96, FFN: 200, Heads: 3, KVHeads: 1, Vocab: 389, Context: 64},
+		// Llama 3's vocabulary: a model of half the layers of Llama-3.2-1B, untied, and a draft for it.
+		"llama3-target": {Layers: 8, Hidden: 2048, FFN: 8192, Heads: 32, KVHeads: 8, Vocab: 128256, Context: 2048},
+		"llama3-draft":  {Layers: 2, Hidden: 1024, FFN: 4096, Heads: 16, KVHeads: 4, Vocab: 128256, Context: 2048},
+
+		"small": {Layers: 4, Hidden: 512, FFN: 1408, Heads: 8, KVHeads: 2, Vocab: 4096, Context: 512},
+		"mini":  {Layers: 3, Hidden: 256, FFN: 640, Heads: 8, KVHeads: 2, Vocab: 1024, Context: 256},
+		"tiny":  {Layers: 2, Hidden: 128, FFN: 384, Heads: 4, KVHeads: 2, Vocab: 512, Context: 256},
+		"odd":   {Layers: 1, Hidden: 96, FFN: 200, Heads: 3, KVHeads: 1, Vocab: 389, Context: 64},
 	}
 }
+
+// Names of the tensors that depend on the vocabulary.
+const (
+	embedding = "model.embed_tokens.weight"
+	head      = "lm_head.weight"
+)
 
 // weight is one tensor of the checkpoint.
 type weight struct {
@@ -31,7 +41,7 @@ type weight struct {
 // weights lists the checkpoint's tensors in the order of the forward pass.
 func (s Shape) weights() []weight {
 	kv := s.Hidden / s.Heads * s.KVHeads
-	list := []weight{{"model.embed_tokens.weight", []int{s.Vocab, s.Hidden}, false}}
+	list := []weight{{embedding, []int{s.Vocab, s.Hidden}, false}}
 	for i := range s.Layers {
 		p := fmt.Sprintf("model.layers.%d.", i)
 		list = append(list,
@@ -47,7 +57,7 @@ func (s Shape) weights() []weight {
 	}
 	list = append(list, weight{"model.norm.weight", []int{s.Hidden}, true})
 	if !s.Tied {
-		list = append(list, weight{"lm_head.weight", []int{s.Vocab, s.Hidden}, false})
+		list = append(list, weight{head, []int{s.Vocab, s.Hidden}, false})
 	}
 	return list
 }

@@ -3,7 +3,7 @@ package llama
 import "fmt"
 
 // vocabulary is a byte-fallback BPE in the manner of SentencePiece: <unk>, <s>, </s>, the 256 bytes, the printable ASCII
-// characters and the space marker, then merges of lower-case letters (pairs, triples, then the same after a space)
+// characters and the space marker, then merges of lower-case letters (pairs, triples, then the same after a space, then four letters)
 // until size pieces are there.
 type vocabulary struct {
 	pieces []string
@@ -12,7 +12,7 @@ type vocabulary struct {
 
 const space = "\u2581" // the marker SentencePiece writes for a blank
 
-// newVocabulary returns the first size pieces; at least 354 are needed, at most 36,858 exist.
+// newVocabulary returns the first size pieces; at least 354 are needed, at most 493,834 exist.
 func newVocabulary(size int) (vocabulary, error) {
 	var v vocabulary
 	v.pieces = append(v.pieces, "<unk>", "<s>", "</s>")
@@ -43,6 +43,11 @@ func newVocabulary(size int) (vocabulary, error) {
 	for _, list := range [][][2]string{pairs, triples} {
 		for _, m := range list {
 			v.merge(size, [][2]string{{space, m[0] + m[1]}})
+		}
+	}
+	for _, t := range triples {
+		for c := 'a'; c <= 'z' && len(v.pieces) < size; c++ {
+			v.merge(size, [][2]string{{t[0] + t[1], string(c)}})
 		}
 	}
 	if len(v.pieces) < size {

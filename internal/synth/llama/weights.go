@@ -17,6 +17,7 @@ const chunk = 1 << 16
 
 // writeWeights streams the elements of one tensor. Chunk i of a tensor is a PCG stream seeded by (seed, name, i).
 func writeWeights(out io.Writer, w weight, o Options) error {
+	mean := o.means(w)
 	h := fnv.New64a()
 	io.WriteString(h, w.name)
 	nameSeed := h.Sum64()
@@ -36,6 +37,11 @@ func writeWeights(out io.Writer, w weight, o Options) error {
 					v++
 				}
 				values[i] = v
+			}
+			if mean != nil {
+				for i := lo; i < hi; i++ {
+					values[i] = mean(values[i], start+int64(i))
+				}
 			}
 			tensor.Encode(buf[lo*size:hi*size], o.DType, values[lo:hi])
 		})

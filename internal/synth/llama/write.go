@@ -18,6 +18,9 @@ type Options struct {
 	Seed       uint64       // of the weights
 	ShardBytes int64        // largest tensor bytes of a file; 0: one file
 	Workers    int          // goroutines; 0: one per CPU. The bytes do not depend on it
+	Text       string       // if not empty, what the model generates has the token frequencies of this text; needs a head of its own
+
+	rowMeans []float32
 }
 
 // Write makes the directory dir and writes the checkpoint into it: config.json, tokenizer.json, tokenizer_config.json and the weights.
@@ -42,6 +45,14 @@ func Write(dir string, s Shape, o Options) error {
 	for name, content := range map[string]any{"config.json": s.config(o.DType), "tokenizer.json": v.tokenizerJSON(),
 		"tokenizer_config.json": tokenizerConfig()} {
 		if err := writeJSON(filepath.Join(dir, name), content); err != nil {
+			return err
+		}
+	}
+	if o.Text != "" {
+		if s.Tied {
+			return fmt.Errorf("token frequencies need a head that is not the embedding")
+		}
+		if o.rowMeans, err = rowMeans(dir, s, o.Text); err != nil {
 			return err
 		}
 	}
