@@ -177,7 +177,7 @@ func (p *Pair) tokensOfRows() []int32 {
 	if ids := p.Draft.Model.DraftIDs(); ids != nil {
 		return ids
 	}
-	ids := make([]int32, p.Draft.Config.HeadRows())
+	ids := make([]int32, p.Draft.Model.Config().HeadRows())
 	for i := range ids {
 		ids[i] = int32(i)
 	}

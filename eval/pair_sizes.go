@@ -10,58 +10,65 @@ import (
 	"pith/tokenizer"
 )
 
-// steps times single passes of both models after the first prompt.
-func (m *pairRun) steps(r *PairSpeed) error {
-	n := m.o.Length + 1
-	tokens := slices.Repeat(m.prompts[0][:1], n)
-	var err error
-	if r.StepSeconds, err = m.fastest(m.Target.Model, tokens[:1]); err != nil {
-		return err
-	}
-	if r.VerifySeconds, err = m.fastest(m.Target.Model, tokens); err != nil {
-		return err
-	}
-	r.DraftSeconds, err = m.fastest(m.Draft.Model, []int32{0})
-	return err
+// timed is a pass that is timed again and again.
+type timed struct {
+	session *model.Session
+	tokens  []int32
+	fastest time.Duration
 }
 
-// fastest returns the seconds of the fastest of several passes over tokens.
-func (m *pairRun) fastest(of *model.Model, tokens []int32) (float64, error) {
-	s := of.NewSession(m.o.PromptTokens + len(tokens))
-	if _, err := s.Feed(make([]int32, m.o.PromptTokens)); err != nil {
-		return 0, err
+// steps times single passes after a prompt: of the target over one token and over those of a whole draft, and of the draft with its head and with heads
+// of fewer rows. They take turns, so that what else the machine does hits all alike; the fastest of each counts.
+func (m *pairRun) steps(ctx context.Context, r *PairSpeed, rows []int) (short []float64, err error) {
+	draft := []int32{0}
+	list := []*timed{m.timed(m.Target.Model, m.prompts[0][:1]), m.timed(m.Target.Model, slices.Repeat(m.prompts[0][:1], m.o.Length+1)), m.timed(m.Draft.Model, draft)}
+	for _, n := range rows {
+		list = append(list, m.timed(m.Draft.Model.FirstRows(n), draft))
 	}
-	fastest, start := time.Hour, time.Now()
-	for n := 0; n < 8 || time.Since(start) < time.Duration(m.o.Repeats)*150*time.Millisecond; n++ {
-		before := time.Now()
-		if _, err := s.Verify(tokens); err != nil {
-			return 0, err
+	for _, t := range list {
+		if _, err := t.session.Feed(make([]int32, m.o.PromptTokens)); err != nil {
+			return nil, err
 		}
-		fastest = min(fastest, time.Since(before))
-		s.Truncate(m.o.PromptTokens)
 	}
-	return fastest.Seconds(), nil
+	for n, start := 0, time.Now(); n < 5 || time.Since(start) < time.Duration(m.o.Repeats*len(list))*100*time.Millisecond; n++ {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		for _, t := range list {
+			before := time.Now()
+			if _, err := t.session.Verify(t.tokens); err != nil {
+				return nil, err
+			}
+			t.fastest = min(t.fastest, time.Since(before))
+			t.session.Truncate(m.o.PromptTokens)
+		}
+	}
+	for _, t := range list {
+		short = append(short, t.fastest.Seconds())
+	}
+	r.StepSeconds, r.VerifySeconds, r.DraftSeconds = short[0], short[1], short[2]
+	return short[3:], nil
 }
 
-// sizes fills in r.Sizes.
+func (m *pairRun) timed(of *model.Model, tokens []int32) *timed {
+	return &timed{of.NewSession(m.o.PromptTokens + len(tokens)), tokens, time.Hour}
+}
+
+// sizes fills in what depends on the rows of the draft's head.
 func (m *pairRun) sizes(ctx context.Context, r *PairSpeed, counts []int) error {
-	if len(m.o.Sizes) == 0 {
-		return nil
+	seconds, err := m.steps(ctx, r, m.o.Sizes)
+	if err != nil {
+		return err
 	}
-	sizes := slices.Clone(m.o.Sizes)
-	slices.Sort(sizes)
 	rows := m.ranked(counts)
 	tokens := m.tokensOfRows()
-	for _, size := range slices.Compact(sizes) {
-		if size < 1 || size > len(rows) {
-			return fmt.Errorf("a head of %d rows: the draft's has %d", size, len(rows))
-		}
+	for at, size := range m.o.Sizes {
 		kept := slices.Clone(rows[:size])
 		slices.Sort(kept)
 		h := HeadSize{Rows: size, Coverage: m.coverage(kept, tokens)}
 		var total model.Speculation
-		for i, prompt := range m.prompts {
-			ids, s, err := m.speculate(ctx, prompt, kept, func() bool { return true })
+		for i := range m.prompts {
+			ids, s, err := m.speculate(ctx, i, kept, func() bool { return true })
 			if err != nil {
 				return err
 			}
@@ -71,10 +78,7 @@ func (m *pairRun) sizes(ctx context.Context, r *PairSpeed, counts []int) error {
 			total.Add(s)
 		}
 		h.AcceptanceRate, h.BlockEfficiency = total.Acceptance(), total.BlockEfficiency()
-		var err error
-		if h.DraftSeconds, err = m.fastest(m.Draft.Model.FirstRows(size), []int32{0}); err != nil {
-			return err
-		}
+		h.DraftSeconds = seconds[at]
 		head := r.DraftHeadBytes * int64(size) / int64(len(rows))
 		h.BytesSeconds = r.DraftSeconds * float64(r.DraftBodyBytes+head) / float64(r.DraftBodyBytes+r.DraftHeadBytes)
 		h.MBSU, h.Predicted = r.predict(total, head, h.DraftSeconds)
@@ -85,6 +89,9 @@ func (m *pairRun) sizes(ctx context.Context, r *PairSpeed, counts []int) error {
 }
 
 func markBest(list []HeadSize) {
+	if len(list) == 0 {
+		return
+	}
 	var byTime, byBytes int
 	for i, h := range list {
 		if h.Predicted > list[byTime].Predicted {

@@ -84,6 +84,12 @@ func (p *Pair) Measure(ctx context.Context, o PairOptions) (PairSpeed, error) {
 			*value = otherwise
 		}
 	}
+	o.Sizes = slices.Clone(o.Sizes)
+	slices.Sort(o.Sizes)
+	o.Sizes = slices.Compact(o.Sizes)
+	if rows := p.Draft.Model.Config().HeadRows(); len(o.Sizes) > 0 && (o.Sizes[0] < 1 || o.Sizes[len(o.Sizes)-1] > rows) {
+		return PairSpeed{}, fmt.Errorf("heads of %d to %d rows: the draft's has %d", o.Sizes[0], o.Sizes[len(o.Sizes)-1], rows)
+	}
 	m := &pairRun{Pair: p, o: o, stop: []int32{}}
 	counted, err := m.takePrompts()
 	if err != nil {
@@ -99,13 +105,10 @@ func (p *Pair) Measure(ctx context.Context, o PairOptions) (PairSpeed, error) {
 	}
 	r.Speedup = r.Speed / r.PlainSpeed
 	r.AcceptanceRate, r.BlockEfficiency = r.Speculation.Acceptance(), r.Speculation.BlockEfficiency()
-	if err := m.steps(&r); err != nil {
-		return r, err
-	}
-	r.MBSU, r.Predicted = r.predict(r.Speculation, r.DraftHeadBytes, r.DraftSeconds)
 	if err := m.sizes(ctx, &r, counted); err != nil {
 		return r, err
 	}
+	r.MBSU, r.Predicted = r.predict(r.Speculation, r.DraftHeadBytes, r.DraftSeconds)
 	return r, errors.Join(p.Target.Identify(ctx), p.Draft.Identify(ctx))
 }
 
@@ -156,7 +159,7 @@ func (m *pairRun) turn(ctx context.Context, r *PairSpeed) error {
 	first := m.plain == nil
 	var total model.Speculation
 	for i, prompt := range m.prompts {
-		o := model.GenerateOptions{Sample: m.o.Sampling, MaxTokens: m.o.Tokens, Stop: m.stop}
+		o := m.options(i)
 		var alone []int32
 		clock := plain.begin()
 		_, err := model.Generate(ctx, m.Target.Model.NewSession(len(prompt)+m.o.Tokens), prompt, o, func(id int32) bool {
@@ -170,7 +173,7 @@ func (m *pairRun) turn(ctx context.Context, r *PairSpeed) error {
 		if first {
 			m.plain = append(m.plain, alone)
 		}
-		together, s, err := m.speculate(ctx, prompt, nil, drafted.begin())
+		together, s, err := m.speculate(ctx, i, nil, drafted.begin())
 		drafted.end()
 		if err != nil {
 			return err
@@ -188,12 +191,18 @@ func (m *pairRun) turn(ctx context.Context, r *PairSpeed) error {
 
 func (m *pairRun) greedy() bool { return m.o.Sampling.Temperature == 0 || m.o.Sampling.TopK == 1 }
 
-// speculate generates with the draft.
-func (m *pairRun) speculate(ctx context.Context, prompt, rows []int32, each func() bool) (ids []int32, s model.Speculation, err error) {
-	n := len(prompt) + m.o.Tokens
-	o := model.SpeculateOptions{Length: m.o.Length, Adaptive: m.o.Adaptive,
-		GenerateOptions: model.GenerateOptions{Sample: m.o.Sampling, MaxTokens: m.o.Tokens, Stop: m.stop}}
-	s, err = model.Speculate(ctx, m.Target.Model.NewSession(n), m.draft(n, rows), prompt, o, func(id int32) bool {
+// options of what is generated after prompt i: each has draws of its own.
+func (m *pairRun) options(i int) model.GenerateOptions {
+	sampling := m.o.Sampling
+	sampling.Seed += uint64(i)
+	return model.GenerateOptions{Sample: sampling, MaxTokens: m.o.Tokens, Stop: m.stop}
+}
+
+// speculate generates with the draft after prompt i.
+func (m *pairRun) speculate(ctx context.Context, i int, rows []int32, each func() bool) (ids []int32, s model.Speculation, err error) {
+	n := len(m.prompts[i]) + m.o.Tokens
+	o := model.SpeculateOptions{Length: m.o.Length, Adaptive: m.o.Adaptive, GenerateOptions: m.options(i)}
+	s, err = model.Speculate(ctx, m.Target.Model.NewSession(n), m.draft(n, rows), m.prompts[i], o, func(id int32) bool {
 		ids = append(ids, id)
 		return each()
 	})
