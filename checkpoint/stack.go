@@ -265,7 +265,7 @@ func (s *Stack) openBlock(b int, data []byte) (codec.Term, error) {
 	w := s.index.Blocks.Weights[b]
 	level, _ := slices.BinarySearch(s.blocks[w], b)
 	what := fmt.Sprintf("block %d of %d, level %d of %s", b+1, s.Written(), level+1, s.index.Weights[w].Name)
-	if digestOf(data) != s.index.Blocks.Digests[b] {
+	if !s.index.Blocks.holds(b, data) {
 		remedy := "copy the file again"
 		if b >= s.Mandatory() {
 			remedy = fmt.Sprintf("copy the file again, or use what is before it: --budget %d", s.BytesOf(b))

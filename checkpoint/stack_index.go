@@ -79,17 +79,32 @@ type stackWeight struct {
 	Transposed bool   `json:"transposed,omitempty"`
 }
 
-// stackPieces lists pieces: of which weight, in which layout, with which digest (digestOf).
+// stackPieces lists pieces: of which weight, in which layout, with which digest.
 type stackPieces struct {
-	Weights []int    `json:"weights"`
-	Layouts []int    `json:"layouts"`
-	Digests []string `json:"digests"`
+	Weights []int  `json:"weights"`
+	Layouts []int  `json:"layouts"`
+	Digests []byte `json:"digests"` // pieceDigest bytes of each, the first of its SHA-256, in Base64: there are many pieces
 }
 
-// digestOf is half of the SHA-256 of a piece.
+// pieceDigest is how many bytes of a digest are kept of a piece, to find damage by.
+const pieceDigest = 8
+
+// holds reports whether data has the digest of piece i.
+func (p *stackPieces) holds(i int, data []byte) bool {
+	sum := sha256.Sum256(data)
+	return bytes.Equal(sum[:pieceDigest], p.Digests[pieceDigest*i:][:pieceDigest])
+}
+
+// add appends a piece.
+func (p *stackPieces) add(weight, layout int, data []byte) {
+	sum := sha256.Sum256(data)
+	p.Weights, p.Layouts, p.Digests = append(p.Weights, weight), append(p.Layouts, layout), append(p.Digests, sum[:pieceDigest]...)
+}
+
+// digestOf is the SHA-256 of a file in a stack.
 func digestOf(data []byte) string {
 	sum := sha256.Sum256(data)
-	return hex.EncodeToString(sum[:16])
+	return hex.EncodeToString(sum[:])
 }
 
 // stackHeader returns the first 48 bytes of a file with this index.
@@ -191,8 +206,8 @@ func (x *stackIndex) checkWeights() error {
 func (x *stackIndex) checkPieces() error {
 	terms := make([]int, len(x.Weights))
 	for _, p := range []*stackPieces{&x.Kept, &x.Blocks} {
-		if len(p.Weights) != len(p.Layouts) || len(p.Weights) != len(p.Digests) {
-			return fmt.Errorf("lists of %d, %d and %d pieces", len(p.Weights), len(p.Layouts), len(p.Digests))
+		if len(p.Weights) != len(p.Layouts) || pieceDigest*len(p.Weights) != len(p.Digests) {
+			return fmt.Errorf("lists of %d and %d pieces, and %d bytes of digests", len(p.Weights), len(p.Layouts), len(p.Digests))
 		}
 		for i, w := range p.Weights {
 			if w < 0 || w >= len(x.Weights) || p.Layouts[i] < 0 || p.Layouts[i] >= len(x.Layouts) {

@@ -99,7 +99,7 @@ func (s *Stack) loadKept(w int) (terms []codec.Term, err error) {
 		if err != nil {
 			return nil, err
 		}
-		if digestOf(data) != s.index.Kept.Digests[k] {
+		if !s.index.Kept.holds(k, data) {
 			return nil, fmt.Errorf("%s: %s is damaged: copy the file again", s.path, s.index.Weights[w].Name)
 		}
 		term, err := s.openTerm(s.index.Kept.Layouts[k], data)

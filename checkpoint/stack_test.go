@@ -254,7 +254,7 @@ var hostileIndexes = map[string]func(x *stackIndex){
 	"many terms": func(x *stackIndex) {
 		for range codec.MaxTerms {
 			x.Blocks.Weights, x.Blocks.Layouts = append(x.Blocks.Weights, 1), append(x.Blocks.Layouts, x.Blocks.Layouts[0])
-			x.Blocks.Digests = append(x.Blocks.Digests, "")
+			x.Blocks.Digests = append(x.Blocks.Digests, make([]byte, pieceDigest)...)
 		}
 	},
 }

@@ -96,7 +96,7 @@ func (c *StackContents) index() (*stackIndex, error) {
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", t.Name, err)
 			}
-			layout, digest, err := layoutOf(term)
+			layout, data, err := layoutOf(term)
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", t.Name, err)
 			}
@@ -110,16 +110,16 @@ func (c *StackContents) index() (*stackIndex, error) {
 				layouts[string(key)] = at
 				x.Layouts = append(x.Layouts, layout)
 			}
-			pieces.Weights, pieces.Layouts, pieces.Digests = append(pieces.Weights, w), append(pieces.Layouts, at), append(pieces.Digests, digest)
+			pieces.add(w, at, data)
 		}
 	}
 	return x, nil
 }
 
-// layoutOf describes a term, with the digest of its bytes.
-func layoutOf(term codec.Term) (stackLayout, string, error) {
+// layoutOf describes a term, and returns its bytes.
+func layoutOf(term codec.Term) (stackLayout, []byte, error) {
 	if _, isSum := term.(interface{ Terms() []codec.Term }); isSum {
-		return stackLayout{}, "", errors.New("a sum of terms is several blocks")
+		return stackLayout{}, nil, errors.New("a sum of terms is several blocks")
 	}
 	rows, cols := term.Dims()
 	l := stackLayout{Codec: term.Codec(), Rows: rows, Cols: cols, Parts: []stackPart{}}
@@ -128,7 +128,7 @@ func layoutOf(term codec.Term) (stackLayout, string, error) {
 		l.Parts = append(l.Parts, stackPart{Name: p.Name, DType: p.DType.String(), Shape: slices.Clone(p.Shape)})
 		data = append(data, p.Data...)
 	}
-	return l, digestOf(data), nil
+	return l, data, nil
 }
 
 // CutStack writes the largest size of the stack at path that has at most so many bytes to another file, and returns its blocks. It copies bytes, and
