@@ -37,19 +37,21 @@ func mulAddSigns(terms []Term, y tensor.Mat, in *Input, r0, r1 int) {
 // mulAddFew multiplies token by token.
 func (t *signTerm) mulAddFew(y, x tensor.Mat, r0, r1 int) {
 	wide, rows := (t.cols+63)/64*64, r1-r0
-	buf := getScratch(wide + rows + t.k*rows)
+	buf := getScratch(t.k * (wide + 2*rows))
 	defer putScratch(buf)
-	z, sums, u := (*buf)[:wide], (*buf)[wide:wide+rows], (*buf)[wide+rows:]
-	clear(z[t.cols:])
+	z, sums, u := (*buf)[:t.k*wide], (*buf)[t.k*wide:t.k*(wide+rows)], (*buf)[t.k*(wide+rows):]
 	kernels.F16ToF32(u, t.u[2*t.k*r0:])
 	stride := (t.cols + 7) / 8
 	for i := range x.Rows {
 		for f := range t.k {
-			kernels.MulF16(z[:t.cols], t.v[2*f*t.cols:], x.Row(i))
-			kernels.SignSums(sums, t.signs[r0*stride:], stride, z)
-			total := kernels.SignTotal(z)
-			out := y.Row(i)[r0:r1]
-			for r, s := range sums {
+			kernels.MulF16(z[f*wide:f*wide+t.cols], t.v[2*f*t.cols:], x.Row(i))
+			clear(z[f*wide+t.cols : (f+1)*wide])
+		}
+		kernels.SignSumsOf(t.k, sums, t.signs[r0*stride:], stride, z)
+		out := y.Row(i)[r0:r1]
+		for f := range t.k {
+			total := kernels.SignTotal(z[f*wide : (f+1)*wide])
+			for r, s := range sums[f*rows : (f+1)*rows] {
 				out[r] += float32(u[r*t.k+f] * (total - 2*s)) // 2·s is exact
 			}
 		}

@@ -155,7 +155,7 @@ type KernelSpeed struct {
 }
 
 // kernelCodecs are the codecs whose single-token products are timed: one of each kernel family.
-var kernelCodecs = [...]string{"f32", "bf16", "f16", "int8-g128", "int4-g128", "int4-g128-asym", "int6-g128", "int5-g128", "int3-g128", "int2-g64", "q8_0", "q6_k", "q5_k", "q4_k", "q5_1", "q5_0", "q4_1", "q4_0", "q3_k", "q2_k"}
+var kernelCodecs = [...]string{"f32", "bf16", "f16", "int8-g128", "int4-g128", "int4-g128-asym", "int6-g128", "int5-g128", "int3-g128", "int2-g64", "q8_0", "q6_k", "q5_k", "q4_k", "q5_1", "q5_0", "q4_1", "q4_0", "q3_k", "q2_k", "sign-k1", "4*sign-k1"}
 
 // MeasureKernels times the f32 matrix product and each codec's product with one token, on workers goroutines.
 func MeasureKernels(ctx context.Context, workers int) ([]KernelSpeed, error) {

@@ -14,6 +14,11 @@ func signSums4x512(dst *float32, signs *byte, stride int, z *float32, groups int
 //go:noescape
 func signSums1x512(dst *float32, signs *byte, stride int, z *float32, groups int, words int)
 
+// signSumsFour sets dst to sums of the z whose bits are set, of rows of words of 64 columns and four z, zStep bytes apart, whose sums are dstStep bytes apart.
+//
+//go:noescape
+func signSumsFourx512(dst *float32, signs *byte, stride int, z *float32, dstStep int, zStep int, rows int, words int)
+
 // signSums1 sets dst to sums of the z whose bits are set, of rows of words of 64 columns; bits are 1 << 0 … 1 << 31.
 //
 //go:noescape

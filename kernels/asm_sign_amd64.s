@@ -186,6 +186,125 @@ word:
 	VZEROUPPER
 	RET
 
+// func signSumsFourx512(dst *float32, signs *byte, stride int, z *float32, dstStep int, zStep int, rows int, words int)
+// Requires: AVX, AVX512F
+TEXT ·signSumsFourx512(SB), $0-64
+	MOVQ dst+0(FP), AX
+	MOVQ signs+8(FP), CX
+	MOVQ dstStep+32(FP), DX
+	MOVQ zStep+40(FP), BX
+	MOVQ rows+48(FP), SI
+
+row:
+	MOVQ   words+56(FP), R8
+	MOVQ   CX, DI
+	MOVQ   z+24(FP), R9
+	LEAQ   (R9)(BX*2), R10
+	ADDQ   BX, R10
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	VXORPS Y10, Y10, Y10
+	VXORPS Y11, Y11, Y11
+	VXORPS Y12, Y12, Y12
+	VXORPS Y13, Y13, Y13
+	VXORPS Y14, Y14, Y14
+	VXORPS Y15, Y15, Y15
+
+word:
+	KMOVW         (DI), K1
+	VADDPS        (R9), Z0, K1, Z0
+	VADDPS        (R9)(BX*1), Z4, K1, Z4
+	VADDPS        (R9)(BX*2), Z8, K1, Z8
+	VADDPS        (R10), Z12, K1, Z12
+	KMOVW         2(DI), K1
+	VADDPS        64(R9), Z1, K1, Z1
+	VADDPS        64(R9)(BX*1), Z5, K1, Z5
+	VADDPS        64(R9)(BX*2), Z9, K1, Z9
+	VADDPS        64(R10), Z13, K1, Z13
+	KMOVW         4(DI), K1
+	VADDPS        128(R9), Z2, K1, Z2
+	VADDPS        128(R9)(BX*1), Z6, K1, Z6
+	VADDPS        128(R9)(BX*2), Z10, K1, Z10
+	VADDPS        128(R10), Z14, K1, Z14
+	KMOVW         6(DI), K1
+	VADDPS        192(R9), Z3, K1, Z3
+	VADDPS        192(R9)(BX*1), Z7, K1, Z7
+	VADDPS        192(R9)(BX*2), Z11, K1, Z11
+	VADDPS        192(R10), Z15, K1, Z15
+	ADDQ          $0x08, DI
+	ADDQ          $0x00000100, R9
+	ADDQ          $0x00000100, R10
+	DECQ          R8
+	JNZ           word
+	MOVQ          AX, DI
+	VADDPS        Z2, Z0, Z0
+	VADDPS        Z3, Z1, Z1
+	VADDPS        Z1, Z0, Z0
+	VEXTRACTF64X4 $0x01, Z0, Y1
+	VADDPS        Y1, Y0, Y0
+	VEXTRACTF128  $0x01, Y0, X1
+	VADDPS        X1, X0, X0
+	VMOVHLPS      X0, X0, X1
+	VADDPS        X1, X0, X0
+	VMOVSHDUP     X0, X1
+	VADDSS        X1, X0, X0
+	VMOVSS        X0, (DI)
+	ADDQ          DX, DI
+	VADDPS        Z6, Z4, Z4
+	VADDPS        Z7, Z5, Z5
+	VADDPS        Z5, Z4, Z4
+	VEXTRACTF64X4 $0x01, Z4, Y0
+	VADDPS        Y0, Y4, Y4
+	VEXTRACTF128  $0x01, Y4, X0
+	VADDPS        X0, X4, X4
+	VMOVHLPS      X4, X4, X0
+	VADDPS        X0, X4, X4
+	VMOVSHDUP     X4, X0
+	VADDSS        X0, X4, X4
+	VMOVSS        X4, (DI)
+	ADDQ          DX, DI
+	VADDPS        Z10, Z8, Z8
+	VADDPS        Z11, Z9, Z9
+	VADDPS        Z9, Z8, Z8
+	VEXTRACTF64X4 $0x01, Z8, Y0
+	VADDPS        Y0, Y8, Y8
+	VEXTRACTF128  $0x01, Y8, X0
+	VADDPS        X0, X8, X8
+	VMOVHLPS      X8, X8, X0
+	VADDPS        X0, X8, X8
+	VMOVSHDUP     X8, X0
+	VADDSS        X0, X8, X8
+	VMOVSS        X8, (DI)
+	ADDQ          DX, DI
+	VADDPS        Z14, Z12, Z12
+	VADDPS        Z15, Z13, Z13
+	VADDPS        Z13, Z12, Z12
+	VEXTRACTF64X4 $0x01, Z12, Y0
+	VADDPS        Y0, Y12, Y12
+	VEXTRACTF128  $0x01, Y12, X0
+	VADDPS        X0, X12, X12
+	VMOVHLPS      X12, X12, X0
+	VADDPS        X0, X12, X12
+	VMOVSHDUP     X12, X0
+	VADDSS        X0, X12, X12
+	VMOVSS        X12, (DI)
+	ADDQ          DX, DI
+	ADDQ          $0x04, AX
+	MOVQ          stride+16(FP), DI
+	ADDQ          DI, CX
+	DECQ          SI
+	JNZ           row
+	VZEROUPPER
+	RET
+
 // func signSums1x256(dst *float32, signs *byte, stride int, z *float32, rows int, words int, bits *[32]uint32)
 // Requires: AVX, AVX2
 TEXT ·signSums1x256(SB), $0-56

@@ -8,6 +8,28 @@ func SignSums(dst []float32, signs []byte, stride int, z []float32) {
 	signSums(chosen, dst, signs, stride, z)
 }
 
+// SignSumsOf is SignSums of k vectors, (k, len(z)/k), with the same signs: sums f of the rows are dst[f·rows …], rows = len(dst)/k.
+func SignSumsOf(k int, dst []float32, signs []byte, stride int, z []float32) {
+	signSumsOf(chosen, k, dst, signs, stride, z)
+}
+
+func signSumsOf(l level, k int, dst []float32, signs []byte, stride int, z []float32) {
+	rows, n := len(dst)/k, len(z)/k
+	if len(dst) != k*rows || len(z) != k*n {
+		panic("kernels: SignSumsOf of parts of rows")
+	}
+	for f := 0; f < k; {
+		done, together := 0, min(4, k-f)
+		if together == 4 && n%signLanes == 0 && n > 0 {
+			done = signRowsFour(l, dst[f*rows:], signs, stride, z[f*n:], rows, n)
+		}
+		for i := f; i < f+together; i++ {
+			signSums(l, dst[i*rows+done:(i+1)*rows], signs[min(done*stride, len(signs)):], stride, z[i*n:(i+1)*n])
+		}
+		f += together
+	}
+}
+
 // AddSigned adds (−1)^bit·Σ u[t]·v[t·len(dst)+j] to each dst[j], the bit being bit j%8 of signs[j/8]. Products and sums are rounded one by one,
 // in the order of t; every level gives the same bytes.
 func AddSigned(dst []float32, signs []byte, u, v []float32) { addSigned(chosen, dst, signs, u, v) }

@@ -36,6 +36,21 @@ func signRows(l level, dst []float32, signs []byte, stride int, z []float32, wor
 	return rows
 }
 
+// signRowsFour is signSumsOf of four vectors and of the rows whose whole words lie within signs, and returns how many these are.
+func signRowsFour(l level, dst []float32, signs []byte, stride int, z []float32, rows, n int) int {
+	if l < avx512 {
+		return 0
+	}
+	words, whole := n/signLanes, rows
+	for whole > 0 && (whole-1)*stride+8*words > len(signs) {
+		whole--
+	}
+	if whole > 0 {
+		signSumsFourx512(&dst[0], &signs[0], stride, &z[0], 4*rows, 4*n, whole, words)
+	}
+	return whole
+}
+
 // addSignedBlocks is addSigned of whole blocks of 16 columns, and returns how many columns these are.
 func addSignedBlocks(l level, dst []float32, signs []byte, u, v []float32) int {
 	blocks := len(dst) / 16

@@ -50,6 +50,35 @@ func TestSignSumsAgreeWithFloat64AndAtAllLevels(t *testing.T) {
 	}
 }
 
+func TestSumsOfSeveralVectorsAreThoseOfEach(t *testing.T) {
+	r := rand.New(rand.NewPCG(4, 5))
+	for _, cols := range []int{1, 64, 100, 200} {
+		for _, rows := range []int{0, 1, 3, 9} {
+			for _, k := range []int{1, 2, 4, 5, 9} {
+				signs, stride, _ := signCase(r, rows, cols)
+				wide := (cols + 63) / 64 * 64
+				z := make([]float32, k*wide)
+				for f := range k {
+					copy(z[f*wide:], randoms(r, cols))
+				}
+				for _, l := range levels() {
+					got := make([]float32, k*rows)
+					signSumsOf(l, k, got, signs, stride, z)
+					for f := range k {
+						want := make([]float32, rows)
+						signSums(generic, want, signs, stride, z[f*wide:(f+1)*wide])
+						for i, v := range want {
+							if !same(got[f*rows+i], v) {
+								t.Fatalf("%s (%d, %d), vector %d of %d, row %d: %g, want %g", levelNames[l], rows, cols, f, k, i, got[f*rows+i], v)
+							}
+						}
+					}
+				}
+			}
+		}
+	}
+}
+
 func TestAddSignedIsIdenticalAtAllLevels(t *testing.T) {
 	r := rand.New(rand.NewPCG(2, 5))
 	for _, n := range []int{0, 1, 15, 16, 17, 63, 64, 65, 200} {
@@ -115,6 +144,18 @@ func BenchmarkSignSums(b *testing.B) {
 				bestOf(b, float64(n*n), "Gweights/s", func() { signSums(l, y, signs, stride, z) })
 			})
 		}
+	}
+}
+
+func BenchmarkSignSumsOf16(b *testing.B) {
+	for _, l := range levels() {
+		b.Run(levelNames[l], func(b *testing.B) {
+			r := rand.New(rand.NewPCG(1, 1))
+			const n, k = 2048, 16
+			signs, stride, _ := signCase(r, n, n)
+			z, y := randoms(r, k*n), make([]float32, k*n)
+			bestOf(b, float64(n*n), "Gweights/s", func() { signSumsOf(l, k, y, signs, stride, z) })
+		})
 	}
 }
 
