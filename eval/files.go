@@ -111,15 +111,27 @@ func Compare(ctx context.Context, cand, base *Opened, text []byte, o Options) (R
 		return Result{}, fmt.Errorf("%s: %w", cand.Path, err)
 	}
 	var b Model
+	note := ""
 	if base != nil {
-		if err := sameTokens(cand, base, text); err != nil {
-			return Result{}, err
-		}
 		b = base.Model
+		ids, err := trimmedFrom(cand, base)
+		switch {
+		case err != nil:
+			return Result{}, err
+		case ids != nil:
+			b, note = mapped{base.Model, ids}, mappedNote(cand, base, text)
+		default:
+			if err := sameTokens(cand, base, text); err != nil {
+				return Result{}, err
+			}
+		}
 	}
 	r, err := Run(ctx, cand.Model, b, cand.Tokenizer, text, o)
 	if err != nil {
 		return Result{}, fmt.Errorf("%s: %w", cand.Path, err)
+	}
+	if note != "" {
+		r.Notes = append(r.Notes, note)
 	}
 	for _, m := range []*Opened{cand, base} {
 		if m == nil {
