@@ -1,0 +1,106 @@
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestATrimmedModelIsTheSameInEveryFormat(t *testing.T) {
+	model, text, dir := tinyModel(t), tinyText(t), t.TempDir()
+	at := func(name string) string { return filepath.Join(dir, name) }
+	if got := ok(t, "vocab", "count", model, "--text", text, "-o", at("counts")); !strings.Contains(got, "tokens counted") {
+		t.Errorf("count printed %s", got)
+	}
+	ok(t, "vocab", "count", model, "--text", text, "--generate", "40", "--length", "16", "--seed", "3", "-o", at("written"))
+	ok(t, "vocab", "merge", at("counts"), at("written"), "-o", at("both"))
+	var menu struct {
+		Tokens int
+		Must   int
+		Menu   []struct{ Tokens int }
+	}
+	if err := json.Unmarshal([]byte(ok(t, "vocab", "show", model, "--counts", at("both"), "--json")), &menu); err != nil || len(menu.Menu) < 2 || menu.Must >= menu.Tokens {
+		t.Fatalf("menu %+v, %v", menu, err)
+	}
+	flags := []string{"--vocab-counts", at("counts"), "--vocab-coverage", "1"}
+	with := func(args ...string) []string { return append(args, flags...) }
+	if got := ok(t, with("trim", model, "-o", at("hf"))...); !strings.Contains(got, "of those counted") {
+		t.Errorf("trim printed %s", got)
+	}
+	ok(t, with("trim", model, "-o", at("out.gguf"))...)
+	ok(t, with("compress", model, "-o", at("pith"))...)
+	ok(t, "verify", at("pith"))
+	ok(t, with("plan", model, "--save", at("plan.json"))...)
+	ok(t, "compress", model, "--plan", at("plan.json"), "-o", at("planned"))
+	sameTree(t, at("pith"), at("planned"))
+	ok(t, "convert", at("pith"), "-o", at("converted.gguf"))
+	want := perplexity(t, at("hf"), text)
+	for _, name := range []string{"out.gguf", "pith", "converted.gguf"} {
+		if p := perplexity(t, at(name), text); p != want {
+			t.Errorf("perplexity %v of %s, %v of the directory", p, name, want)
+		}
+	}
+	got := ok(t, "eval", at("hf"), "--base", model, "--text", text, "--ctx", "32")
+	if !strings.Contains(got, "tokens: KL and agreement are over these") || !strings.Contains(got, "KL mean               0.000000") {
+		t.Errorf("eval printed %s", got)
+	}
+	before, err := os.Stat(filepath.Join(model, "model.safetensors"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if after, err := os.Stat(filepath.Join(at("hf"), "model.safetensors")); err != nil || after.Size() >= before.Size() {
+		t.Errorf("%v bytes after trimming, %v", after, err)
+	}
+}
+
+func TestATrimmedHeadDraftsForItsModel(t *testing.T) {
+	model, text, dir := tinyModel(t), tinyText(t), t.TempDir()
+	draft := filepath.Join(dir, "draft")
+	got := ok(t, "trim", model, "--head", "--target", model, "--text", text, "--vocab-size", "290", "-o", draft)
+	if !strings.Contains(got, "290 of 320 tokens") {
+		t.Errorf("trim printed %s", got)
+	}
+	plain := ok(t, "run", model, "--prompt", "the cat", "-n", "12")
+	if drafted := ok(t, "run", model, "--draft", draft, "--prompt", "the cat", "-n", "12"); drafted != plain {
+		t.Errorf("with the draft: %q, without %q", drafted, plain)
+	}
+	packed := filepath.Join(dir, "packed")
+	ok(t, "compress", draft, "--codec", "int8-g32", "-o", packed)
+	ok(t, "verify", packed)
+	ok(t, "run", packed, "--prompt", "the cat", "-n", "3")
+	if code, _, errs := cli("eval", draft, "--text", text); code != exitBadInput || !strings.Contains(errs, "draft") {
+		t.Errorf("eval of a draft: %d, %s", code, errs)
+	}
+	if code, _, errs := cli("convert", draft, "-o", filepath.Join(dir, "d.gguf")); code != exitBadInput || !strings.Contains(errs, "drafting") {
+		t.Errorf("a draft as GGUF: %d, %s", code, errs)
+	}
+}
+
+func TestFlagsOfTheVocabularyThatMakeNoSenseAreExplained(t *testing.T) {
+	model, text := tinyModel(t), tinyText(t)
+	out := filepath.Join(t.TempDir(), "out")
+	for want, args := range map[string][]string{
+		"give only one":          {"trim", model, "--vocab-size", "300", "--vocab-coverage", "0.9", "-o", out},
+		"say how many":           {"trim", model, "-o", out},
+		"--vocab-counts (pith":   {"trim", model, "--vocab-size", "300", "-o", out},
+		"must stay":              {"trim", model, "--vocab-size", "3", "--text", text, "-o", out},
+		"choose among":           {"trim", model, "--vocab-size", "300", "--vocab-keep", "emoji", "--text", text, "-o", out},
+		"--vocab-bytes 10":       {"compress", model, "--vocab-bytes", "10", "--text", text, "-o", out},
+		"above 0, at most 1":     {"compress", model, "--vocab-coverage", "2", "--text", text, "-o", out},
+		"whole vocabulary":       {"compress", model, "--vocab-size", "300", "--stats", text, "-o", out},
+		"go with --vocab-size":   {"compress", model, "--vocab-keep", "none", "-o", out},
+		"pith vocab count":       {"trim", model, "--vocab-size", "300", "--vocab-counts", filepath.Join(model, "model.safetensors"), "-o", out},
+		"--target goes with":     {"trim", model, "--vocab-size", "300", "--target", model, "--text", text, "-o", out},
+		"-o is missing":          {"vocab", "count", model, "--text", text},
+		"goes with --generate N": {"vocab", "count", model, "--text", text, "--draft", model, "-o", out},
+	} {
+		if code, _, errs := cli(args...); code != exitBadInput || !strings.Contains(errs, want) {
+			t.Errorf("pith %s: %d, %s; want %q", strings.Join(args, " "), code, errs, want)
+		}
+	}
+	if _, err := os.Stat(out); err == nil {
+		t.Error("something was written")
+	}
+}
