@@ -3,20 +3,16 @@ package linalg
 import (
 	"math"
 
-	"pith/internal/par"
 	"pith/kernels"
 )
 
 // chase is the singular value decomposition of an upper bidiagonal matrix by QR steps, with shifts where they cost no accuracy and without
 // otherwise, so that small values keep their digits (Demmel and Kahan, "Accurate singular values of bidiagonal matrices", 1990; LAPACK's
-// dbdsqr). The rotations of many steps are collected and applied together, to columns that fit in a cache.
+// dbdsqr).
 type chase struct {
-	crew
 	d, e     []float64
 	left     padded // row i: left vector i; in whole pieces of RotateColumns columns
 	right    padded
-	batch    []sweep
-	pending  int
 	absolute float64 // what lies beside the diagonal is zero below this
 	relative float64 // or below this part of the value that it touches
 }
@@ -28,10 +24,8 @@ type sweep struct {
 	left, right []float64
 }
 
-const (
-	batchSize = 1 << 15 // rotations that are applied together
-	qrSteps   = 30      // steps for one value; two are usual
-)
+// qrSteps is how many steps one value may take; two are usual.
+const qrSteps = 30
 
 // run turns d into the singular values, in any order and of any sign.
 func (q *chase) run() error {
@@ -44,10 +38,7 @@ func (q *chase) run() error {
 			m--
 			continue
 		}
-		if steps++; steps > qrSteps*n || q.stopped() {
-			if q.stopped() {
-				return q.ctx.Err()
-			}
+		if steps++; steps > qrSteps*n {
 			return ErrNoConvergence
 		}
 		if low > oldHigh || m < oldLow || oldHigh < 0 { // another block: from its larger end to the smaller
@@ -69,12 +60,9 @@ func (q *chase) run() error {
 		default:
 			q.up(&s, low, m, shift)
 		}
-		q.batch = append(q.batch, s)
-		if q.pending += m - low; q.pending >= batchSize {
-			q.flush()
-		}
+		s.apply(q.left, s.left)
+		s.apply(q.right, s.right)
 	}
-	q.flush()
 	return nil
 }
 
@@ -166,28 +154,15 @@ func (q *chase) shift(low, m int, least float64, down bool) float64 {
 	return shift
 }
 
-// flush applies the collected rotations, some columns at a time.
-func (q *chase) flush() {
-	pieces := q.left.ld / kernels.RotateColumns
-	par.For(q.workers, pieces+q.right.ld/kernels.RotateColumns, func(part int) {
-		z, right := q.left, part >= pieces
-		if right {
-			z, part = q.right, part-pieces
+// apply turns the rows of z.
+func (s *sweep) apply(z padded, cs []float64) {
+	for c := 0; c < z.ld; c += kernels.RotateColumns {
+		if s.down {
+			kernels.RotateChainDown64(z.data[s.top*z.ld+c:], z.ld, cs)
+		} else {
+			kernels.RotateChain64(z.data[s.top*z.ld+c:], z.ld, cs)
 		}
-		for _, s := range q.batch {
-			cs := s.left
-			if right {
-				cs = s.right
-			}
-			at := z.data[s.top*z.ld+part*kernels.RotateColumns:]
-			if s.down {
-				kernels.RotateChainDown64(at, z.ld, cs)
-			} else {
-				kernels.RotateChain64(at, z.ld, cs)
-			}
-		}
-	})
-	q.batch, q.pending = q.batch[:0], 0
+	}
 }
 
 // least2 returns the least singular value of the matrix (f g; 0 h).

@@ -100,19 +100,9 @@ func (v *divided) sort(p piece) {
 	slices.SortStableFunc(order, func(i, j int) int { return cmp.Compare(d[i], d[j]) })
 }
 
-// side is which columns of a vector are not zero.
-type side uint8
-
-const (
-	first side = iota
-	both
-	second
-)
-
 // joint is two pieces that become one: diag(d) + rho·z·zᵀ in the basis of their vectors.
 type joint struct {
-	*divided
-	piece
+	vectors
 	rho   float64
 	d, z  []float64
 	sides []side
@@ -122,7 +112,7 @@ type joint struct {
 
 // merge makes one piece of its two parts.
 func (v *divided) merge(p piece, c crew) error {
-	j := &joint{divided: v, piece: p, d: v.d[p.at : p.at+p.n], z: make([]float64, p.n), sides: make([]side, p.n)}
+	j := &joint{vectors: vectors{v.z, p.at, p.cut, p.n}, d: v.d[p.at : p.at+p.n], z: make([]float64, p.n), sides: make([]side, p.n)}
 	m := p.at + p.cut
 	for i := range p.n {
 		if i < p.cut {
@@ -134,7 +124,7 @@ func (v *divided) merge(p piece, c crew) error {
 		}
 	}
 	j.rho = 2 * math.Abs(v.off[m-1])
-	j.deflate()
+	j.deflate(v.order[p.at : p.at+p.n])
 	if len(j.kept) > 0 {
 		if err := j.solve(c); err != nil {
 			return err
@@ -144,18 +134,15 @@ func (v *divided) merge(p piece, c crew) error {
 	return nil
 }
 
-// row returns row i of the piece's vectors.
-func (j *joint) row(i int) []float64 { return j.divided.z.Row(j.at + i)[j.at : j.at+j.n] }
-
 // deflate sorts rows into those that take part and those whose weight in z is nothing, turning pairs of nearly equal d so that one of
 // each pair has none.
-func (j *joint) deflate() {
+func (j *joint) deflate(pieces []int) {
 	var largest float64
 	for i, v := range j.z {
 		largest = max(largest, math.Abs(v), math.Abs(j.d[i]))
 	}
 	tolerance := 8 * 2 * epsilon * largest
-	order := slices.Clone(j.order[j.at : j.at+j.n])
+	order := slices.Clone(pieces)
 	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(j.d[a], j.d[b]) })
 	last := -1
 	for _, i := range order {
@@ -163,7 +150,7 @@ func (j *joint) deflate() {
 			j.gone = append(j.gone, i)
 			continue
 		}
-		if last >= 0 && !j.turn(last, i, tolerance) {
+		if last >= 0 && !j.same(last, i, tolerance) {
 			j.kept = append(j.kept, last)
 		}
 		last = i
@@ -173,8 +160,8 @@ func (j *joint) deflate() {
 	}
 }
 
-// turn rotates rows a and b so that a has no weight, if d of the two differ by nothing then. Row a is gone in that case.
-func (j *joint) turn(a, b int, tolerance float64) bool {
+// same rotates rows a and b so that a has no weight, if d of the two differ by nothing then. Row a is gone in that case.
+func (j *joint) same(a, b int, tolerance float64) bool {
 	tau := hypot(j.z[a], j.z[b])
 	c, s := j.z[b]/tau, -j.z[a]/tau
 	if math.Abs((j.d[b]-j.d[a])*c*s) > tolerance {
@@ -184,11 +171,7 @@ func (j *joint) turn(a, b int, tolerance float64) bool {
 	if j.sides[a] != j.sides[b] {
 		j.sides[a], j.sides[b] = both, both
 	}
-	x, y := j.row(a), j.row(b)
-	for i, v := range x {
-		x[i] = float64(c*v) + float64(s*y[i])
-		y[i] = float64(c*y[i]) - float64(s*v)
-	}
+	j.turn(a, b, c, s)
 	cc, ss := float64(c*c), float64(s*s)
 	j.d[a], j.d[b] = float64(j.d[a]*cc)+float64(j.d[b]*ss), float64(j.d[a]*ss)+float64(j.d[b]*cc)
 	j.gone = append(j.gone, a)
@@ -203,114 +186,26 @@ func (j *joint) solve(c crew) error {
 		s.d[i], s.z[i] = j.d[r], j.z[r]
 		s.norm += float64(j.z[r] * j.z[r])
 	}
-	values, u := make([]float64, k), NewDense(k, k) // row i of u: first d − λ, then the vector
-	failed := make([]bool, k)
-	par.Ranges(c.workers, k, grain, func(lo, hi int) {
-		for i := lo; i < hi && !c.stopped(); i++ {
-			origin, distance, ok := s.root(i, u.Row(i))
-			values[i], failed[i] = s.d[origin]+distance, !ok
-		}
-	})
-	if slices.Contains(failed, true) {
-		return ErrNoConvergence
+	values, u, err := s.roots(c)
+	if err != nil {
+		return err
 	}
 	weights := s.weights(u, c)
-	places, sources := j.gather()
+	places := arrange(j.kept, j.sides)
 	par.Ranges(c.workers, k, grain, func(lo, hi int) {
 		x := make([]float64, k)
 		for i := lo; i < hi; i++ {
 			row := u.Row(i)
 			for q, v := range row {
-				x[places[q]] = weights[q] / v
+				x[places.places[q]] = weights[q] / v
 			}
-			f := 1 / math.Sqrt(kernels.Dot64(x, x))
-			for q, v := range x {
-				row[q] = v * f
-			}
+			normalizeTo(row, x)
 		}
 	})
-	rest := make([]float64, len(j.gone))
-	moved := NewDense(len(j.gone), j.n)
-	for i, r := range j.gone {
-		rest[i] = j.d[r]
-		copy(moved.Row(i), j.row(r))
+	for _, r := range j.gone {
+		values = append(values, j.d[r])
 	}
 	copy(j.d, values)
-	copy(j.d[k:], rest)
-	for i := range moved.Rows {
-		copy(j.row(k+i), moved.Row(i))
-	}
-	sources.multiply(j, u, c)
+	j.combine(u, places, j.gone, c)
 	return nil
-}
-
-// weights returns the z for which the roots found are exact: by Löwner's formula, from the products of d − λ (Gu and Eisenstat).
-func (s *secular) weights(deltas Dense, c crew) []float64 {
-	k := len(s.d)
-	w := make([]float64, k)
-	par.Ranges(c.workers, k, grain, func(lo, hi int) {
-		for j := lo; j < hi; j++ {
-			w[j] = deltas.Row(j)[j]
-		}
-		for i := range k {
-			delta, d := deltas.Row(i), s.d[i]
-			for j := lo; j < hi; j++ {
-				if j != i {
-					w[j] *= delta[j] / (s.d[j] - d)
-				}
-			}
-		}
-		for j := lo; j < hi; j++ {
-			w[j] = math.Copysign(math.Sqrt(math.Max(-w[j], 0)), s.z[j])
-		}
-	})
-	return w
-}
-
-// halves is the vectors that take part: their first columns, of those that have such, and their last ones.
-type halves struct {
-	left, right Dense
-	skip        int // of the places, those that have no last columns
-}
-
-// gather copies the vectors that take part, ordered by their sides; places says where each went.
-func (j *joint) gather() (places []int, h halves) {
-	places = make([]int, len(j.kept))
-	var count [second + 1]int
-	for _, r := range j.kept {
-		count[j.sides[r]]++
-	}
-	h.left = NewDense(count[first]+count[both], j.cut)
-	h.right = NewDense(count[both]+count[second], j.n-j.cut)
-	h.skip = count[first]
-	next := [...]int{0, count[first], count[first] + count[both]}
-	for i, r := range j.kept {
-		at := next[j.sides[r]]
-		next[j.sides[r]]++
-		places[i] = at
-		if at < h.left.Rows {
-			copy(h.left.Row(at), j.row(r)[:j.cut])
-		}
-		if at >= h.skip {
-			copy(h.right.Row(at-h.skip), j.row(r)[j.cut:])
-		}
-	}
-	return places, h
-}
-
-// multiply sets the first rows of the piece to u times the vectors.
-func (h *halves) multiply(j *joint, u Dense, c crew) {
-	z := j.divided.z
-	par.Ranges(c.workers, u.Rows, strip, func(lo, hi int) {
-		for i := lo; i < hi; i++ {
-			clear(j.row(i))
-		}
-		at := (j.at+lo)*z.N + j.at
-		if h.left.Rows > 0 {
-			kernels.Gemm64NN(z.Data[at:], z.N, u.Data[lo*u.Cols:], u.Cols, h.left.Data, h.left.Cols, hi-lo, h.left.Cols, h.left.Rows)
-		}
-		if h.right.Rows > 0 {
-			kernels.Gemm64NN(z.Data[at+j.cut:], z.N, u.Data[lo*u.Cols+h.skip:], u.Cols, h.right.Data, h.right.Cols, hi-lo, h.right.Cols, h.right.Rows)
-		}
-	})
 }

@@ -11,6 +11,7 @@ import (
 type reference struct {
 	Name, Kind    string
 	Rows, Cols    int
+	Formula       string // instead of Matrix
 	Matrix        []float64
 	Lapack, Exact []float64
 	Vectors       []float64
@@ -28,6 +29,9 @@ func references(t *testing.T, kind string) []reference {
 	}
 	for _, r := range all {
 		if r.Kind == kind {
+			if r.Formula != "" {
+				r.Matrix = r.byFormula(t)
+			}
 			list = append(list, r)
 		}
 	}
@@ -35,6 +39,58 @@ func references(t *testing.T, kind string) []reference {
 		t.Fatalf("%d references", len(list))
 	}
 	return list
+}
+
+// generator is the one of testdata/README.md, from −½ to ½.
+type generator uint64
+
+func (g *generator) next() float64 {
+	*g = (*g*1103515245 + 12345) % (1 << 31)
+	return float64(*g)/(1<<31) - 0.5
+}
+
+func (g *generator) matrix(rows, cols int, f func(v float64, j int) float64) Dense {
+	a := NewDense(rows, cols)
+	for i := range a.Data {
+		a.Data[i] = f(g.next(), i%cols)
+	}
+	return a
+}
+
+// byFormula returns a matrix that the file does not spell out.
+func (r reference) byFormula(t *testing.T) []float64 {
+	t.Helper()
+	m, n := r.Rows, r.Cols
+	plain := func(v float64, _ int) float64 { return v }
+	whole := func(v float64, _ int) float64 { return math.Floor(16 * v) }
+	g := map[string]generator{"random": 1, "graded": 2, "deficient": 3, "symmetric": 5, "gram": 6}[r.Formula]
+	switch r.Formula {
+	case "hilbert":
+		a := NewDense(m, n)
+		for i := range a.Data {
+			a.Data[i] = 1 / float64(i/n+i%n+1)
+		}
+		return a.Data
+	case "random":
+		return g.matrix(m, n, plain).Data
+	case "graded":
+		return g.matrix(m, n, func(v float64, j int) float64 { return math.Ldexp(v, -j) }).Data
+	case "deficient":
+		h := generator(4)
+		return g.matrix(m, 9, whole).Times(h.matrix(9, n, whole), 1).Data
+	case "symmetric":
+		a := g.matrix(n, n, plain)
+		b := a.Transposed()
+		for i, v := range b.Data {
+			a.Data[i] += v
+		}
+		return a.Data
+	case "gram":
+		b := g.matrix(n, 9, whole)
+		return b.TimesT(b, 1).Data
+	}
+	t.Fatalf("no formula %q", r.Formula)
+	return nil
 }
 
 // check tests values against what they are, to the accuracy of a backward stable method, and to 1e-5 of each where LAPACK is

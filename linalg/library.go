@@ -11,8 +11,8 @@ type library struct {
 	name string
 	// eigen overwrites a, symmetric, with its eigenvectors as rows and returns the eigenvalues, smallest first.
 	eigen func(a Matrix, workers int) ([]float64, error)
-	// svd overwrites a. The result's right vectors have any sign.
-	svd func(a Dense, workers int) (SVDResult, error)
+	// svd returns the singular values, largest first, and the vectors as rows, of any sign.
+	svd func(a Dense, workers int) (s []float64, u, v Dense, err error)
 }
 
 // used is what Eigen and SVD compute with, fixed at start; nil: this package itself.

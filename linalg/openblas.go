@@ -91,21 +91,22 @@ func (b *openblas) eigen(a Matrix, workers int) ([]float64, error) {
 	return w, b.status(info)
 }
 
-// svd is dgesdd of the transposed matrix, which is what rows are when they are read as columns.
-func (b *openblas) svd(a Dense, workers int) (SVDResult, error) {
+// svd is dgesdd of the matrix by columns: of the transposed one it would keep fewer digits where columns fall.
+func (b *openblas) svd(a Dense, workers int) (s []float64, u, v Dense, err error) {
 	k := min(a.Rows, a.Cols)
-	r := SVDResult{NewDense(a.Rows, k), make([]float64, k), NewDense(k, a.Cols)}
+	s, u, v = make([]float64, k), NewDense(k, a.Rows), NewDense(a.Cols, k)
 	if k == 0 {
-		return r, nil
+		return s, u, v.Transposed(), nil
 	}
 	b.running.Lock()
 	defer b.running.Unlock()
 	b.setThreads(int32(min(max(workers, 1), runtime.GOMAXPROCS(0)))) // more would wait for one another
-	m, n, q := int64(a.Cols), int64(a.Rows), int64(k)
+	columns := a.Transposed().Data
+	m, n, q := int64(a.Rows), int64(a.Cols), int64(k)
 	jobz := byte('S')
 	lwork, info := 4*q*q+7*q+2*max(m, n)+64*(m+n+q), int64(0)
 	work, iwork := make([]float64, lwork), make([]int64, 8*q)
-	b.dgesdd(&jobz, &m, &n, &a.Data[0], &m, &r.S[0], &r.V.Data[0], &m, &r.U.Data[0], &q, &work[0], &lwork, &iwork[0], &info, 1)
-	runtime.KeepAlive(a.Data)
-	return r, b.status(info)
+	b.dgesdd(&jobz, &m, &n, &columns[0], &m, &s[0], &u.Data[0], &m, &v.Data[0], &q, &work[0], &lwork, &iwork[0], &info, 1)
+	runtime.KeepAlive(columns)
+	return s, u, v.Transposed(), b.status(info)
 }

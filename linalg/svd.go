@@ -7,7 +7,6 @@ import (
 	"slices"
 
 	"pith/internal/par"
-	"pith/kernels"
 )
 
 // SVDResult is A = U·diag(S)·V, thin: k = min(rows, cols) or the rank that was asked for.
@@ -84,11 +83,11 @@ func finished(s []float64, u, v Dense, tall bool, exponent int) SVDResult {
 
 // svdByLibrary is SVD by another library.
 func svdByLibrary(a Dense, tall bool, exponent int, c crew) (SVDResult, error) {
-	r, err := used.svd(a, c.workers)
+	s, u, v, err := used.svd(a, c.workers)
 	if err != nil {
 		return SVDResult{}, err
 	}
-	return finished(r.S, r.U.Transposed(), r.V, tall, exponent), c.ctx.Err()
+	return finished(s, u, v, tall, exponent), c.ctx.Err()
 }
 
 // normalize divides a by 2^exponent, so that its elements are 1 at most.
@@ -116,32 +115,25 @@ func scaleOf(largest float64) (exponent int, unit float64) {
 func (c crew) squareSVD(a Dense) (s []float64, u, v Dense, err error) {
 	n := a.Rows
 	b := reduceToBidiagonal(n, padded{n, a.Data}, c)
-	wide := (n + kernels.RotateColumns - 1) / kernels.RotateColumns * kernels.RotateColumns
-	q := &chase{crew: c, d: b.diagonal, e: b.off, left: padded{wide, make([]float64, n*wide)}, right: padded{wide, make([]float64, n*wide)}}
-	for i := range n {
-		q.left.row(i)[i], q.right.row(i)[i] = 1, 1
-	}
-	if err := q.run(); err != nil {
+	d, left, right, err := b.conquer(c)
+	if err != nil {
 		return nil, u, v, err
 	}
-	undo(q.left, n, b.left, b.tauLeft, 0, c)
-	undo(q.right, n, b.right, b.tauRight, 1, c)
+	undo(padded{n, left.Data}, n, b.left, b.tauLeft, 0, c)
+	undo(padded{n, right.Data}, n, b.right, b.tauRight, 1, c)
 	order := make([]int, n)
 	for i := range order {
 		order[i] = i
 	}
-	slices.SortStableFunc(order, func(i, j int) int { return cmp.Compare(math.Abs(q.d[j]), math.Abs(q.d[i])) })
+	slices.SortStableFunc(order, func(i, j int) int { return cmp.Compare(d[j], d[i]) })
 	s, u, v = make([]float64, n), NewDense(n, n), NewDense(n, n)
 	par.For(c.workers, n, func(to int) {
 		from := order[to]
-		s[to] = math.Abs(q.d[from])
-		copy(u.Row(to), q.left.row(from))
-		copy(v.Row(to), q.right.row(from))
-		if q.d[from] < 0 {
-			for j, x := range v.Row(to) {
-				v.Row(to)[j] = -x
-			}
+		if s[to] = d[from]; s[to] <= 2*negligible {
+			s[to] = 0
 		}
+		copy(u.Row(to), left.Row(from))
+		copy(v.Row(to), right.Row(from))
 	})
 	return s, u, v, nil
 }

@@ -133,6 +133,43 @@ func TestSVDOfRandomDeficientAndGradedMatrices(t *testing.T) {
 	}
 }
 
+func TestSVDOfBidiagonalMatrices(t *testing.T) {
+	const n = 130
+	for name, f := range map[string]func(i int) (d, e float64){
+		"Toeplitz":      func(i int) (d, e float64) { return 2, -1 },
+		"apart":         func(i int) (d, e float64) { return float64(i%5) + 1, float64(min(1, i%7)) },
+		"diagonal":      func(i int) (d, e float64) { return float64(i%3) - 1, 0 },
+		"nilpotent":     func(i int) (d, e float64) { return 0, 1 },
+		"falling":       func(i int) (d, e float64) { return math.Exp2(-float64(i)), math.Exp2(-float64(i) - 2) },
+		"rising":        func(i int) (d, e float64) { return math.Exp2(float64(i) - n), -math.Exp2(float64(i) - n) },
+		"zero rows":     func(i int) (d, e float64) { return float64(min(1, i%10)), float64(min(1, i%10)) },
+		"one half zero": func(i int) (d, e float64) { return float64(i / (n / 2)), float64(i/(n/2)) / 3 },
+		"nearly apart":  func(i int) (d, e float64) { return 1, 1e-16 * float64(i%7) },
+		"tiny blocks": func(i int) (d, e float64) {
+			return math.Exp2(-700 * float64(i/20%2)), math.Exp2(-700*float64(i/20%2) - 1)
+		},
+	} {
+		for _, transposed := range []bool{false, true} {
+			a := NewDense(n, n)
+			for i := range n {
+				d, e := f(i)
+				a.Row(i)[i] = d
+				if i+1 < n {
+					a.Row(i)[i+1] = e
+				}
+			}
+			if transposed {
+				a = a.Transposed()
+			}
+			r, err := SVD(a, 2)
+			if err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			checkSVD(t, name, a, r, 8*n*epsilon)
+		}
+	}
+}
+
 func scaled(a Dense, r SVDResult, f float64) (Dense, SVDResult) {
 	a, s := a.Clone(), slices.Clone(r.S)
 	for i := range a.Data {
