@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"pith/checkpoint"
+	"pith/internal/synth/llama"
 	"pith/model"
 	"pith/plan"
 	"pith/tensor"
@@ -23,9 +24,19 @@ func sharings() map[string]plan.Sharing {
 		"only atoms":   {Method: plan.MatrixPCA, Match: plan.Patterns{"linear"}, Groups: [][]int{{0, 1}, {2}}, Atoms: 1},
 		"right factor": {Method: plan.BasisV, Match: plan.Patterns{"linear"}, Groups: all, Keep: 0.5},
 		"left factor":  {Method: plan.BasisU, Match: plan.Patterns{"attn_output", "ffn_down"}, Groups: all, Rank: 16},
-		"joint":        {Method: plan.Joint, Match: plan.Patterns{"attention", "ffn"}, Rank: 80}, // keys have 64 rows
-		"joint in all": {Method: plan.Joint, Match: plan.Patterns{"attention"}, Groups: all, Rank: 80},
+		"joint":        {Method: plan.Joint, Match: plan.Patterns{"attention", "ffn"}, Rank: 40}, // keys have 32 rows
+		"joint in all": {Method: plan.Joint, Match: plan.Patterns{"attention"}, Groups: all, Rank: 40},
 	}
+}
+
+// small is a synthetic model of three layers.
+func small(t testing.TB) string {
+	return copyOf(t, "three layers", func(dir string) {
+		shape := llama.Shape{Vocab: 512, Hidden: 64, FFN: 96, Layers: 3, Heads: 4, KVHeads: 2, Context: 64}
+		if err := llama.Write(dir, shape, llama.Options{Seed: 4}); err != nil {
+			panic(err)
+		}
+	})
 }
 
 func sharedPlan(t testing.TB, c *checkpoint.Checkpoint, yaml string, s plan.Sharing) *plan.Plan {
@@ -44,7 +55,7 @@ func sharedPlan(t testing.TB, c *checkpoint.Checkpoint, yaml string, s plan.Shar
 // What is planned of sets is what is written, opens and verifies; a model with them is the model with its weights written out.
 func TestSetsAreStoredOnceAndRunAsIfWrittenOut(t *testing.T) {
 	t.Parallel()
-	src := open(t, source(t, "mini"))
+	src := open(t, small(t))
 	for name, s := range sharings() {
 		p := sharedPlan(t, src, `rules: [{match: norm, keep: true}, {match: attn_output, codec: bf16}, {match: "*", codec: int8-g32}]`, s)
 		out := filepath.Join(t.TempDir(), "out")
@@ -103,7 +114,7 @@ func savedPlan(t testing.TB, p *plan.Plan) string {
 
 func TestResumedRunsWithSetsEndByteIdentical(t *testing.T) {
 	t.Parallel()
-	src := open(t, source(t, "mini"))
+	src := open(t, small(t))
 	for name, s := range sharings() {
 		p := sharedPlan(t, src, `rules: [{match: norm, keep: true}, {match: "*", codec: int8-g32}]`, s)
 		want := filepath.Join(t.TempDir(), "want")
@@ -133,7 +144,7 @@ func TestResumedRunsWithSetsEndByteIdentical(t *testing.T) {
 // An edited plan must not make members of sets that are not there.
 func TestPlansOfDamagedSetsAreRefused(t *testing.T) {
 	t.Parallel()
-	src := open(t, source(t, "mini"))
+	src := open(t, small(t))
 	p := sharedPlan(t, src, `rules: [{match: "*", codec: int8-g32}]`, sharings()["atoms"])
 	text := string(p.JSON())
 	for name, edit := range map[string]func(string) string{
@@ -169,7 +180,7 @@ func TestPlansOfDamagedSetsAreRefused(t *testing.T) {
 // Sessions cache keys and values by layer, whatever the layers have in common.
 func TestSharedLayersDecodeTokenByTokenAsWhole(t *testing.T) {
 	t.Parallel()
-	src := sharing(t, open(t, source(t, "mini")), 0, 0, 2)
+	src := sharing(t, open(t, small(t)), 0, 0, 2)
 	out := filepath.Join(t.TempDir(), "out")
 	if _, err := Run(t.Context(), src, resolve(t, src, `rules: [{match: "*", keep: true}]`), out, Options{}); err != nil {
 		t.Fatal(err)
