@@ -14,12 +14,18 @@ func (p Parts) Layer(i int) *Layer    { return &Layer{p.m, i} }
 func (p Parts) Norm() *Norm           { return &Norm{p.m} }
 func (p Parts) Head() *Head           { return &Head{p.m} }
 
-// LayerWith returns layer i with the matrices of another layer, and its own norms.
-func (p Parts) LayerWith(i, matrices int) *Layer {
+// LayerWith returns layer i with the matrices of another layer, and its own norms, or those given in place of the one before attention and the
+// one before the MLP.
+func (p Parts) LayerWith(i, matrices int, norms ...[]float32) *Layer {
 	m := *p.m
 	m.layers = slices.Clone(m.layers)
 	from := &p.m.layers[matrices]
 	to := &m.layers[i]
 	to.qkv, to.out, to.up, to.down = from.qkv, from.out, from.up, from.down
+	for k, weights := range norms {
+		if weights != nil {
+			*[]*[]float32{&to.attnNorm.weight, &to.mlpNorm.weight}[k] = weights
+		}
+	}
 	return &Layer{&m, i}
 }

@@ -48,6 +48,7 @@ type Structure struct {
 	Matrices     []int  `json:"matrices,omitempty"`   // for each of those the layer of the source whose matrices it uses; nil: its own
 	Share        string `json:"share,omitempty"`      // how they were chosen; "": by the user
 	Rank         string `json:"rank,omitempty"`       // how the others were chosen; "": by the user
+	Norms        bool   `json:"norms,omitempty"`      // those of layers that use others' matrices are fitted to them
 	Replace      string `json:"replace,omitempty"`    // what stands in for the others: "mean", "linear"; "": nothing
 	Directions   int    `json:"directions,omitempty"` // of the residual stream that stay; 0: all
 	SharedBasis  bool   `json:"shared_basis,omitempty"`

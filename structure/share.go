@@ -167,9 +167,9 @@ func shared(matrices, group []int, representative int) []int {
 
 // represent chooses whose matrices a group uses, where earlier groups share already.
 func (r *runner) represent(ctx context.Context, matrices, group []int, rule string) ([]int, error) {
-	var cands [][]int
+	var cands []sharedLayers
 	for _, l := range group {
-		cands = append(cands, shared(matrices, group, l))
+		cands = append(cands, sharedLayers{matrices: shared(matrices, group, l)})
 	}
 	var cost []float64
 	var err error
@@ -181,7 +181,7 @@ func (r *runner) represent(ctx context.Context, matrices, group []int, rule stri
 	if err != nil {
 		return nil, err
 	}
-	return cands[least(cost)], nil
+	return cands[least(cost)].matrices, nil
 }
 
 // least returns where the least number is, the first of equal ones.
@@ -203,12 +203,12 @@ func (r *runner) shareGreedily(ctx context.Context, n int) ([]int, error) {
 		groups[l] = []int{l}
 	}
 	for step := range n {
-		var cands [][]int
+		var cands []sharedLayers
 		var joined []int
 		for i := range len(groups) - 1 {
 			both := slices.Concat(groups[i], groups[i+1])
 			for _, rep := range []int{matrices[groups[i][0]], matrices[groups[i+1][0]]} {
-				cands = append(cands, shared(matrices, both, rep))
+				cands = append(cands, sharedLayers{matrices: shared(matrices, both, rep)})
 				joined = append(joined, i)
 			}
 		}
@@ -217,25 +217,31 @@ func (r *runner) shareGreedily(ctx context.Context, n int) ([]int, error) {
 			return nil, err
 		}
 		best := least(cost)
-		matrices = cands[best]
+		matrices = cands[best].matrices
 		i := joined[best]
 		groups = slices.Replace(groups, i, i+2, slices.Concat(groups[i], groups[i+1]))
 	}
 	return matrices, nil
 }
 
+// sharedLayers is a model some of whose layers use others' matrices, and norms in place of their own, before attention and before the MLP.
+type sharedLayers struct {
+	matrices []int
+	norms    map[int][2][]float32
+}
+
 // divergence returns the mean KL from the whole model of the models whose layers use these layers' matrices.
-func (r *runner) divergence(ctx context.Context, what string, cands [][]int) ([]float64, error) {
+func (r *runner) divergence(ctx context.Context, what string, cands []sharedLayers) ([]float64, error) {
 	tallies := make([]tally, len(cands))
 	err := r.each(ctx, what, func(b batch) error {
 		states := r.states(b, r.all())
 		last := states[len(states)-1]
-		for i, matrices := range cands {
+		for i, cand := range cands {
 			first := 0
-			for first < len(matrices) && matrices[first] == first {
+			for first < len(cand.matrices) && cand.matrices[first] == first {
 				first++
 			}
-			x := r.with(b, states[first], matrices, first)
+			x := r.with(b, states[first], cand, first)
 			if err := r.score(b, last, []tensor.Mat{x}, tallies[i:i+1]); err != nil {
 				return err
 			}
@@ -252,11 +258,12 @@ func (r *runner) divergence(ctx context.Context, what string, cands [][]int) ([]
 }
 
 // with returns what x becomes in the layers from first on, with others' matrices.
-func (r *runner) with(b batch, x tensor.Mat, matrices []int, first int) tensor.Mat {
+func (r *runner) with(b batch, x tensor.Mat, s sharedLayers, first int) tensor.Mat {
 	y := tensor.NewMat(x.Rows, x.Cols)
 	copy(y.Data, x.Data)
-	for l := first; l < len(matrices); l++ {
-		r.parts.LayerWith(l, matrices[l]).Forward(y, b.lengths, nil)
+	for l := first; l < len(s.matrices); l++ {
+		norms := s.norms[l]
+		r.parts.LayerWith(l, s.matrices[l], norms[:]...).Forward(y, b.lengths, nil)
 	}
 	return y
 }

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"pith/checkpoint"
+	"pith/model"
 	"pith/tensor"
 )
 
@@ -44,7 +45,7 @@ func TestSharingCostsWhatTheViewDiverges(t *testing.T) {
 		t.Fatal(err)
 	}
 	cands := [][]int{{0, 0, 2, 3}, {1, 1, 2, 3}, {0, 1, 2, 2}, {0, 1, 3, 3}, {0, 2, 2, 2}, {0, 1, 2, 3}}
-	cost, err := r.divergence(t.Context(), "", cands)
+	cost, err := r.divergence(t.Context(), "", asShared(cands))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,7 +60,7 @@ func TestSharingCostsWhatTheViewDiverges(t *testing.T) {
 		if same := slices.Equal(load(t, v).Forward(r.windows).Data, load(t, c).Forward(r.windows).Data); same != (cost[i] == 0) {
 			t.Errorf("%v: KL %g, and the hidden states are the same: %v", matrices, cost[i], same)
 		}
-		x := r.with(batch{lengths: lengths(r.windows)}, embedded(r), matrices, 0)
+		x := r.with(batch{lengths: lengths(r.windows)}, embedded(r), sharedLayers{matrices: matrices}, 0)
 		r.parts.Norm().Forward(x, x)
 		if want := load(t, v).Forward(r.windows); !slices.Equal(x.Data, want.Data) {
 			t.Errorf("%v: the runner and the view give different states", matrices)
@@ -78,7 +79,7 @@ func TestSharingCostsWhatTheViewDiverges(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	all, err := r.divergence(t.Context(), "", [][]int{{0, 0, 2, 3}, {1, 1, 2, 3}, {0, 1, 1, 3}, {0, 2, 2, 3}, {0, 1, 2, 2}, {0, 1, 3, 3}, got})
+	all, err := r.divergence(t.Context(), "", asShared([][]int{{0, 0, 2, 3}, {1, 1, 2, 3}, {0, 1, 1, 3}, {0, 2, 2, 3}, {0, 1, 2, 2}, {0, 1, 3, 3}, got}))
 	if err != nil || all[6] != slices.Min(all[:6]) || math.IsNaN(all[6]) {
 		t.Errorf("%v costs %g, and the least is %g (%v)", got, all[6], slices.Min(all[:6]), err)
 	}
@@ -97,4 +98,85 @@ func embedded(r *runner) tensor.Mat {
 		rows += len(w)
 	}
 	return r.states(batch{windows: r.windows, lengths: lengths(r.windows), rows: rows}, nil)[0]
+}
+
+func asShared(list [][]int) (cands []sharedLayers) {
+	for _, matrices := range list {
+		cands = append(cands, sharedLayers{matrices: matrices})
+	}
+	return cands
+}
+
+// Fitted norms are taken only where the model's predictions come nearer with them, and the view that has them diverges as was told.
+func TestFittedNormsDivergeLess(t *testing.T) {
+	c := tiny(t, 4)
+	matrices := []int{0, 0, 2, 2}
+	o := Options{Context: 32}
+	edit, before, after, err := Renorm(t.Context(), c, words(900), matrices, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if after > before || (len(edit.Made) == 0) != (after == before) {
+		t.Errorf("KL %g before, %g after %d norms", before, after, len(edit.Made))
+	}
+	v, err := c.View(edit)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := newRunner(c, words(900), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fitted, err := newRunner(v, words(900), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tallies := make([]tally, 1)
+	err = r.each(t.Context(), "", func(b batch) error {
+		base, x := r.states(b, r.all()), fitted.states(b, r.all())
+		return r.score(b, base[len(base)-1], x[len(x)-1:], tallies)
+	})
+	if err != nil || math.Abs(tallies[0].KL()-after) > 1e-6*after {
+		t.Errorf("the view diverges by %g, not %g (%v)", tallies[0].KL(), after, err)
+	}
+}
+
+// A layer that uses matrices that are its own but for the scale of their inputs gets the norm that makes up for it.
+func TestFittedNormsMakeUpForScales(t *testing.T) {
+	c := tiny(t, 2)
+	cfg, err := c.Config()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var made []checkpoint.Made
+	scale := func(j int) float32 { return 0.5 + float32(j%7)/4 }
+	for _, name := range c.Names() {
+		role := model.Role(cfg, name)
+		if model.LayerOf(cfg, name) != 1 || role == "norm" {
+			continue
+		}
+		info, _ := c.Info(name)
+		w := tensor.NewMat(info.Rows, info.Cols)
+		if err := c.ReadRows(model.InLayer(cfg, name, 0), w, 0); err != nil {
+			t.Fatal(err)
+		}
+		if role != "attn_output" && role != "ffn_down" {
+			for i := range w.Data {
+				w.Data[i] *= scale(i % w.Cols)
+			}
+		}
+		data := encode(tensor.F32, w.Data)
+		made = append(made, checkpoint.Made{Name: name, DType: tensor.F32, Shape: info.Shape, Data: func() ([]byte, error) { return data, nil }})
+	}
+	v, err := c.View(checkpoint.Edit{Made: made})
+	if err != nil {
+		t.Fatal(err)
+	}
+	edit, before, after, err := Renorm(t.Context(), v, words(900), []int{0, 0}, Options{Context: 32})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(edit.Made) != 2 || after > before/100 {
+		t.Errorf("KL %g before, %g after %d norms", before, after, len(edit.Made))
+	}
 }

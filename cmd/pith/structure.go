@@ -27,6 +27,7 @@ type structureFlags struct {
 	force    bool
 	layers   string // --share-layers
 	by       string // --share-by
+	norms    bool   // --share-norms
 	ownText  bool   // --text is for nothing else
 
 	changed  func(flag string) bool // whether the command line has it
@@ -45,6 +46,7 @@ func (f *structureFlags) add(c *cobra.Command) {
 	p.BoolVar(&f.force, "force", false, "with --slice: write the model even if its shortcut matrices make it larger")
 	p.StringVar(&f.layers, "share-layers", "", "layers that use one layer's matrices, each with its own norms: groups of so many neighbours, as 2, groups, as 0,1|4-6, or so many layers less to store, chosen on --text, as fewer:2")
 	p.StringVar(&f.by, "share-by", structure.ByKL, "with --share-layers: how the layer whose matrices a group uses is chosen, "+strings.Join(structure.RepresentativeRules(), ", "))
+	p.BoolVar(&f.norms, "share-norms", false, "with --share-layers: fit the norms of layers that use others' matrices to these, on --text, where predictions come nearer that way")
 	offer(c, "share-by", structure.RepresentativeRules()...)
 	offer(c, "rank", strings.Fields(rankerNames(" "))...)
 	offer(c, "replace", structure.Replacements()...)
@@ -80,8 +82,8 @@ func (f *structureFlags) view(ctx context.Context, c *checkpoint.Checkpoint, tex
 				return nil, nil, fmt.Errorf("--%s is empty: say what is left out, or leave it away", flag)
 			}
 		}
-		if f.changed("share-by") {
-			return nil, nil, errors.New("--share-by goes with --share-layers")
+		if f.changed("share-by") || f.norms {
+			return nil, nil, errors.New("--share-by and --share-norms go with --share-layers")
 		}
 		if f.changed("rank") || f.anyLayer || f.shared || f.force || f.replace != structure.NoReplacement || f.ownText && len(texts.texts) > 0 {
 			return nil, nil, errors.New("--rank, --any-layer, --replace and the text to choose layers on go with --drop-layers, --shared-basis and --force with --slice")
@@ -183,8 +185,10 @@ func (f *structureFlags) viewOf(ctx context.Context, c *checkpoint.Checkpoint, s
 	made := surgery{ckpt: c, texts: texts, workers: workers, progress: progress, record: &record}
 	shown, err := made.leaveOut(ctx, s.Dropped())
 	if err == nil && s.Matrices != nil {
-		shown, err = made.sharing(shown)
-		record.TextSHA256, record.Context, record.Windows = s.TextSHA256, s.Context, s.Windows // what was chosen by them stands in the plan
+		shown, err = made.sharing(ctx)
+		if !s.Norms {
+			record.TextSHA256, record.Context, record.Windows = s.TextSHA256, s.Context, s.Windows // what was chosen by them stands in the plan
+		}
 	}
 	if err == nil && s.Directions > 0 {
 		shown, err = made.slice(ctx, shown)
@@ -237,15 +241,31 @@ func (s *surgery) share(ctx context.Context, f *structureFlags) (*checkpoint.Che
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", f.layers, err)
 	}
-	return s.sharing(s.ckpt)
+	s.record.Norms = f.norms
+	shown, err := s.sharing(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", f.layers, err)
+	}
+	return shown, nil
 }
 
 // sharing makes the view that the record says.
-func (s *surgery) sharing(c *checkpoint.Checkpoint) (*checkpoint.Checkpoint, error) {
+func (s *surgery) sharing(ctx context.Context) (*checkpoint.Checkpoint, error) {
 	if err := structure.CheckMatrices(s.record.Matrices, s.record.SourceLayers); err != nil {
 		return nil, err
 	}
-	return c.View(checkpoint.Edit{Layers: s.record.Layers, Matrices: s.record.Matrices})
+	edit := checkpoint.Edit{Matrices: s.record.Matrices}
+	if s.record.Norms {
+		err := s.measured(rankWindows, func(texts []observe.Text, o structure.Options) (err error) {
+			edit, _, _, err = structure.Renorm(ctx, s.ckpt, texts, s.record.Matrices, o)
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	edit.Layers = s.record.Layers
+	return s.ckpt.View(edit)
 }
 
 // slice narrows the residual stream.
@@ -345,6 +365,9 @@ func sharedLayers(s *plan.Structure) string {
 	out := "layers " + strings.Join(all, "; ")
 	if s.Share != "" {
 		out += ", chosen by " + s.Share
+	}
+	if s.Norms {
+		out += "; norms fitted to them"
 	}
 	return out
 }
