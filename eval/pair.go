@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"pith/checkpoint"
 	"pith/model"
 	"pith/tokenizer"
 )
@@ -19,9 +20,8 @@ type Pair struct {
 	read          func(int32) []int32 // the draft's ids for a token of the target; nil: the same
 }
 
-// vocabMap is the file beside a model whose vocabulary was trimmed: for each of its ids, rising, the id in the vocabulary it was cut from, uint32 little
-// endian (docs/formats/vocab.md).
-const vocabMap = "vocab_map.bin"
+// vocabMap is the file beside a model whose vocabulary was trimmed.
+const vocabMap = checkpoint.VocabMapName
 
 // OpenPair opens two models and matches their vocabularies: they must be the same, or the draft's be cut from the target's.
 func OpenPair(target, draft string, workers int) (*Pair, error) {

@@ -1,13 +1,14 @@
 package eval
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
 	"pith/model"
-	"pith/tokenizer"
 )
 
 // timed is a pass that is timed again and again.
@@ -15,11 +16,12 @@ type timed struct {
 	session *model.Session
 	tokens  []int32
 	fastest time.Duration
+	least   time.Duration // of processor time
 }
 
 // steps times single passes after a prompt: of the target over one token and over those of a whole draft, and of the draft with its head and with heads
-// of fewer rows. They take turns, so that what else the machine does hits all alike; the fastest of each counts.
-func (m *pairRun) steps(ctx context.Context, r *PairSpeed, rows []int) (short []float64, err error) {
+// of fewer rows, which it returns. They take turns, so that what else the machine does hits all alike; the fastest of each counts.
+func (m *pairRun) steps(ctx context.Context, r *PairSpeed, rows []int) ([]*timed, error) {
 	draft := []int32{0}
 	list := []*timed{m.timed(m.Target.Model, m.prompts[0][:1]), m.timed(m.Target.Model, slices.Repeat(m.prompts[0][:1], m.o.Length+1)), m.timed(m.Draft.Model, draft)}
 	for _, n := range rows {
@@ -35,28 +37,26 @@ func (m *pairRun) steps(ctx context.Context, r *PairSpeed, rows []int) (short []
 			return nil, err
 		}
 		for _, t := range list {
-			before := time.Now()
+			before, spent := time.Now(), processorTime()
 			if _, err := t.session.Verify(t.tokens); err != nil {
 				return nil, err
 			}
-			t.fastest = min(t.fastest, time.Since(before))
+			t.fastest, t.least = min(t.fastest, time.Since(before)), min(t.least, processorTime()-spent)
 			t.session.Truncate(m.o.PromptTokens)
 		}
 	}
-	for _, t := range list {
-		short = append(short, t.fastest.Seconds())
-	}
-	r.StepSeconds, r.VerifySeconds, r.DraftSeconds = short[0], short[1], short[2]
-	return short[3:], nil
+	r.StepSeconds, r.VerifySeconds, r.DraftSeconds = list[0].fastest.Seconds(), list[1].fastest.Seconds(), list[2].fastest.Seconds()
+	r.DraftProcessor = list[2].least.Seconds()
+	return list[3:], nil
 }
 
 func (m *pairRun) timed(of *model.Model, tokens []int32) *timed {
-	return &timed{of.NewSession(m.o.PromptTokens + len(tokens)), tokens, time.Hour}
+	return &timed{of.NewSession(m.o.PromptTokens + len(tokens)), tokens, time.Hour, time.Hour}
 }
 
 // sizes fills in what depends on the rows of the draft's head.
-func (m *pairRun) sizes(ctx context.Context, r *PairSpeed, counts []int) error {
-	seconds, err := m.steps(ctx, r, m.o.Sizes)
+func (m *pairRun) sizes(ctx context.Context, r *PairSpeed, counts []uint64) error {
+	times, err := m.steps(ctx, r, m.o.Sizes)
 	if err != nil {
 		return err
 	}
@@ -78,9 +78,9 @@ func (m *pairRun) sizes(ctx context.Context, r *PairSpeed, counts []int) error {
 			total.Add(s)
 		}
 		h.AcceptanceRate, h.BlockEfficiency = total.Acceptance(), total.BlockEfficiency()
-		h.DraftSeconds = seconds[at]
+		h.DraftSeconds, h.DraftProcessor = times[at].fastest.Seconds(), times[at].least.Seconds()
 		head := r.DraftHeadBytes * int64(size) / int64(len(rows))
-		h.BytesSeconds = r.DraftSeconds * float64(r.DraftBodyBytes+head) / float64(r.DraftBodyBytes+r.DraftHeadBytes)
+		h.BytesProcessor = r.DraftProcessor * float64(r.DraftBodyBytes+head) / float64(r.DraftBodyBytes+r.DraftHeadBytes)
 		h.MBSU, h.Predicted = r.predict(total, head, h.DraftSeconds)
 		r.Sizes = append(r.Sizes, h)
 	}
@@ -104,51 +104,30 @@ func markBest(list []HeadSize) {
 	list[byTime].Best, list[byBytes].BestMBSU = true, true
 }
 
-// ranked returns the rows of the draft's head, those to keep first. Without an order given these are tokens that no text can do without (control
-// tokens and bytes), then others by counts.
-func (m *pairRun) ranked(counts []int) []int32 {
-	rank := make([]int, m.Target.Config.Vocab)
-	for i := range rank {
-		rank[i] = len(rank)
-	}
-	order := m.o.Order
-	if order == nil {
-		order = m.byCount(counts)
-	}
-	for i, id := range order {
-		if int(id) < len(rank) {
-			rank[id] = i
+// ranked returns the rows of the draft's head, those to keep first: of tokens that must stay, then by counts, the lower row among equals.
+func (m *pairRun) ranked(counts []uint64) []int32 {
+	tokens := m.tokensOfRows()
+	must := make([]bool, m.Target.Config.Vocab)
+	for _, id := range m.o.Must {
+		if id >= 0 && int(id) < len(must) {
+			must[id] = true
 		}
 	}
-	tokens := m.tokensOfRows()
 	rows := make([]int32, len(tokens))
 	for i := range rows {
 		rows[i] = int32(i)
 	}
-	slices.SortStableFunc(rows, func(a, b int32) int { return rank[tokens[a]] - rank[tokens[b]] })
-	return rows
-}
-
-func (m *pairRun) byCount(counts []int) []int32 {
-	order := make([]int32, len(counts))
-	for i := range order {
-		order[i] = int32(i)
-	}
-	tok := m.Target.Tokenizer
-	needed := func(id int32) int {
-		switch tok.Type(id) {
-		case tokenizer.Control, tokenizer.Byte:
-			return 1
+	count := func(row int32) uint64 {
+		switch id := int(tokens[row]); {
+		case must[id]:
+			return math.MaxUint64
+		case id < len(counts):
+			return counts[id]
 		}
 		return 0
 	}
-	slices.SortStableFunc(order, func(a, b int32) int {
-		if d := needed(b) - needed(a); d != 0 {
-			return d
-		}
-		return counts[b] - counts[a]
-	})
-	return order
+	slices.SortStableFunc(rows, func(a, b int32) int { return cmp.Compare(count(b), count(a)) })
+	return rows
 }
 
 // coverage returns the part of the tokens generated by the target alone that rows of the draft's head stand for.

@@ -18,8 +18,9 @@ type PairOptions struct {
 	Length                        int // of drafts
 	Adaptive                      bool
 	Sampling                      model.Sampling
-	Sizes                         []int   // of the draft's head, to be tried
-	Order                         []int32 // the target's tokens, those that a head should keep first; nil: by their counts in Text
+	Sizes                         []int    // of the draft's head, to be tried
+	Counts                        []uint64 // of the target's tokens, which heads should keep; nil: those of Text
+	Must                          []int32  // tokens that heads keep however rare
 	Repeats                       int
 }
 
@@ -50,6 +51,8 @@ type PairSpeed struct {
 	DraftSeconds  float64 `json:"draft_step_seconds"`
 	Predicted     float64 `json:"predicted_speedup"` // by these times
 
+	DraftProcessor float64 `json:"draft_step_processor_seconds"` // the time of processors, which other programs disturb less; 0: unknown
+
 	Sizes []HeadSize `json:"sizes,omitempty"`
 }
 
@@ -60,7 +63,8 @@ type HeadSize struct {
 	AcceptanceRate  float64 `json:"acceptance"`
 	BlockEfficiency float64 `json:"block_efficiency"`
 	DraftSeconds    float64 `json:"draft_step_seconds"`
-	BytesSeconds    float64 `json:"draft_step_seconds_by_bytes"` // the whole draft's time in proportion to bytes
+	DraftProcessor  float64 `json:"draft_step_processor_seconds"`
+	BytesProcessor  float64 `json:"draft_step_processor_seconds_by_bytes"` // the whole draft's in proportion to bytes
 	MBSU            float64 `json:"memory_bound_speedup"`
 	Predicted       float64 `json:"predicted_speedup"`
 	Best            bool    `json:"best"` // of all Predicted
@@ -77,7 +81,7 @@ type pairRun struct {
 }
 
 // Measure times generation with and without the draft, in turns; the best of the repeats counts. With Sizes it then finds the block efficiency of
-// heads of the first so many tokens of Order, by looking at no other rows of the head there is. Greedy tokens that differ are an error.
+// heads of the tokens with the highest counts, by looking at no other rows of the head there is. Greedy tokens that differ are an error.
 func (p *Pair) Measure(ctx context.Context, o PairOptions) (PairSpeed, error) {
 	for value, otherwise := range map[*int]int{&o.Prompts: 4, &o.PromptTokens: 32, &o.Tokens: 64, &o.Length: model.DefaultDraft, &o.Repeats: 3} {
 		if *value == 0 {
@@ -126,7 +130,7 @@ func (r *PairSpeed) predict(s model.Speculation, head int64, step float64) (mbsu
 }
 
 // takePrompts cuts prompts from the second half of the text, and returns how often the target's tokens occur in the first.
-func (m *pairRun) takePrompts() (counts []int, err error) {
+func (m *pairRun) takePrompts() (counts []uint64, err error) {
 	tok, o := m.Target.Tokenizer, m.o
 	ids := tok.Encode(string(o.Text), tokenizer.EncodeOptions{})
 	half := ids[len(ids)/2:]
@@ -144,7 +148,10 @@ func (m *pairRun) takePrompts() (counts []int, err error) {
 		}
 		m.prompts = append(m.prompts, slices.Clone(prompt))
 	}
-	counts = make([]int, m.Target.Config.Vocab)
+	if m.o.Counts != nil {
+		return m.o.Counts, nil
+	}
+	counts = make([]uint64, m.Target.Config.Vocab)
 	for _, id := range ids[:len(ids)/2] {
 		if int(id) < len(counts) {
 			counts[id]++

@@ -12,6 +12,7 @@ import (
 	"pith/eval"
 	"pith/internal/human"
 	"pith/model"
+	"pith/vocab"
 )
 
 // draftFlags say which draft proposes tokens, and how many.
@@ -42,6 +43,7 @@ func (d *draftFlags) check() error {
 type pairFlags struct {
 	draftFlags
 	text, sizes string
+	counts      []string
 	prompts     int
 	sampling    model.Sampling
 }
@@ -51,6 +53,7 @@ func (p *pairFlags) add(c *cobra.Command) {
 	f := c.Flags()
 	f.StringVar(&p.text, "text", "", "with --draft: text to take prompts from")
 	f.StringVar(&p.sizes, "sizes", "", "with --draft: rows of the draft's head to try, as in 8k,16k,32k (k is 1024)")
+	f.StringArrayVar(&p.counts, "vocab-counts", nil, "with --sizes: counts that pith vocab count wrote (default: the tokens of the first half of --text)")
 	f.IntVar(&p.prompts, "prompts", 4, "with --draft: how many prompts")
 	f.Float64Var(&p.sampling.Temperature, "temp", 0, "with --draft: temperature; 0 is greedy")
 	f.Uint64Var(&p.sampling.Seed, "seed", 0, "with --draft: seed of the draws")
@@ -58,6 +61,8 @@ func (p *pairFlags) add(c *cobra.Command) {
 
 func (p *pairFlags) check() error {
 	switch {
+	case p.sizes == "" && len(p.counts) > 0:
+		return errors.New("--vocab-counts chooses the rows of --sizes: give both")
 	case p.path == "" && (p.text != "" || p.sizes != ""):
 		return errors.New("--text and --sizes measure a draft: give --draft MODEL, too")
 	case p.path != "" && p.text == "":
@@ -111,8 +116,19 @@ func benchPair(c *cobra.Command, s streams, target string, f pairFlags, o eval.S
 	if err != nil {
 		return err
 	}
-	r, err := p.Measure(c.Context(), eval.PairOptions{Text: text, Prompts: f.prompts, PromptTokens: o.Prompt, Tokens: o.Decode, Length: f.length, Adaptive: f.adaptive,
-		Sampling: f.sampling, Sizes: sizes, Repeats: o.Repeats})
+	options := eval.PairOptions{Text: text, Prompts: f.prompts, PromptTokens: o.Prompt, Tokens: o.Decode, Length: f.length, Adaptive: f.adaptive,
+		Sampling: f.sampling, Sizes: sizes, Repeats: o.Repeats, Must: vocab.Kept(m.Tokenizer, vocab.Classes())}
+	if len(f.counts) > 0 {
+		counts, err := openCounts(f.counts)
+		if err == nil {
+			err = counts.Check(m.Tokenizer)
+		}
+		if err != nil {
+			return err
+		}
+		options.Counts = counts.Of
+	}
+	r, err := p.Measure(c.Context(), options)
 	if err != nil {
 		return err
 	}
@@ -139,7 +155,7 @@ func printPair(s streams, r eval.PairSpeed) error {
 		return nil
 	}
 	fmt.Fprintln(s.out)
-	t := human.NewTable(">head rows", ">covers", ">accepted", ">τ", ">draft step", ">by bytes", ">MBSU", ">speed-up", "")
+	t := human.NewTable(">head rows", ">covers", ">accepted", ">τ", ">draft step", ">processor", ">by bytes", ">MBSU", ">speed-up", "")
 	for _, h := range r.Sizes {
 		best := ""
 		switch {
@@ -151,7 +167,7 @@ func printPair(s streams, r eval.PairSpeed) error {
 			best = "best by bytes"
 		}
 		t.Add(strconv.Itoa(h.Rows), fmt.Sprintf("%.1f %%", 100*h.Coverage), fmt.Sprintf("%.1f %%", 100*h.AcceptanceRate), fmt.Sprintf("%.3f", h.BlockEfficiency),
-			fmt.Sprintf("%.4g ms", 1e3*h.DraftSeconds), fmt.Sprintf("%.4g ms", 1e3*h.BytesSeconds), fmt.Sprintf("%.3f", h.MBSU), fmt.Sprintf("%.3f", h.Predicted), best)
+			fmt.Sprintf("%.4g ms", 1e3*h.DraftSeconds), fmt.Sprintf("%.4g ms", 1e3*h.DraftProcessor), fmt.Sprintf("%.4g ms", 1e3*h.BytesProcessor), fmt.Sprintf("%.3f", h.MBSU), fmt.Sprintf("%.3f", h.Predicted), best)
 	}
 	return t.Print(s.out)
 }

@@ -49,6 +49,26 @@ func TestADraftChangesTheSpeedOfATextOnly(t *testing.T) {
 		}
 	}
 	ok(t, append(bench, "--temp", "1", "--draft-length", "2")...)
+	counts := filepath.Join(dir, "counts")
+	ok(t, "vocab", "count", model, "--text", text, "-o", counts)
+	ok(t, append(bench, "--vocab-counts", counts)...)
+}
+
+func TestTrimmedDraftsGiveTheTextOfTheirTarget(t *testing.T) {
+	model, text, dir := tinyModel(t), tinyText(t), t.TempDir()
+	plain := ok(t, "run", model, "-p", "the rain", "-n", "30")
+	for name, args := range map[string][]string{"head": {"--head"}, "whole": nil} {
+		draft := filepath.Join(dir, name)
+		ok(t, append([]string{"trim", model, "--text", text, "--vocab-size", "290", "-o", draft}, args...)...)
+		if got := ok(t, "run", model, "-p", "the rain", "-n", "30", "--draft", draft); got != plain {
+			t.Errorf("%s: %q, want %q", name, got, plain)
+		}
+		packed := filepath.Join(dir, name+"-packed")
+		ok(t, "compress", draft, "--codec", "int4-g32", "-o", packed)
+		if got := ok(t, "run", model, "-p", "the rain", "-n", "30", "--draft", packed, "--draft-length", "6"); got != plain {
+			t.Errorf("%s, packed: %q, want %q", name, got, plain)
+		}
+	}
 }
 
 func TestDraftsOfOtherVocabulariesAreRefused(t *testing.T) {
@@ -63,6 +83,7 @@ func TestDraftsOfOtherVocabulariesAreRefused(t *testing.T) {
 	refused(t, []string{"--draft MODEL"}, "run", model, "-p", "the", "--draft-length", "3")
 	refused(t, []string{"--text"}, "bench", model, "--draft", model)
 	refused(t, []string{"--draft"}, "bench", model, "--text", text)
+	refused(t, []string{"--vocab-counts"}, "bench", model, "--draft", model, "--text", text, "--vocab-counts", text)
 	refused(t, []string{"--sizes", "8q"}, "bench", model, "--draft", model, "--text", text, "--sizes", "8q")
 	refused(t, []string{"rows", "320"}, "bench", model, "--draft", model, "--text", text, "--sizes", "4k", "--prompts", "1", "--prompt", "4", "--decode", "4")
 	refused(t, []string{"prompts"}, "bench", model, "--draft", model, "--text", text, "--prompts", "100000")
