@@ -5,25 +5,38 @@ import (
 
 	"pith/approx"
 	"pith/codec"
+	"pith/tensor"
 )
 
-// Spectrum returns what each rank of p's weight loses, as the weighting counts: element r is the loss of the best product of rank r, element 0 that
-// of storing nothing. A note says what the weighting counts by if that is not what its name says.
-func (f Factorizer) Spectrum(p approx.Problem) (tails []float64, note string, err error) {
+// Spectrum is the products of every rank that a weighting finds best for one weight.
+type Spectrum struct {
+	Tails []float64 // what each rank loses, as the weighting counts: element r is the loss of rank r, element 0 that of storing nothing
+	Note  string    // what the weighting counts by, if that is not what its name says
+	d     *decomposition
+}
+
+// Spectrum returns the spectrum of p's weight.
+func (f Factorizer) Spectrum(p approx.Problem) (*Spectrum, error) {
 	if err := codec.CheckFinite(p.W); err != nil {
-		return nil, "", fmt.Errorf("%s: %w", p.Name, err)
+		return nil, fmt.Errorf("%s: %w", p.Name, err)
 	}
 	m, note, err := f.Weighting.Metric(p)
 	if err != nil {
-		return nil, "", err
+		return nil, err
 	}
 	d, err := decompose(p, m)
 	if err != nil {
-		return nil, "", err
+		return nil, err
 	}
-	tails = make([]float64, len(d.values)+1)
+	tails := make([]float64, len(d.values)+1)
 	for k := len(d.values) - 1; k >= 0; k-- {
 		tails[k] = tails[k+1] + d.values[k]
 	}
-	return tails, note, nil
+	return &Spectrum{tails, note, d}, nil
+}
+
+// Product returns the best product of a rank, without rounding of the factors.
+func (s *Spectrum) Product(rank, workers int) tensor.Mat {
+	u, v := s.d.factors(rank, workers)
+	return narrowed(u.Times(v, workers))
 }

@@ -19,48 +19,63 @@ const (
 	rankAlign = 8
 )
 
-// SpreadRanks returns the recipe r with ranks of its own for each weight that a rule with a low-rank codec decides: such that their relative losses,
-// counted by how much the role costs, add up to the least that the same bytes can have (SVD-LLM version 2, arXiv 2503.12340, has unequal
-// ratios from theoretical losses too). The losses are the tails of the spectra of the rule's method with these statistics. A weight that would be best
-// with factors as large as itself is stored whole by the factors' codec. It reads every such weight.
-func SpreadRanks(ctx context.Context, ckpt *checkpoint.Checkpoint, r Recipe, set *calib.Set, workers int) (Recipe, error) {
+// Prober measures what the network loses with a term in place of a weight, in nats a token.
+type Prober interface {
+	KL(ctx context.Context, weight string, term codec.Term) (float64, error)
+}
+
+// RankOptions say by what ranks are chosen.
+type RankOptions struct {
+	Stats    *calib.Set
+	Prober   Prober // nil: by the tails of the spectra
+	Workers  int
+	Progress func(weight string, done, of int) // after each weight; may be nil
+}
+
+// SpreadRanks returns the recipe r with ranks of its own for each weight that a rule with a low-rank codec decides, such that what the weights lose
+// adds up to the least that the same bytes can have. With a Prober that is what the network loses when only that weight is replaced, at some ranks
+// (ASVD's search, arXiv 2312.05821, by KL divergence, and by gain for a byte instead of thresholds); without, the relative error of the outputs, by theory, counted by how
+// much the role costs (as SVD-LLM version 2 has unequal ratios, arXiv 2503.12340). A weight that would be best with factors as large as itself is
+// stored whole by the factors' codec. It reads every such weight.
+func SpreadRanks(ctx context.Context, ckpt *checkpoint.Checkpoint, r Recipe, o RankOptions) (Recipe, error) {
 	p, err := Resolve(ckpt, r)
 	if err != nil {
 		return Recipe{}, err
 	}
 	var lines []Line
-	var menus [][]lowrank.Choice
+	var products []codec.LowRank
 	var budget int64
 	for _, l := range p.Lines() {
 		c, err := codec.Parse(l.Codec)
-		product, ok := c.(codec.LowRank)
-		if err != nil || !ok || l.Keeps() {
-			continue
+		if product, ok := c.(codec.LowRank); err == nil && ok && !l.Keeps() {
+			lines, products = append(lines, l), append(products, product)
+			budget += l.Bytes
 		}
-		menu, err := rankMenu(ctx, ckpt, set, &l, product, workers)
-		if err != nil {
-			return Recipe{}, err
-		}
-		lines, menus = append(lines, l), append(menus, menu)
-		budget += l.Bytes
 	}
 	if lines == nil {
 		return Recipe{}, fmt.Errorf("%s: no weight has a low-rank codec whose rank could be chosen; name one, as --codec lr0.8-f16", ckpt.Path)
 	}
+	menus := make([][]lowrank.Choice, len(lines))
+	for i := range lines {
+		if menus[i], err = rankMenu(ctx, ckpt, &lines[i], products[i], o); err != nil {
+			return Recipe{}, err
+		}
+		if o.Progress != nil {
+			o.Progress(lines[i].Weight, i+1, len(lines))
+		}
+	}
 	chosen, ok := lowrank.Allocate(menus, budget)
 	if !ok {
-		return Recipe{}, fmt.Errorf("%s: ranks of one take more than the %d bytes of the recipe; raise its rank or share", ckpt.Path, budget)
+		return Recipe{}, fmt.Errorf("%s: the smallest ranks take more than the %d bytes of the recipe; raise its rank or share", ckpt.Path, budget)
 	}
 	out := Recipe{Name: r.Name, Seed: r.Seed}
 	for i, l := range lines {
 		rule := r.Rules[l.Rule-1]
-		c, _ := codec.Parse(l.Codec)
-		inner := c.(codec.LowRank).Inner()
 		rule.Match = Patterns{exactly(l.Weight)}
 		if rank := menus[i][chosen[i]].Rank; rank > 0 {
-			rule.Codec = codec.LowRankOf(rank, inner).Name()
+			rule.Codec = codec.LowRankOf(rank, products[i].Inner()).Name()
 		} else {
-			rule.Codec, rule.Method = inner.Name(), defaultMethod
+			rule.Codec, rule.Method = products[i].Inner().Name(), defaultMethod
 		}
 		out.Rules = append(out.Rules, rule)
 	}
@@ -68,15 +83,51 @@ func SpreadRanks(ctx context.Context, ckpt *checkpoint.Checkpoint, r Recipe, set
 	return out, nil
 }
 
-// rankMenu returns the ranks that a line's weight can have, and the whole matrix.
-func rankMenu(ctx context.Context, ckpt *checkpoint.Checkpoint, set *calib.Set, l *Line, c codec.LowRank, workers int) ([]lowrank.Choice, error) {
+// rankMenu returns the ranks that a line's weight can have with what they lose, and the whole matrix.
+func rankMenu(ctx context.Context, ckpt *checkpoint.Checkpoint, l *Line, c codec.LowRank, o RankOptions) ([]lowrank.Choice, error) {
+	s, err := spectrumOf(ctx, ckpt, l, c, o)
+	if err != nil {
+		return nil, err
+	}
+	most := l.Rows * l.Cols / (l.Rows + l.Cols)
+	loss := func(rank int) float64 { return l.cost() * s.Tails[rank] / max(s.Tails[0], math.SmallestNonzeroFloat64) }
+	least := 1
+	if o.Prober != nil {
+		if loss, least, err = probed(ctx, l, s, most, o); err != nil {
+			return nil, err
+		}
+	}
+	step := max(1, most/rankSteps)
+	if step >= rankAlign {
+		step = (step + rankAlign - 1) / rankAlign * rankAlign
+	}
+	var menu []lowrank.Choice
+	for rank := step; rank <= most; rank += step {
+		by := codec.LowRankOf(rank, c.Inner())
+		if rank >= least && by.Check(l.Rows, l.Cols) == nil {
+			menu = append(menu, lowrank.Choice{Rank: rank, Bytes: by.Size(l.Rows, l.Cols), Loss: loss(rank)})
+		}
+	}
+	if c.Inner().Check(l.Rows, l.Cols) == nil {
+		menu = append(menu, lowrank.Choice{Bytes: c.Inner().Size(l.Rows, l.Cols)})
+	}
+	if len(menu) == 0 {
+		return nil, fmt.Errorf("%s: no rank of %s fits a (%d, %d) matrix; keep this weight with a rule", l.Weight, c.Name(), l.Rows, l.Cols)
+	}
+	return menu, nil
+}
+
+// spectrumOf decomposes a line's weight as its method counts.
+func spectrumOf(ctx context.Context, ckpt *checkpoint.Checkpoint, l *Line, c codec.LowRank, o RankOptions) (*lowrank.Spectrum, error) {
 	w, err := wholeWeight(ckpt, l)
 	if err != nil {
 		return nil, err
 	}
-	stats, err := set.For(l.Weight, l.Cols, calib.Gram)
-	if err != nil {
-		return nil, err
+	var stats *calib.Stats
+	if o.Stats != nil {
+		if stats, err = o.Stats.For(l.Weight, l.Cols, calib.Gram); err != nil {
+			return nil, err
+		}
 	}
 	made, err := l.makeMethod(c)
 	if err != nil {
@@ -86,37 +137,50 @@ func rankMenu(ctx context.Context, ckpt *checkpoint.Checkpoint, set *calib.Set, 
 	if !ok {
 		return nil, fmt.Errorf("%s: method %s has no spectrum to choose ranks by; use svd-llm", l.Weight, l.Method)
 	}
-	tails, note, err := f.Spectrum(approx.Problem{Name: l.Weight, W: w, Stats: stats, Workers: workers, Context: ctx})
-	if err != nil {
-		return nil, err
+	s, err := f.Spectrum(approx.Problem{Name: l.Weight, W: w, Stats: stats, Workers: o.Workers, Context: ctx})
+	if err == nil && s.Note != "" {
+		err = fmt.Errorf("%s: ranks cannot be chosen by what %s loses: %s; give statistics of pith calibrate with Gram matrices", l.Weight, l.Method, s.Note)
 	}
-	if note != "" {
-		return nil, fmt.Errorf("%s: ranks cannot be chosen by what %s loses: %s; give statistics of pith calibrate with Gram matrices", l.Weight, l.Method, note)
-	}
-	scale := l.cost()
-	if tails[0] > 0 {
-		scale /= tails[0]
-	}
-	inner := c.Inner()
-	menu := []lowrank.Choice{}
-	most := l.Rows * l.Cols / (l.Rows + l.Cols)
-	step := max(1, most/rankSteps)
-	if step >= rankAlign {
-		step = (step + rankAlign - 1) / rankAlign * rankAlign
-	}
-	for rank := step; rank <= most; rank += step {
-		by := codec.LowRankOf(rank, inner)
-		if by.Check(l.Rows, l.Cols) == nil {
-			menu = append(menu, lowrank.Choice{Rank: rank, Bytes: by.Size(l.Rows, l.Cols), Loss: tails[rank] * scale})
+	return s, err
+}
+
+// probed returns what ranks lose in the network: measured at seven of them, and on straight lines between. Ranks below least were not measured.
+func probed(ctx context.Context, l *Line, s *lowrank.Spectrum, most int, o RankOptions) (loss func(rank int) float64, least int, err error) {
+	var at []int
+	var kl []float64
+	for share := 3; share <= 9; share++ {
+		rank := max(1, most*share/10)
+		if len(at) > 0 && at[len(at)-1] == rank {
+			continue
 		}
+		w := s.Product(rank, o.Workers)
+		term, err := codec.Dense(l.Weight, tensor.F32, l.Rows, l.Cols, floatBytes(w))
+		if err != nil {
+			return nil, 0, err
+		}
+		v, err := o.Prober.KL(ctx, l.Weight, term)
+		if err != nil {
+			return nil, 0, err
+		}
+		at, kl = append(at, rank), append(kl, v)
 	}
-	if inner.Check(l.Rows, l.Cols) == nil {
-		menu = append(menu, lowrank.Choice{Bytes: inner.Size(l.Rows, l.Cols)})
-	}
-	if len(menu) == 0 {
-		return nil, fmt.Errorf("%s: no rank of %s fits a (%d, %d) matrix; keep this weight with a rule", l.Weight, c.Name(), l.Rows, l.Cols)
-	}
-	return menu, nil
+	at, kl = append(at, most), append(kl, 0) // where factors are as large as the matrix, that is stored
+	return func(rank int) float64 {
+		for i := 1; i < len(at); i++ {
+			if rank <= at[i] {
+				part := float64(rank-at[i-1]) / float64(max(1, at[i]-at[i-1]))
+				return kl[i-1] + float64(part*(kl[i]-kl[i-1]))
+			}
+		}
+		return 0
+	}, at[0], nil
+}
+
+// floatBytes returns w as a file stores it in F32.
+func floatBytes(w tensor.Mat) []byte {
+	data := make([]byte, 4*len(w.Data))
+	tensor.Encode(data, tensor.F32, w.Data)
+	return data
 }
 
 // cost is how much a relative error of the line's weight costs: as many times its elements as rates of trellis codes are raised for its role

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"context"
 	"strings"
 	"testing"
 
@@ -8,6 +9,7 @@ import (
 	"pith/codec"
 	"pith/codec/codectest"
 	"pith/internal/synth/llama"
+	"pith/tensor"
 )
 
 // seen returns statistics of every linear weight's input of a synthetic model.
@@ -37,7 +39,7 @@ func TestRanksAreSpreadWithinTheSameBytes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	spread, err := SpreadRanks(t.Context(), c, r, seen(t, even), 2)
+	spread, err := SpreadRanks(t.Context(), c, r, RankOptions{Stats: seen(t, even), Workers: 2})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,8 +75,63 @@ func TestRanksThatCannotBeChosenAreErrors(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := SpreadRanks(t.Context(), c, r, calib.NewSet(calib.Model{}), 1); err == nil || !strings.Contains(err.Error(), test.want) {
+		if _, err := SpreadRanks(t.Context(), c, r, RankOptions{Stats: calib.NewSet(calib.Model{}), Workers: 1}); err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%s by %s: %v, want %q", test.codec, test.method, err, test.want)
+		}
+	}
+}
+
+// byName is a Prober to which some weights matter a hundred times as much as others.
+type byName struct {
+	matters string
+	probes  map[string]int
+}
+
+func (b byName) KL(_ context.Context, weight string, term codec.Term) (float64, error) {
+	b.probes[weight]++
+	rows, cols := term.Dims()
+	m := tensor.NewMat(rows, cols)
+	term.AddTo(m, 0)
+	var size float64
+	for _, v := range m.Data {
+		size += float64(v) * float64(v)
+	}
+	loss := 1 / (1 + size) // of larger ranks, that keep more of the weight, smaller
+	if strings.Contains(weight, b.matters) {
+		loss *= 100
+	}
+	return loss, nil
+}
+
+func TestProbedRanksAreLargerWhereTheNetworkLosesMore(t *testing.T) {
+	c := open(t, llama.Shapes()["tiny"])
+	r, err := FromCodec("lr0.6-f16", "svd-llm", false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	even, err := Resolve(c, r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	prober := byName{"v_proj", map[string]int{}}
+	spread, err := SpreadRanks(t.Context(), c, r, RankOptions{Stats: seen(t, even), Prober: prober, Workers: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := Resolve(c, spread)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p.Totals.Bytes > even.Totals.Bytes {
+		t.Errorf("%d bytes spread, %d even", p.Totals.Bytes, even.Totals.Bytes)
+	}
+	before := map[string]int64{}
+	for _, l := range even.Lines() {
+		before[l.Weight] = l.Bytes
+	}
+	for _, l := range p.Lines() {
+		if l.Role == "attn_v" && (l.Bytes <= before[l.Weight] || prober.probes[l.Weight] < 3) {
+			t.Errorf("%s: %d bytes, %d even, %d probes", l.Weight, l.Bytes, before[l.Weight], prober.probes[l.Weight])
 		}
 	}
 }

@@ -35,6 +35,7 @@ const (
 type runner struct {
 	o       Options
 	config  model.Config
+	model   *model.Model
 	parts   model.Parts
 	windows [][]int32
 	corpus  calib.Corpus
@@ -60,7 +61,7 @@ func newRunner(ckpt *checkpoint.Checkpoint, texts []observe.Text, o Options) (*r
 			return nil, fmt.Errorf("%s: %w", ckpt.Path, err)
 		}
 	}
-	return &runner{o, config, m.Parts(), windows, corpus}, nil
+	return &runner{o, config, m, m.Parts(), windows, corpus}, nil
 }
 
 // spread keeps at most limit windows, evenly over the texts, so that few of them are of all kinds of text. 0: all.

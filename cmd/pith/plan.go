@@ -18,6 +18,7 @@ import (
 	"pith/internal/human"
 	"pith/observe"
 	"pith/plan"
+	"pith/structure"
 )
 
 // planFlags are the flags that decide what is done with a checkpoint; plan and compress share them.
@@ -25,6 +26,7 @@ type planFlags struct {
 	recipe, codec, planFile string
 	method                  string
 	ranks                   string // statistics by which ranks are chosen
+	probes                  int    // windows on which they are tried
 	search                  bool
 	bits                    float64
 	bitsGiven               func() bool
@@ -44,6 +46,7 @@ func (f *planFlags) add(c *cobra.Command) {
 	p.StringVar(&f.codec, "codec", "", "one codec for every matrix, as int4-g128 or q4_k, or keep (default: 8 bits for embedding and head, 4 for the rest; keep with --drop-layers and --slice)")
 	p.StringVar(&f.method, "method", "", "with --codec: how its codes are chosen ("+strings.Join(plan.Methods(), ", ")+"; default nearest)")
 	p.StringVar(&f.ranks, "ranks", "", "with low-rank codecs: statistics of pith calibrate, by which each weight gets a rank of its own, at the same bytes (default: the same share of every weight)")
+	p.IntVar(&f.probes, "probe", 0, "with --ranks and --text: windows of the text on which every weight's ranks are tried, as 16; slow, and better than theory (default 0: by theory)")
 	p.BoolVar(&f.search, "search", false, "with --codec: search the scales of least squared error")
 	p.Float64Var(&f.bits, "bpw", 0, "bits per weight of all tensors together, at most 8, as 2.5: trellis codes of the rate that fits")
 	f.bitsGiven = func() bool { return p.Changed("bpw") } // --bpw 0 too, which is an error
@@ -146,7 +149,7 @@ func (f *planFlags) planned(ctx context.Context, c *checkpoint.Checkpoint, progr
 	if err != nil {
 		return nil, nil, err
 	}
-	p, err := f.plan(ctx, shown)
+	p, err := f.plan(ctx, shown, progress)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -157,7 +160,7 @@ func (f *planFlags) planned(ctx context.Context, c *checkpoint.Checkpoint, progr
 	if f.structure.unsliced == nil {
 		return shown, p, nil
 	}
-	before, err := f.plan(ctx, f.structure.unsliced)
+	before, err := f.plan(ctx, f.structure.unsliced, progress)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -165,12 +168,12 @@ func (f *planFlags) planned(ctx context.Context, c *checkpoint.Checkpoint, progr
 }
 
 // plan makes the plan that the flags ask for.
-func (f *planFlags) plan(ctx context.Context, c *checkpoint.Checkpoint) (*plan.Plan, error) {
+func (f *planFlags) plan(ctx context.Context, c *checkpoint.Checkpoint, progress io.Writer) (*plan.Plan, error) {
 	r, err := f.chooseRecipe(c)
 	if err != nil {
 		return nil, err
 	}
-	if r, err = f.spreadRanks(ctx, c, r); err != nil {
+	if r, err = f.spreadRanks(ctx, c, r, progress); err != nil {
 		return nil, err
 	}
 	p, err := plan.Resolve(c, r)
@@ -222,8 +225,11 @@ func (f *planFlags) chooseRecipe(c *checkpoint.Checkpoint) (plan.Recipe, error) 
 }
 
 // spreadRanks gives each weight with a low-rank codec a rank of its own, if --ranks asks for that.
-func (f *planFlags) spreadRanks(ctx context.Context, c *checkpoint.Checkpoint, r plan.Recipe) (plan.Recipe, error) {
+func (f *planFlags) spreadRanks(ctx context.Context, c *checkpoint.Checkpoint, r plan.Recipe, progress io.Writer) (plan.Recipe, error) {
 	if f.ranks == "" {
+		if f.probes != 0 {
+			return r, errors.New("--probe goes with --ranks")
+		}
 		return r, nil
 	}
 	set, err := observe.OpenStats(f.ranks, c)
@@ -231,10 +237,38 @@ func (f *planFlags) spreadRanks(ctx context.Context, c *checkpoint.Checkpoint, r
 		return r, fmt.Errorf("--ranks: %w", err)
 	}
 	defer set.Close()
-	if r, err = plan.SpreadRanks(ctx, c, r, set, f.workers); err != nil {
+	o := plan.RankOptions{Stats: set, Workers: f.workers}
+	if f.probes != 0 {
+		if o.Prober, err = f.prober(ctx, c); err != nil {
+			return r, err
+		}
+		if progress != nil {
+			o.Progress = func(weight string, done, of int) {
+				fmt.Fprintf(progress, "\rranks of %d of %d weights tried ", done, of)
+			}
+			defer fmt.Fprintln(progress)
+		}
+	}
+	if r, err = plan.SpreadRanks(ctx, c, r, o); err != nil {
 		return r, fmt.Errorf("--ranks: %w", err)
 	}
 	return r, nil
+}
+
+// prober runs the model over --probe windows of --text.
+func (f *planFlags) prober(ctx context.Context, c *checkpoint.Checkpoint) (plan.Prober, error) {
+	if f.probes < 0 || len(f.calibration.texts) == 0 {
+		return nil, errors.New("--probe is a number of windows of --text, which it needs")
+	}
+	texts, err := f.calibration.contents()
+	if err != nil {
+		return nil, err
+	}
+	p, err := structure.NewProber(ctx, c, texts, structure.Options{Context: f.calibration.context, Windows: f.probes, Workers: f.workers})
+	if err != nil {
+		return nil, fmt.Errorf("--probe: %w", err)
+	}
+	return p, nil
 }
 
 // memoryBytes returns --memory in bytes, 0 if it was not given.

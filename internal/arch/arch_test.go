@@ -47,7 +47,7 @@ var allowed = map[string][]string{
 	"compress":             {"tensor", "kernels", "tokenizer", "formats", "codec", "calib", "approx", "quantizers", "model", "formats/interop", "checkpoint", "plan", "observe", "internal/par", "internal/lock"},
 	"eval":                 {"tensor", "kernels", "linalg", "tokenizer", "codec", "model", "checkpoint", "internal/par"},
 	"vocab":                {"tensor", "tokenizer", "formats", "model", "checkpoint", "internal/par", "internal/ordered"},
-	"structure":            {"tensor", "kernels", "linalg", "calib", "pruning", "model", "checkpoint", "observe", "eval", "internal/par"},
+	"structure":            {"tensor", "kernels", "linalg", "codec", "calib", "pruning", "model", "checkpoint", "observe", "eval", "internal/par"},
 	"stack":                {"tensor", "kernels", "formats", "codec", "calib", "approx", "quantizers", "lowrank", "model", "checkpoint", "observe", "internal/par", "internal/lock"},
 	"internal/traintables": {"kernels", "trellis", "internal/par"},
 	"internal/synth":       {"tensor", "internal/synth/llama"},
