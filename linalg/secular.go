@@ -161,7 +161,7 @@ func (s *secular) evaluate(at float64, left int, delta, from []float64) point {
 		err += math.Abs(phi)
 	}
 	p.w = 1/s.rho + psi + phi
-	p.bound = epsilon * (8*(math.Abs(phi)-psi) + err + 1/s.rho + math.Abs(at)*(p.dpsi+p.dphi))
+	p.bound = epsilon * (8*(math.Abs(phi)-psi) + err + 1/s.rho + float64(math.Abs(at)*(p.dpsi+p.dphi)))
 	return p
 }
 
