@@ -182,3 +182,41 @@ func TestDamagedGroupsAreErrors(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 }
+
+// Parts written by hand, as docs/formats/codebook.md says, are the matrix that it says.
+func TestTheLayoutOfTablesIsThatOfItsPage(t *testing.T) {
+	halves := func(values ...float32) []byte {
+		out := make([]byte, 2*len(values))
+		tensor.Encode(out, tensor.F16, values)
+		return out
+	}
+	term, err := parsed(t, "jlcm2-k3-s").Open(3, 5, []codec.Part{
+		{Name: "codes", DType: tensor.U8, Data: []byte{0b11_10_01_00, 0b01, 0b00_00_00_00, 0b10, 0b01_10_11_11, 0b11}}, // column 0 in the lowest bits
+		{Name: "tables", DType: tensor.F16, Data: halves(1, 2, 3, 4, -1, -2, -3, -4, 0.5, 8, 0.25, 0)},
+		{Name: "groups", DType: tensor.U8, Data: []byte{0b01_00_10}}, // of rows 0, 1, 2: 2, 0, 1
+		{Name: "scales", DType: tensor.F16, Data: halves(1, 10, 2)},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []float32{0.5, 8, 0.25, 0, 8, 10, 10, 10, 10, 30, -8, -8, -6, -4, -8}
+	if got := codectest.Decode(term).Data; !slices.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
+	const cols = 160 // ranges of 128 and 32
+	codes := make([]byte, cols/2)
+	codes[0], codes[64] = 0x51, 0x0f // columns 0 and 16; column 128, of the second range, and 144
+	second := slices.Repeat([]float32{7}, 16)
+	second[15] = 9
+	first := make([]float32, 16)
+	first[1], first[5] = 3, 4
+	if term, err = parsed(t, "sketch4-p2").Open(1, cols, []codec.Part{
+		{Name: "codes", DType: tensor.U8, Data: codes}, {Name: "tables", DType: tensor.F16, Data: halves(append(first, second...)...)},
+	}); err != nil {
+		t.Fatal(err)
+	}
+	row := codectest.Decode(term).Data
+	if row[0] != 3 || row[16] != 4 || row[1] != 0 || row[128] != 9 || row[144] != 7 || row[159] != 7 {
+		t.Errorf("row %v", row)
+	}
+}
