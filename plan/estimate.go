@@ -113,9 +113,11 @@ func (l *Line) rate() float64 {
 		return l.pruneRate()
 	case strings.HasPrefix(l.Codec, "tcq-"):
 		return trellisRate(l.Codec)
+	case strings.HasPrefix(l.Codec, "jlcm"): // k-means over rows, and over the weights of each group
+		return 1.5e6
 	case kQuants && search:
 		return 2e6
-	case search:
+	case search, strings.HasPrefix(l.Codec, "sketch"):
 		return 4e6
 	case l.Codec == "q6_k":
 		return 25e6
