@@ -46,6 +46,9 @@ func (r *run) solveSet(ctx context.Context, s *solved) error {
 	for _, t := range terms {
 		s.addTerm(t.Codec(), t.Parts(), false)
 	}
+	if _, all := r.o.Statistics.(everywhere); note != "" && r.o.Statistics != nil && !all {
+		note += "; statistics of several layers at once are those of a file: pith calibrate, then --stats"
+	}
 	r.sets[l.Weight] = terms
 	s.reports = []approx.Report{{Fallback: note}}
 	return nil

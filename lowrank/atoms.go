@@ -2,6 +2,7 @@ package lowrank
 
 import (
 	"fmt"
+	"math"
 
 	"pith/approx"
 	"pith/calib"
@@ -15,6 +16,9 @@ import (
 type MatrixPCA struct {
 	Atoms int
 	Store approx.Method // how an atom is stored
+
+	// Relative counts the loss of each member by what its outputs are, and its inputs by their own size.
+	Relative bool
 }
 
 // Name returns "matrix-pca".
@@ -52,7 +56,7 @@ func (p MatrixPCA) components(m approx.Members) (atoms []linalg.Dense, values []
 			return nil, nil, "", fmt.Errorf("%s is (%d, %d) and %s (%d, %d): weights of one shape have atoms in common", m.Names[0], m.W[0].Rows, m.W[0].Cols, m.Names[l], w.Rows, w.Cols)
 		}
 	}
-	h, note := meanMetric(m)
+	h, note := meanMetric(m, p.Relative)
 	all := make([]linalg.Dense, n)
 	gram := linalg.NewMatrix(n)
 	for l, w := range m.W {
@@ -61,6 +65,10 @@ func (p MatrixPCA) components(m approx.Members) (atoms []linalg.Dense, values []
 		}
 		all[l] = wide(w)
 		weighed := timesMetric(all[l], h, m.Workers)
+		if energy := inner(weighed, all[l]); p.Relative && energy > 0 {
+			scale(all[l], 1/math.Sqrt(energy))
+			weighed = timesMetric(all[l], h, m.Workers)
+		}
 		for k := range l + 1 {
 			gram.Row(l)[k] = inner(weighed, all[k])
 		}

@@ -18,6 +18,10 @@ type Basis struct {
 	Rank  int
 	Left  bool          // U is in common, else V
 	Store approx.Method // how the factor is stored
+
+	// Relative counts the loss of each member by what its outputs are, and its inputs by their own size: else layers whose inputs are small get a
+	// basis for others' inputs.
+	Relative bool
 }
 
 // Name returns "basis-u" or "basis-v", by what is in common.
@@ -58,7 +62,7 @@ func (b Basis) factor(m approx.Members) (factor linalg.Dense, values []float64, 
 // right finds V: the leading eigenvectors of Σ (W_l·S)ᵀ·W_l·S with S·Sᵀ the mean Gram matrix, times S⁻¹.
 func (b Basis) right(m approx.Members) (linalg.Dense, []float64, string, error) {
 	cols := m.W[0].Cols
-	h, note := meanMetric(m)
+	h, note := meanMetric(m, b.Relative)
 	var white *linalg.Whitening
 	if h.Rows > 0 {
 		var err error
@@ -75,6 +79,7 @@ func (b Basis) right(m approx.Members) (linalg.Dense, []float64, string, error) 
 		if white != nil {
 			a = white.Apply(a, m.Workers)
 		}
+		b.balance(a, inner(a, a))
 		t := a.Transposed()
 		add(sum, t.TimesT(t, m.Workers))
 		if err := m.Err(); err != nil {
@@ -101,6 +106,8 @@ func (b Basis) left(m approx.Members) (linalg.Dense, []float64, string, error) {
 			note = fmt.Sprintf("%s: %s", m.Names[l], why)
 		}
 		a := wide(w)
+		weighed := timesMetric(a, h, m.Workers)
+		b.balance(a, inner(weighed, a))
 		add(sum, timesMetric(a, h, m.Workers).TimesT(a, m.Workers))
 		if err := m.Err(); err != nil {
 			return sum, nil, "", err
@@ -108,6 +115,21 @@ func (b Basis) left(m approx.Members) (linalg.Dense, []float64, string, error) {
 	}
 	u, values, err := b.leading(sum, len(m.W), m)
 	return u.Transposed(), values, note, err
+}
+
+// balance divides a by the root of its energy, if losses are relative.
+func (b Basis) balance(a linalg.Dense, energy float64) {
+	if !b.Relative || energy <= 0 {
+		return
+	}
+	scale(a, 1/math.Sqrt(energy))
+}
+
+// scale is a *= f.
+func scale(a linalg.Dense, f float64) {
+	for i := range a.Data {
+		a.Data[i] *= f
+	}
 }
 
 // leading returns the first eigenvectors of sum as rows, each times the fourth root of what it explains of one weight, so that both factors

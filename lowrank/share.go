@@ -16,8 +16,8 @@ func storing(m approx.Members, w tensor.Mat) approx.Problem {
 	return approx.Problem{Name: m.Names[0], W: w, Workers: m.Workers, Context: m.Context}
 }
 
-// meanMetric returns the mean over members of the Gram matrices of their inputs, full; none (Rows 0) if one member has none, and why.
-func meanMetric(m approx.Members) (h linalg.Dense, note string) {
+// meanMetric returns the mean over members of the Gram matrices of their inputs, full, with relative each divided by its trace; none (Rows 0) if one member has none, and why.
+func meanMetric(m approx.Members, relative bool) (h linalg.Dense, note string) {
 	n := m.W[0].Cols
 	for l, s := range m.Stats {
 		g, why := s.MeanGram(n)
@@ -27,14 +27,25 @@ func meanMetric(m approx.Members) (h linalg.Dense, note string) {
 		if l == 0 {
 			h = linalg.NewDense(n, n)
 		}
+		part := 1 / float64(len(m.W))
+		if trace := trace(g); relative && trace > 0 {
+			part /= trace
+		}
 		for i := range n {
 			for j, v := range g.Row(i)[:i+1] {
-				h.Data[i*n+j] += v / float64(len(m.W))
+				h.Data[i*n+j] += v * part
 			}
 		}
 	}
 	mirror(h)
 	return h, ""
+}
+
+func trace(g linalg.Matrix) (sum float64) {
+	for i := range g.N {
+		sum += g.Row(i)[i]
+	}
+	return sum
 }
 
 // mirror copies the lower triangle to the upper one.

@@ -259,3 +259,49 @@ func TestZerosHaveZerosInCommon(t *testing.T) {
 		t.Errorf("%v %v", x, err)
 	}
 }
+
+// With losses that are relative, how large a member's weights or inputs are does not decide how much of it is kept.
+func TestRelativeLossesDoNotDependOnScales(t *testing.T) {
+	for name, c := range map[string]struct {
+		sharer approx.Sharer
+		member approx.Method
+	}{
+		"atoms": {MatrixPCA{Atoms: 2, Relative: true, Store: nearest{parsed(t, "f32")}}, FromAtoms{codec.AtomsOf(2, parsed(t, "f32"))}},
+		"v":     {Basis{Rank: 8, Relative: true, Store: nearest{parsed(t, "f32")}}, FromBasis{Codec: codec.LowRankOf(8, parsed(t, "f32")), Store: nearest{parsed(t, "f32")}}},
+		"u":     {Basis{Rank: 8, Left: true, Relative: true, Store: nearest{parsed(t, "f32")}}, FromBasis{Codec: codec.LowRankOf(8, parsed(t, "f32")), Left: true, Store: nearest{parsed(t, "f32")}}},
+	} {
+		m := related(8, 3, 24, 40, false)
+		relative := func() (list []float64) {
+			shared, _, err := c.sharer.Share(m)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for l, w := range m.W {
+				_, r, err := c.member.Solve(approx.Problem{Name: m.Names[l], W: w, Stats: m.Stats[l], Shared: shared, Workers: 1})
+				if err != nil {
+					t.Fatal(err)
+				}
+				list = append(list, r.Proxy/r.ProxyNorm)
+			}
+			return list
+		}
+		before := relative()
+		for i := range m.W[1].Data {
+			m.W[1].Data[i] *= 64
+		}
+		scaled := calib.NewGram(40)
+		scaled.Tokens = m.Stats[2].Tokens
+		for i, v := range m.Stats[2].Gram {
+			scaled.Gram[i] = v / 4096
+		}
+		for i, v := range m.Stats[2].SqSum {
+			scaled.SqSum[i] = v / 4096
+		}
+		m.Stats[2] = scaled
+		for l, v := range relative() {
+			if math.Abs(v-before[l]) > 1e-4*before[l] {
+				t.Errorf("%s: member %d loses %g of itself, %g before others were scaled", name, l, v, before[l])
+			}
+		}
+	}
+}

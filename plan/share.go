@@ -350,11 +350,11 @@ func (l *Line) NewSharer() (approx.Sharer, error) {
 	}
 	switch l.Method {
 	case MatrixPCA:
-		return lowrank.MatrixPCA{Atoms: len(codecs), Store: store}, nil
+		return lowrank.MatrixPCA{Atoms: len(codecs), Store: store, Relative: true}, nil
 	case BasisV:
-		return lowrank.Basis{Rank: l.Rows, Store: store}, nil
+		return lowrank.Basis{Rank: l.Rows, Store: store, Relative: true}, nil
 	case BasisU:
-		return lowrank.Basis{Rank: l.Cols, Left: true, Store: store}, nil
+		return lowrank.Basis{Rank: l.Cols, Left: true, Store: store, Relative: true}, nil
 	}
 	return nil, fmt.Errorf("%s: unknown way to share %q; make the plan again", l.Weight, l.Method)
 }
