@@ -2,6 +2,7 @@ package codec
 
 import (
 	"fmt"
+	"reflect"
 	"strconv"
 	"strings"
 
@@ -204,11 +205,17 @@ func (c LowRank) Join(u, v Term) Term {
 	if rank != vRank || rank != c.Rank(rows, cols) {
 		panic("codec: Join of factors of another rank")
 	}
-	return &lowRankTerm{c.Name(), u, v}
+	t := &lowRankTerm{name: c.Name(), u: u, v: v}
+	t.key = t
+	if reflect.ValueOf(v).Comparable() { // other terms may have this V
+		t.key = v
+	}
+	return t
 }
 
-// lowRankTerm is U·V. Its address identifies it among an input's products.
+// lowRankTerm is U·V.
 type lowRankTerm struct {
+	key  any // tells z = x·Vᵀ from other products of an input: V, where Vs can be compared, which terms may have in common; else the term
 	name string
 	u, v Term
 }

@@ -9,7 +9,8 @@ import (
 
 // productInput is an input of a low-rank term's U: z = x·Vᵀ.
 type productInput struct {
-	term  *lowRankTerm
+	v     Term
+	key   any // that tells this product from others of the input
 	once  sync.Once
 	ready bool // z is the business of a Stages
 	in    Input
@@ -33,7 +34,7 @@ func (in *Input) productOf(t *lowRankTerm) *productInput {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	for _, p := range in.products[:in.multiply] {
-		if p.term == t {
+		if p.key == t.key {
 			return p
 		}
 	}
@@ -42,13 +43,13 @@ func (in *Input) productOf(t *lowRankTerm) *productInput {
 	}
 	p := in.products[in.multiply]
 	in.multiply++
-	p.term, p.once, p.ready = t, sync.Once{}, false
+	p.v, p.key, p.once, p.ready = t.v, t.key, sync.Once{}, false
 	return p
 }
 
 // begin makes room for z.
 func (p *productInput) begin(in *Input) stage {
-	rank, _ := p.term.v.Dims()
+	rank, _ := p.v.Dims()
 	buf := p.in.X.Data
 	if n := in.X.Rows * rank; cap(buf) < n {
 		buf = make([]float32, n)
@@ -56,7 +57,7 @@ func (p *productInput) begin(in *Input) stage {
 		buf = buf[:n]
 	}
 	p.in.Reset(tensor.Of(in.X.Rows, rank, buf))
-	return stage{p.term.v, in, p.in.X}
+	return stage{p.v, in, p.in.X}
 }
 
 // stage is a product that others wait for: z = x·Vᵀ.
