@@ -76,6 +76,9 @@ func parseSum(name string) (c Codec, ok bool, err error) {
 		if err != nil {
 			return nil, true, fmt.Errorf("codec %q: %w", name, err)
 		}
+		if _, ok := term.(Sum); ok {
+			return nil, true, fmt.Errorf("codec %q: %s is itself repeated: use one number, as in 4*int2-g64", name, text)
+		}
 		for range count {
 			codecs = append(codecs, term)
 		}
