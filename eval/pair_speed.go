@@ -39,6 +39,8 @@ type PairSpeed struct {
 	PlainSpeed      float64 `json:"plain_tokens_per_second"`
 	Speed           float64 `json:"tokens_per_second"`
 	Speedup         float64 `json:"speedup"` // measured
+	PlainProcessor  float64 `json:"plain_processor_seconds_per_token"`
+	Processor       float64 `json:"processor_seconds_per_token"`
 	SameTokens      bool    `json:"same_tokens"`
 
 	TargetBytes    int64   `json:"target_step_bytes"` // read by a step of decoding
@@ -193,6 +195,7 @@ func (m *pairRun) turn(ctx context.Context, r *PairSpeed) error {
 	}
 	r.Speculation = total
 	r.PlainSpeed, r.Speed = max(r.PlainSpeed, plain.speed()), max(r.Speed, drafted.speed())
+	r.PlainProcessor, r.Processor = lower(r.PlainProcessor, plain.cost()), lower(r.Processor, drafted.cost())
 	return nil
 }
 
@@ -218,18 +221,19 @@ func (m *pairRun) speculate(ctx context.Context, i int, rows []int32, each func(
 
 // stopwatch adds up times from the first token to the last.
 type stopwatch struct {
-	tokens      int
-	total       time.Duration
-	first, last time.Time
+	tokens            int
+	total, processor  time.Duration
+	first, last       time.Time
+	firstSpent, spent time.Duration
 }
 
 // begin returns what is called at every token.
 func (w *stopwatch) begin() func() bool {
 	w.first = time.Time{}
 	return func() bool {
-		w.last = time.Now()
+		w.last, w.spent = time.Now(), processorTime()
 		if w.first.IsZero() {
-			w.first = w.last
+			w.first, w.firstSpent = w.last, w.spent
 		} else {
 			w.tokens++
 		}
@@ -237,6 +241,20 @@ func (w *stopwatch) begin() func() bool {
 	}
 }
 
-func (w *stopwatch) end() { w.total += w.last.Sub(w.first) }
+func (w *stopwatch) end() {
+	w.total += w.last.Sub(w.first)
+	w.processor += w.spent - w.firstSpent
+}
 
 func (w *stopwatch) speed() float64 { return float64(w.tokens) / max(w.total.Seconds(), 1e-9) }
+
+// cost returns the processor seconds of a token.
+func (w *stopwatch) cost() float64 { return w.processor.Seconds() / float64(max(1, w.tokens)) }
+
+// lower returns the lower of two costs, the first of which may not be known yet.
+func lower(known, cost float64) float64 {
+	if known == 0 {
+		return cost
+	}
+	return min(known, cost)
+}

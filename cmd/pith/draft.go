@@ -147,7 +147,11 @@ func printPair(s streams, r eval.PairSpeed) error {
 	if !r.SameTokens {
 		same = "other draws of the same distribution"
 	}
-	fmt.Fprintf(s.out, "drafted  %.1f tokens/s, %.2f times as fast; %s\n", r.Speed, r.Speedup, same)
+	processor := ""
+	if r.Processor > 0 {
+		processor = fmt.Sprintf(" (%.2f times by the time of processors)", r.PlainProcessor/r.Processor)
+	}
+	fmt.Fprintf(s.out, "drafted  %.1f tokens/s, %.2f times as fast%s; %s\n", r.Speed, r.Speedup, processor, same)
 	fmt.Fprintf(s.out, "accepted %.1f %% of %d proposed tokens; %.2f tokens a pass of the target (τ)\n", 100*r.AcceptanceRate, r.Drafted, r.BlockEfficiency)
 	fmt.Fprintf(s.out, "speed-up %.2f if bytes were all that counts (MBSU); %.2f by the times of single passes (a pass that checks %d tokens: %.3g ms)\n",
 		r.MBSU, r.Predicted, r.DraftLength+1, 1e3*r.VerifySeconds)
