@@ -79,10 +79,12 @@ func mulAddDecoded(t rowReader, y tensor.Mat, in *Input, r0, r1 int) {
 	if x.Rows <= fewTokens {
 		buf := getScratch(cols)
 		defer putScratch(buf)
+		var sums [fewTokens]float32
 		for r := r0; r < r1; r++ {
 			t.readRow(*buf, r)
-			for i := range x.Rows {
-				y.Data[i*y.Stride+r] += kernels.Dot(x.Row(i), *buf)
+			kernels.Dots(sums[:x.Rows], x.Data, x.Stride, *buf)
+			for i, v := range sums[:x.Rows] {
+				y.Data[i*y.Stride+r] += v
 			}
 		}
 		return

@@ -4,6 +4,8 @@ package kernels
 
 func dot(_ level, a, b []float32) float32 { return dotPlain(a, b) }
 
+func dots(l level, y, a []float32, stride int, b []float32) { dotsPlain(l, y, a, stride, b) }
+
 func axpy(_ level, y []float32, alpha float32, x []float32) { axpyPlain(y, alpha, x) }
 
 func tileKernels(level) *tiles { return nil }

@@ -23,3 +23,8 @@ func dot512(a *float32, b *float32, blocks int) float32
 //
 //go:noescape
 func axpy512(y *float32, alpha float32, x *float32, blocks int)
+
+// dots512 sets out[t] to the sum of a[t*stride/4+i]*b[i] over i < 16*blocks, as dot512 adds; stride is in bytes.
+//
+//go:noescape
+func dots512(out *[4]float32, a *float32, stride int, b *float32, blocks int)

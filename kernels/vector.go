@@ -3,6 +3,16 @@ package kernels
 // Dot returns Σ a[i]·b[i] over the length of a; b must be as long. Every level gives the same bytes (but for which NaN a NaN is).
 func Dot(a, b []float32) float32 { return dot(chosen, a, b) }
 
+// Dots sets y[t] to Dot of b and row t of a, rows of len(b) elements stride apart: the same bytes, and b is read once for several rows.
+func Dots(y, a []float32, stride int, b []float32) { dots(chosen, y, a, stride, b) }
+
+// dotsPlain is the definition.
+func dotsPlain(l level, y, a []float32, stride int, b []float32) {
+	for t := range y {
+		y[t] = dot(l, a[t*stride:t*stride+len(b)], b)
+	}
+}
+
 // Axpy adds alpha·x to y over the length of x; y must be as long. Product and sum are each rounded, so every level gives the same bytes.
 func Axpy(y []float32, alpha float32, x []float32) { axpy(chosen, y, alpha, x) }
 

@@ -20,6 +20,22 @@ func dot(l level, a, b []float32) float32 {
 	return s
 }
 
+func dots(l level, y, a []float32, stride int, b []float32) {
+	blocks := len(b) / dotBlock
+	if len(y) > 0 && len(a) < (len(y)-1)*stride+len(b) {
+		panic("kernels: Dots of rows that are not there")
+	}
+	for ; l == avx512 && blocks > 0 && len(y) >= 4; y, a = y[4:], a[min(len(a), 4*stride):] {
+		dots512((*[4]float32)(y), &a[0], 4*stride, &b[0], blocks)
+		if rest := blocks * dotBlock; rest < len(b) {
+			for t := range y[:4] {
+				y[t] += dotRest(a[t*stride+rest:t*stride+len(b)], b[rest:])
+			}
+		}
+	}
+	dotsPlain(l, y, a, stride, b)
+}
+
 func axpy(l level, y []float32, alpha float32, x []float32) {
 	y = y[:len(x)]
 	blocks := len(x) / 16

@@ -38,6 +38,46 @@ func TestDotIsIdenticalAtAllLevels(t *testing.T) {
 	}
 }
 
+func TestDotsAreThoseOfDot(t *testing.T) {
+	r := rand.New(rand.NewPCG(4, 1))
+	for n := range 700 {
+		fill := fills[n%len(fills)]
+		cols, rows, stride := n%300, n%9, n%300+n%5
+		b, a := fill(r, cols+3)[n%4:][:cols], fill(r, rows*stride+cols+2)[n%3:][:max(0, (rows-1)*stride+cols)]
+		for _, l := range levels() {
+			got := make([]float32, rows+1)
+			got[rows] = guard
+			dots(l, got[:rows], a, stride, b)
+			for i := range rows {
+				if want := dotPlain(a[i*stride:][:cols], b); !same(got[i], want) {
+					t.Fatalf("%s: %d rows of %d: row %d gives %x, want %x", levelNames[l], rows, cols, i, math.Float32bits(got[i]), math.Float32bits(want))
+				}
+			}
+			if got[rows] != guard {
+				t.Fatalf("%s: %d rows: wrote beyond them", levelNames[l], rows)
+			}
+		}
+	}
+}
+
+func BenchmarkDots(b *testing.B) {
+	x, w, y := make([]float32, 8*1024), make([]float32, 1024), make([]float32, 8)
+	for _, l := range levels() {
+		b.Run(levelNames[l], func(b *testing.B) {
+			for range b.N {
+				dots(l, y, x, 1024, w)
+			}
+			b.ReportMetric(8*1024*float64(b.N)/b.Elapsed().Seconds()/1e9, "GMAC/s")
+		})
+		b.Run(levelNames[l]+"-singly", func(b *testing.B) {
+			for range b.N {
+				dotsPlain(l, y, x, 1024, w)
+			}
+			b.ReportMetric(8*1024*float64(b.N)/b.Elapsed().Seconds()/1e9, "GMAC/s")
+		})
+	}
+}
+
 func TestAxpyIsIdenticalAtAllLevelsAndWritesNothingElse(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 1))
 	for _, l := range levels() {

@@ -14,6 +14,7 @@ func vector(c *build.Context) {
 		dot(c, width)
 		axpy(c, width)
 	}
+	dots(c)
 }
 
 func vecOf(c *build.Context, width int) reg.VecVirtual {
@@ -90,6 +91,85 @@ func dot(c *build.Context, width int) {
 	c.Store(s, c.ReturnIndex(0))
 	c.VZEROUPPER()
 	c.RET()
+}
+
+// dots emits four of dot's sums of one b, which is read once, in the same order: 16 registers of partial sums.
+func dots(c *build.Context) {
+	const tokens, width = 4, 64
+	c.Function("dots512")
+	c.Pragma("noescape")
+	c.SignatureExpr("func(out *[4]float32, a *float32, stride int, b *float32, blocks int)")
+	c.Doc("dots512 sets out[t] to the sum of a[t*stride/4+i]*b[i] over i < 16*blocks, as dot512 adds; stride is in bytes.")
+	out := c.Load(c.Param("out"), c.GP64())
+	first := c.Load(c.Param("a"), c.GP64())
+	stride := c.Load(c.Param("stride"), c.GP64())
+	b := c.Load(c.Param("b"), c.GP64())
+	n := c.Load(c.Param("blocks"), c.GP64())
+	rows := [tokens]reg.Register{first, c.GP64(), c.GP64(), c.GP64()}
+	var acc [tokens][4]reg.VecVirtual
+	for t := range rows {
+		if t > 0 {
+			c.LEAQ(operand.Mem{Base: rows[t-1], Index: stride, Scale: 1}, rows[t])
+		}
+		for i := range acc[t] {
+			acc[t][i] = c.ZMM()
+			c.VXORPS(acc[t][i].AsY(), acc[t][i].AsY(), acc[t][i].AsY())
+		}
+	}
+	step := func(i int) {
+		v := c.ZMM()
+		c.VMOVUPS(operand.Mem{Base: b, Disp: i * width}, v)
+		for t := range rows {
+			c.VFMADD231PS(operand.Mem{Base: rows[t], Disp: i * width}, v, acc[t][i])
+		}
+	}
+	advance := func(bytes uint32) {
+		c.ADDQ(operand.U32(bytes), b)
+		for t := range rows {
+			c.ADDQ(operand.U32(bytes), rows[t])
+		}
+	}
+	c.SUBQ(operand.Imm(4), n)
+	c.JL(operand.LabelRef("rest"))
+	c.Label("loop")
+	for i := range 4 {
+		step(i)
+	}
+	advance(4 * width)
+	c.SUBQ(operand.Imm(4), n)
+	c.JGE(operand.LabelRef("loop"))
+	c.Label("rest")
+	c.ADDQ(operand.Imm(4), n)
+	c.JZ(operand.LabelRef("sum"))
+	c.Label("single")
+	step(0)
+	advance(width)
+	c.DECQ(n)
+	c.JNZ(operand.LabelRef("single"))
+	c.Label("sum")
+	for t := range acc {
+		sums := acc[t]
+		c.VADDPS(sums[2], sums[0], sums[0])
+		c.VADDPS(sums[3], sums[1], sums[1])
+		c.VADDPS(sums[1], sums[0], sums[0])
+		c.VMOVSS(halve(c, sums[0]), operand.Mem{Base: out, Disp: 4 * t})
+	}
+	c.VZEROUPPER()
+	c.RET()
+}
+
+// halve adds the upper half of 16 sums to the lower until one is left.
+func halve(c *build.Context, v reg.VecVirtual) reg.Register {
+	low, high, h, s := v.AsY(), c.YMM(), c.XMM(), v.AsX()
+	c.VEXTRACTF64X4(operand.Imm(1), v, high)
+	c.VADDPS(high, low, low)
+	c.VEXTRACTF128(operand.Imm(1), low, h)
+	c.VADDPS(h, s, s)
+	c.VMOVHLPS(s, s, h)
+	c.VADDPS(h, s, s)
+	c.VMOVSHDUP(s, h)
+	c.VADDSS(h, s, s)
+	return s
 }
 
 // axpy emits y[i] += alpha·x[i] for i < 16*blocks, product and sum rounded separately as the definition does.
