@@ -45,7 +45,7 @@ func (s *observed) Block(ctx context.Context, b *plan.Block) (err error) {
 	layer, ok := s.layer(b)
 	switch {
 	case !ok:
-		return nil
+		return s.rowCounts(b)
 	case layer == headLayer:
 		head, err := s.o.Head(ctx)
 		s.stats = map[string]*calib.Stats{model.HeadSite: head}
@@ -54,6 +54,24 @@ func (s *observed) Block(ctx context.Context, b *plan.Block) (err error) {
 		s.stats, err = s.o.Step(ctx, layer)
 	}
 	return err
+}
+
+// rowCounts readies how often each row of an embedding is read, if a method asks for that.
+func (s *observed) rowCounts(b *plan.Block) error {
+	for i := range b.Lines {
+		l := &b.Lines[i]
+		if s.siteOf(l).Name != model.EmbeddingSite {
+			continue
+		}
+		m, err := l.NewMethod()
+		if err != nil {
+			return err
+		}
+		if m != nil && m.Needs().Has(calib.Counts) {
+			s.stats = map[string]*calib.Stats{model.EmbeddingSite: s.o.Embedding()}
+		}
+	}
+	return nil
 }
 
 // staged is Statistics of blocks whose weights' inputs depend on how others of the block are solved.

@@ -64,7 +64,10 @@ func blockStats(set *calib.Set, b *plan.Block) (map[string]*calib.Stats, error) 
 		}
 		features := l.Cols
 		if site, ok := set.SiteOf(l.Weight); ok && site.Need == calib.Counts {
-			continue // an embedding: what is counted are its rows
+			if !need.Has(calib.Counts) {
+				continue // an embedding: what is counted are its rows
+			}
+			features = l.Rows
 		}
 		if block[l.Weight], err = set.For(l.Weight, features, need); err != nil {
 			return nil, err

@@ -150,7 +150,10 @@ func TestSVDLLMLosesTheTailAndNothingOfItsRankLosesLess(t *testing.T) {
 func TestEachWeightingMinimisesItsOwnError(t *testing.T) {
 	for _, shape := range [][2]int{{24, 40}, {40, 24}} {
 		p, _ := problem(shape[0], shape[1], 100)
-		all := []Weighting{SVD{}, FWSVD{}, FWSVD{Inputs: true}, ASVD{}}
+		for i := range shape[0] {
+			p.Stats.Counts = append(p.Stats.Counts, int64(i*i%97*(i%5)))
+		}
+		all := []Weighting{SVD{}, FWSVD{}, FWSVD{Inputs: true}, ASVD{}, Frequency{}}
 		loss := func(w, solvedBy Weighting) (sum float64) {
 			m, _, err := w.Metric(p)
 			if err != nil {
@@ -255,6 +258,7 @@ func TestWhatIsNotKnownIsSaid(t *testing.T) {
 	}{
 		"no data":          {func(p *approx.Problem) { p.Stats = nil }, SVDLLM{}, "plain svd: no Gram matrix", ""},
 		"no data for asvd": {func(p *approx.Problem) { p.Stats = nil }, ASVD{}, "plain svd", ""},
+		"no counts":        {func(p *approx.Problem) {}, Frequency{}, "plain svd: how often", ""},
 		"moments alone":    {func(p *approx.Problem) { p.Stats = calib.NewStats(16) }, SVDLLM{}, "no Gram matrix", ""},
 		"an imatrix":       {func(p *approx.Problem) { p.Stats.AbsSum = nil }, ASVD{}, "root mean squares", ""},
 		"no gradients":     {func(p *approx.Problem) { p.Fisher = nil }, FWSVD{}, "", "needs squared gradients"},

@@ -48,7 +48,7 @@ func coarseFactors(c codec.Codec) bool {
 // factors reports whether a method is of the SVD family.
 func factors(name string) bool {
 	switch name {
-	case "svd", "fwsvd", "fisher-in", "asvd", "svd-llm", "svd-llm-u":
+	case "svd", "svd-freq", "fwsvd", "fisher-in", "asvd", "svd-llm", "svd-llm-u":
 		return true
 	}
 	return false

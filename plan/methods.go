@@ -62,6 +62,7 @@ func methods() []method {
 		{bitStackMethod, func(c codec.Codec, _ *Line) approx.Method { return lowrank.BitStack{Rank: signRank(c)} }},
 		{"svd", factored(lowrank.SVD{})},
 		{"fwsvd", factored(lowrank.FWSVD{})},
+		{"svd-freq", factored(lowrank.Frequency{})},
 		{"fisher-in", factored(lowrank.FWSVD{Inputs: true})},
 		{"asvd", factored(lowrank.ASVD{})},
 		{"svd-llm", factored(lowrank.SVDLLM{Damping: svdDamping})},

@@ -104,3 +104,25 @@ func TestFlagsOfTheVocabularyThatMakeNoSenseAreExplained(t *testing.T) {
 		t.Error("something was written")
 	}
 }
+
+func TestAnEmbeddingIsFactoredByHowOftenItsRowsAreRead(t *testing.T) {
+	model, text, dir := tinyModel(t), tinyText(t), t.TempDir()
+	stats := filepath.Join(dir, "stats.safetensors")
+	ok(t, "calibrate", model, "--text", text, "--ctx", "32", "-o", stats)
+	loss := map[string]float64{}
+	for name, method := range map[string]string{"text": "svd-freq", "stats": "svd-freq", "plain": "svd"} {
+		recipe, out := filepath.Join(dir, name+".yaml"), filepath.Join(dir, name)
+		writeFile(t, recipe, []byte("rules:\n  - match: embedding\n    method: "+method+"\n    codec: lr40-f32\n  - match: \"*\"\n    keep: true\n"))
+		args := []string{"compress", model, "--recipe", recipe, "-o", out, "--text", text, "--ctx", "32"}
+		if name == "stats" {
+			args = append(args[:len(args)-4], "--stats", stats)
+		}
+		if got := ok(t, args...); strings.Contains(got, "plain svd") {
+			t.Errorf("%s: no counts reached the method: %s", name, got)
+		}
+		loss[name] = jsonOf(t, "eval", out, "--base", model, "--text", text, "--ctx", "32")["kl_mean"].(float64)
+	}
+	if loss["text"] != loss["stats"] || loss["text"] > 0.01*loss["plain"] { // the text reads fewer rows than the rank
+		t.Errorf("KL %v", loss)
+	}
+}
