@@ -133,7 +133,8 @@ type builder struct {
 	config  model.Config
 	work    workDir
 	stacked []*matrix
-	resumed int
+	solved  int // by this run and those before
+	resumed int // by those before
 }
 
 // matrix is a weight that is stacked.
@@ -170,11 +171,17 @@ func Build(ctx context.Context, ckpt *checkpoint.Checkpoint, path string, o Opti
 	}
 	defer b.work.release(held)
 	r, err := b.build(ctx, path)
-	if err == nil {
+	switch {
+	case err == nil:
 		b.work.remove(len(b.stacked))
+	case ctx.Err() != nil:
+		err = fmt.Errorf("%w: %d of %d matrices are solved; run the same command again to resume", ErrInterrupted, b.solved, len(b.stacked))
 	}
 	return r, err
 }
+
+// ErrInterrupted is wrapped by Build's error when its context ended: what is solved stays, and the next call goes on from there.
+var ErrInterrupted = errors.New("interrupted")
 
 func (b *builder) build(ctx context.Context, path string) (Report, error) {
 	if err := b.begin(ctx); err != nil {
@@ -192,6 +199,7 @@ func (b *builder) build(ctx context.Context, path string) (Report, error) {
 		if err := b.solve(ctx, i, set); err != nil {
 			return Report{}, err
 		}
+		b.solved++
 	}
 	order, probed, err := b.order(ctx)
 	if err != nil {
