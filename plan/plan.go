@@ -97,6 +97,8 @@ type Line struct {
 	Store       string `json:"store,omitempty"` // of a set or its members: the method that stores what is solved for
 	Note        string `json:"note,omitempty"`
 
+	// Relative, for the line of a set: losses count by what each member is.
+	Relative bool `json:"relative,omitempty"`
 	// Members, for the line of a set's common terms, which is of no weight: the weights that have them in common. Codec is that of all terms,
 	// Rows and Cols are those of one.
 	Members []string `json:"members,omitempty"`

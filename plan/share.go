@@ -333,8 +333,8 @@ func (t *set) basis(line *Line, s Sharing, inner codec.Codec) error {
 			l.Method = BasisV
 		}
 	}
-	if s.Method == Joint {
-		line.Method = BasisV
+	if s.Method == Joint { // queries, keys and values differ in size more than layers do
+		line.Method, line.Relative = BasisV, true
 	}
 	return nil
 }
@@ -350,11 +350,11 @@ func (l *Line) NewSharer() (approx.Sharer, error) {
 	}
 	switch l.Method {
 	case MatrixPCA:
-		return lowrank.MatrixPCA{Atoms: len(codecs), Store: store, Relative: true}, nil
+		return lowrank.MatrixPCA{Atoms: len(codecs), Store: store}, nil
 	case BasisV:
-		return lowrank.Basis{Rank: l.Rows, Store: store, Relative: true}, nil
+		return lowrank.Basis{Rank: l.Rows, Store: store, Relative: l.Relative}, nil
 	case BasisU:
-		return lowrank.Basis{Rank: l.Cols, Left: true, Store: store, Relative: true}, nil
+		return lowrank.Basis{Rank: l.Cols, Left: true, Store: store}, nil
 	}
 	return nil, fmt.Errorf("%s: unknown way to share %q; make the plan again", l.Weight, l.Method)
 }

@@ -73,6 +73,9 @@ func (f *sharingFlags) record(ctx context.Context, c *checkpoint.Checkpoint, tex
 	if err != nil {
 		return nil, fmt.Errorf("--share-groups %w", err)
 	}
+	if asked.Count > 1 && texts.stats != "" {
+		return nil, fmt.Errorf("--share-groups %s reads --text, and --stats are given: pith plan with --text shows the groups, which can be named here", f.groups)
+	}
 	if asked.Count <= 1 {
 		s.Groups, err = structure.GroupLayers(ctx, c, nil, asked, structure.Options{})
 	} else {
