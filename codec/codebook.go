@@ -140,6 +140,9 @@ func (c tableCodec) Open(rows, cols int, parts []Part) (Term, error) {
 	if err := checkShape(rows, cols); err != nil {
 		return nil, err
 	}
+	if err := checkShape(rows, 1); err != nil { // rows have groups and scales even where there are no columns
+		return nil, err
+	}
 	want := []partSpec{{"codes", tensor.U8}, {"tables", tensor.F16}}
 	tables := c.tables(rows, cols)
 	sizes := []int64{int64(rows) * int64(packedBytes(cols, c.bits)), 2 * int64(c.entries()) * int64(tables)}

@@ -181,6 +181,12 @@ func TestDamagedGroupsAreErrors(t *testing.T) {
 	if _, err := parsed(t, "jlcm3-k5").Open(9, 64, parts); err == nil || !strings.Contains(err.Error(), "group 7 of 5") {
 		t.Errorf("error %v", err)
 	}
+	parts[0].Data, parts[2].Data = nil, nil
+	for shift := range 8 {
+		if _, err := parsed(t, "jlcm3-k5").Open(math.MaxInt>>shift, 0, parts); err == nil {
+			t.Errorf("%d rows without columns: no error", math.MaxInt>>shift)
+		}
+	}
 }
 
 // Parts written by hand, as docs/formats/codebook.md says, are the matrix that it says.
