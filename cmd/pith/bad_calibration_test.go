@@ -113,7 +113,7 @@ func TestStatisticsThatDoNotSufficeAreNoted(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			stats.Tokens = tokens
+			stats.Tokens, stats.AbsSum = tokens, nil // magnitudes of more tokens would be refused as damage
 			if err := few.Add(site, stats); err != nil {
 				t.Fatal(err)
 			}
