@@ -124,8 +124,12 @@ func spectrumOf(ctx context.Context, ckpt *checkpoint.Checkpoint, l *Line, c cod
 		return nil, err
 	}
 	var stats *calib.Stats
+	var fisher *calib.Fisher
 	if o.Stats != nil {
 		if stats, err = o.Stats.For(l.Weight, l.Cols, calib.Gram); err != nil {
+			return nil, err
+		}
+		if fisher, err = o.Stats.FisherOf(l.Weight); err != nil {
 			return nil, err
 		}
 	}
@@ -137,7 +141,7 @@ func spectrumOf(ctx context.Context, ckpt *checkpoint.Checkpoint, l *Line, c cod
 	if !ok {
 		return nil, fmt.Errorf("%s: method %s has no spectrum to choose ranks by; use svd-llm", l.Weight, l.Method)
 	}
-	s, err := f.Spectrum(approx.Problem{Name: l.Weight, W: w, Stats: stats, Workers: o.Workers, Context: ctx})
+	s, err := f.Spectrum(approx.Problem{Name: l.Weight, W: w, Stats: stats, Fisher: fisher, Workers: o.Workers, Context: ctx})
 	if err == nil && s.Note != "" {
 		err = fmt.Errorf("%s: ranks cannot be chosen by what %s loses: %s; give statistics of pith calibrate with Gram matrices", l.Weight, l.Method, s.Note)
 	}
