@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"slices"
 
@@ -131,6 +132,14 @@ func layoutOf(term codec.Term) (stackLayout, []byte, error) {
 	return l, data, nil
 }
 
+// StackOutput checks that a stack may be written to path: nothing is there yet, or a stack. A model that was named by mistake is not replaced.
+func StackOutput(path string) error {
+	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) || IsStack(path) {
+		return nil
+	}
+	return fmt.Errorf("%s: will not replace what is no stack; choose another output", path)
+}
+
 // CutStack writes the largest size of the stack at path that has at most so many bytes to another file, and returns its blocks. It copies bytes, and
 // compares none with their digests.
 func CutStack(path, to string, bytes int64) (blocks int, err error) {
@@ -139,6 +148,9 @@ func CutStack(path, to string, bytes int64) (blocks int, err error) {
 		return 0, err
 	}
 	if blocks, err = s.Within(bytes); err != nil {
+		return 0, err
+	}
+	if err := StackOutput(to); err != nil {
 		return 0, err
 	}
 	if info, err := os.Stat(to); err == nil {

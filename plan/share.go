@@ -73,6 +73,7 @@ func Share(p *Plan, cfg model.Config, s Sharing) error {
 		}
 	}
 	p.Sharing = &s
+	p.followOwners()
 	p.Totals.Bytes = 0
 	for _, l := range p.Lines() {
 		p.Totals.Bytes += l.Bytes
@@ -81,11 +82,25 @@ func Share(p *Plan, cfg model.Config, s Sharing) error {
 	return nil
 }
 
+// followOwners says of aliases how the weights are stored now that they are aliases of.
+func (p *Plan) followOwners() {
+	codecs := map[string]string{}
+	for b := range p.Blocks {
+		for i := range p.Blocks[b].Lines {
+			l := &p.Blocks[b].Lines[i]
+			if c, known := codecs[l.Of]; known {
+				l.Codec = c
+			}
+			codecs[l.Weight] = l.Codec
+		}
+	}
+}
+
 func (s *Sharing) check() error {
 	switch {
 	case !slices.Contains(SharingMethods(), s.Method):
 		return fmt.Errorf("unknown way to share %q: choose one of %s", s.Method, strings.Join(SharingMethods(), ", "))
-	case s.Keep < 0 || s.Keep > 1 || s.Rank < 0 || s.Atoms < 0 || s.AtomShare < 0 || s.AtomShare > 1:
+	case !(s.Keep >= 0 && s.Keep <= 1) || s.Rank < 0 || s.Atoms < 0 || !(s.AtomShare >= 0 && s.AtomShare <= 1):
 		return errors.New("shares are from 0 to 1, ranks and atoms whole numbers")
 	case s.Method == MatrixPCA && s.Atoms == 0 && s.AtomShare == 0:
 		return errors.New("how many atoms? give a number, or a share of the layers with a point, as 0.5")
@@ -174,6 +189,9 @@ func (t *set) resolve(s Sharing) (Line, error) {
 	inner, err := codec.Parse(first.Codec)
 	if err != nil {
 		return Line{}, err
+	}
+	if _, sum := inner.(codec.Sum); sum {
+		return Line{}, fmt.Errorf("%s is stored as the sum %s, and what weights have in common is one term; choose one codec", first.Weight, first.Codec)
 	}
 	store, search := first.Method, first.Search
 	if first.Keeps() {

@@ -154,6 +154,9 @@ func Build(ctx context.Context, ckpt *checkpoint.Checkpoint, path string, o Opti
 	if err := o.defaults(); err != nil {
 		return Report{}, err
 	}
+	if err := checkpoint.StackOutput(path); err != nil {
+		return Report{}, err
+	}
 	config, err := ckpt.Config()
 	if err != nil {
 		return Report{}, err

@@ -11,6 +11,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"os"
 	"strconv"
 
 	"pith/formats"
@@ -86,9 +88,23 @@ const (
 	maxSourceRow = 1 << 16 // sources of a file
 )
 
-// Save writes the counts to path, atomically: safetensors with the U64 tensor "counts" and what was counted as metadata
+// CheckOutput checks that counts may be written to path: nothing is there yet, or counts. A model or a text that was named by mistake is not replaced.
+func CheckOutput(path string) error {
+	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if _, err := openCounts(path); err != nil {
+		return fmt.Errorf("%s: will not replace what is no counts of tokens; choose another output", path)
+	}
+	return nil
+}
+
+// Save writes the counts to path (CheckOutput), atomically: safetensors with the U64 tensor "counts" and what was counted as metadata
 // (docs/formats/vocab.md).
 func (c *Counts) Save(path string) error {
+	if err := CheckOutput(path); err != nil {
+		return err
+	}
 	sources, err := json.Marshal(c.Sources)
 	if err != nil {
 		return err

@@ -70,6 +70,9 @@ func (h *Heads) find() error {
 		switch {
 		case len(info.Shape) == 2 && h.embeds(name):
 			embedding = name
+			if model.Role(h.config, name) == "embedding" && info.Shape[0] != h.Vocab {
+				return fmt.Errorf("%s has rows for %d tokens and the target's vocabulary is of %d: a draft needs the vocabulary of its target", name, info.Shape[0], h.Vocab)
+			}
 		case len(info.Shape) == 2 && info.Shape[0] == rows && !strings.HasSuffix(name, "_embedding.weight"):
 			h.names = append(h.names, name)
 		}

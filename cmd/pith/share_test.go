@@ -40,6 +40,7 @@ func TestASavedPlanKnowsWhatIsShared(t *testing.T) {
 		{"--share-layers", "2"},
 		{"--share-layers", "2", "--share-norms"},
 		{"--share", "joint", "--share-keep", "0.7"},
+		{"--share", "joint", "--share-keep", "0.7", "--share-layers", "2", "--codec", "int8-g32"},
 		{"--share", "matrix-pca", "--share-groups", "kl:1", "--share-atoms", "1", "--share-rank", "2", "--codec", "int8-g32"},
 		{"--share", "basis-u", "--share-keep", "0.6", "--share-roles", "linear", "--codec", "bf16"},
 	} {
@@ -74,6 +75,8 @@ func TestWhatCannotBeSharedSaysWhy(t *testing.T) {
 		"--share basis-v --share-keep 2":                               "from 0 to 1",
 		"--share joint --share-roles norm --share-rank 2":              "anything in common",
 		"--share basis-v --share-rank 2 --share-groups kl:2 --stats x": "pith plan with --text shows the groups",
+		"--share basis-v --share-keep NaN":                             "from 0 to 1",
+		"--share joint --share-rank 2 --codec 2*int2-g32":              "choose one codec",
 		"--share-rank 3":                                               "say with --share METHOD",
 		"--share basis-u --share-rank 2 --share-groups kl:2":           "give --text",
 	} {

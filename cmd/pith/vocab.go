@@ -61,6 +61,9 @@ func vocabCountCommand(s streams) *cobra.Command {
 			if err := f.g.Sample.Check(); err != nil {
 				return err
 			}
+			if err := vocab.CheckOutput(f.out); err != nil {
+				return err
+			}
 			counts, err := f.count(c.Context(), args[0])
 			if err != nil {
 				return err

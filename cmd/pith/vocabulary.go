@@ -136,6 +136,14 @@ func (f *vocabularyFlags) choose(r *vocab.Ranking, rowBytes int64) (vocab.Select
 
 // count returns the counts to choose by.
 func (f *vocabularyFlags) count(ctx context.Context, m *vocab.Model, texts *calibrationFlags, workers int) (*vocab.Counts, error) {
+	counts, err := f.counted(ctx, m, texts, workers)
+	if err == nil && counts.Tokens() == 0 {
+		return nil, errors.New("no tokens were counted, and tokens are chosen by how often they are seen: give a --text, or --vocab-counts, that has some")
+	}
+	return counts, err
+}
+
+func (f *vocabularyFlags) counted(ctx context.Context, m *vocab.Model, texts *calibrationFlags, workers int) (*vocab.Counts, error) {
 	if len(f.counts) > 0 {
 		return openCounts(f.counts)
 	}
