@@ -54,6 +54,13 @@ func newDrafter(d Draft, vocab int, sampler *Sampler, rule *acceptance) (*drafte
 	return r, nil
 }
 
+// prime reads a prompt ahead of the first proposal.
+func (d *drafter) prime(prompt []int32) error {
+	_, err := d.read(prompt)
+	d.steps = 0
+	return err
+}
+
 // propose returns up to n tokens to follow history; fewer, perhaps none, if the session has no room for more. The distributions that they were
 // drawn from are kept.
 func (d *drafter) propose(history []int32, n int) ([]int32, error) {

@@ -80,6 +80,9 @@ func Speculate(ctx context.Context, target *Session, draft Draft, prompt []int32
 		return s.Speculation, err
 	}
 	s.history = append(s.history, prompt...)
+	if err := s.draft.prime(prompt); err != nil {
+		return s.Speculation, fmt.Errorf("draft: %w", err)
+	}
 	s.base = target.Len()
 	s.p = s.sampler.distribution(s.p[:0], logits, nil)
 	next := s.rule.draw(s.p)
