@@ -46,7 +46,7 @@ type Result struct {
 	Weights    int64   `json:"weights"` // elements
 	Bytes      int64   `json:"bytes"`   // of all tensors; equal to the plan's
 	ShardBytes int64   `json:"shard_bytes"`
-	RelError   float64 `json:"relative_squared_error"` // Σ‖W−Ŵ‖² / Σ‖W‖² over the weights that were not kept
+	RelError   float64 `json:"relative_squared_error"` // Σ‖W−Ŵ‖² / Σ‖W‖² over the weights that were not kept; with statistics columns are weighted by their inputs
 	Seconds    float64 `json:"seconds"`
 	Solved     int64   `json:"solved_weights"` // elements that this run solved
 

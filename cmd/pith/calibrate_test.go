@@ -137,3 +137,12 @@ func TestCalibrateSaysWhatIsWrong(t *testing.T) {
 		t.Error("a failed run left a file")
 	}
 }
+
+func TestAPrintedErrorSaysWhetherInputsWeightIt(t *testing.T) {
+	out := filepath.Join(t.TempDir(), "out")
+	with := ok(t, "compress", tinyModel(t), "--text", tinyText(t), "--ctx", "32", "--chunks", "2", "-o", out)
+	without := ok(t, "compress", tinyModel(t), "-o", out, "--overwrite")
+	if !strings.Contains(with, "weighted by the mean squares of their inputs") || strings.Contains(without, "weighted by") {
+		t.Errorf("with data %s\nwithout %s", with, without)
+	}
+}

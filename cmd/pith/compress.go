@@ -136,7 +136,11 @@ func printCompressed(s streams, p *plan.Plan, r compress.Result) error {
 	fmt.Fprintf(s.out, "weights     %s\n", human.Count(r.Weights))
 	fmt.Fprintf(s.out, "tensors     %s, %.3f bits per weight\n", human.ExactSize(r.Bytes), 8*float64(r.Bytes)/float64(max(1, r.Weights)))
 	fmt.Fprintf(s.out, "files       %s\n", human.ExactSize(r.ShardBytes))
-	fmt.Fprintf(s.out, "error       ‖W − Ŵ‖² is %.3g %% of ‖W‖²\n", 100*r.RelError)
+	weighted := ""
+	if p.Calibration != nil { // approx.Report
+		weighted = ", columns weighted by the mean squares of their inputs"
+	}
+	fmt.Fprintf(s.out, "error       ‖W − Ŵ‖² is %.3g %% of ‖W‖²%s\n", 100*r.RelError, weighted)
 	if n := fallbackNote(p); n != "" {
 		fmt.Fprintf(s.out, "note        %s\n", n)
 	}
