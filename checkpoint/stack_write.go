@@ -143,6 +143,9 @@ func StackOutput(path string) error {
 // CutStack writes the largest size of the stack at path that has at most so many bytes to another file, and returns its blocks. It copies bytes, and
 // compares none with their digests.
 func CutStack(path, to string, bytes int64) (blocks int, err error) {
+	if _, err := os.Stat(path); err == nil && !IsStack(path) {
+		return 0, fmt.Errorf("%s: %w", path, ErrNoStack)
+	}
 	s, err := openStack(path)
 	if err != nil {
 		return 0, err

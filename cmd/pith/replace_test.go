@@ -28,6 +28,9 @@ func TestStacksAndCountsReplaceOnlyTheirLike(t *testing.T) {
 			}
 		}
 	}
+	if code, _, stderr := cli("stack", model, "--cut", "1GiB", "-o", stack); code != 2 || !strings.Contains(stderr, "is no stack") {
+		t.Errorf("cut of a model that is no stack: exit code %d, %s", code, stderr)
+	}
 	left, err := filepath.Glob(filepath.Join(dir, "*.*.*"))
 	if err != nil || len(left) > 0 {
 		t.Errorf("left behind %v, %v", left, err)
