@@ -35,7 +35,8 @@ func trimCommand(s streams) *cobra.Command {
 		Short: "Leave out the tokens that a domain does not need",
 		Long: `Writes MODEL with fewer tokens: rows of the embedding and of the head, tokenizer files, configs and special ids follow, and vocab_map.bin says for each
 new id which it was. Tokens are kept by how often they are seen, with all that they are made of, so that a text of kept tokens has the same ids, renumbered, and the
-same logits; any other text is written with smaller pieces. Weights are not changed: pith compress takes the same flags and any codec.
+same logits; any other text is written with smaller pieces, which the model predicts worse:
+compare bits per byte, pith eval --protocol bpb, with the original's. Weights are not changed: pith compress takes the same flags and any codec.
 
 With --head, MODEL is a draft for speculative decoding and only its head is trimmed: a separate language model, or heads as those of EAGLE, Medusa
 and Hydra; --target names the model that it drafts for, if the draft has no tokenizer or no head of its own. d2t and t2d say which tokens
