@@ -146,7 +146,11 @@ func (v *inspection) print(w io.Writer) error {
 	t := human.NewTable("stored as", ">tensors", ">parameters", ">bytes", ">bits/weight")
 	for _, name := range v.order {
 		c := v.Codecs[name]
-		t.Add(name, human.Count(c.Tensors), human.Count(c.Parameters), human.Count(c.Bytes), fmt.Sprintf("%.3f", 8*float64(c.Bytes)/float64(max(1, c.Parameters))))
+		bits := "–" // of tensors without weights of their own
+		if c.Parameters > 0 {
+			bits = fmt.Sprintf("%.3f", 8*float64(c.Bytes)/float64(c.Parameters))
+		}
+		t.Add(name, human.Count(c.Tensors), human.Count(c.Parameters), human.Count(c.Bytes), bits)
 	}
 	return t.Print(w)
 }
