@@ -93,10 +93,13 @@ func (f *trimFlags) run(ctx context.Context, s streams, path string) error {
 	if err != nil {
 		return err
 	}
-	r := trimmed{SourceBytes: f.sourceBytes, Bytes: shown.Bytes(), SourceTokens: v.SourceTokens, Tokens: v.Tokens, Coverage: v.Coverage}
+	r := trimmed{SourceBytes: f.sourceBytes, SourceTokens: v.SourceTokens, Tokens: v.Tokens, Coverage: v.Coverage}
 	r.Notes = append([]string{}, f.notes...)
 	f.o.Warn = func(note string) { r.Notes = append(r.Notes, note) }
 	if r.Path, r.FileBytes, err = compress.Convert(shown, f.out, f.o); err != nil {
+		return err
+	}
+	if r.Bytes, err = writtenBytes(r.Path); err != nil {
 		return err
 	}
 	if f.asJSON {
@@ -109,6 +112,16 @@ func (f *trimFlags) run(ctx context.Context, s streams, path string) error {
 	fmt.Fprintf(s.out, "tensors     %s, %.1f %% of before\n", human.ExactSize(r.Bytes), 100*float64(r.Bytes)/float64(max(1, r.SourceBytes)))
 	_, err = fmt.Fprintf(s.out, "written     %s, %s\n", r.Path, human.ExactSize(r.FileBytes))
 	return err
+}
+
+// writtenBytes returns what the tensors of a file take: packed ones are decoded when they are written.
+func writtenBytes(path string) (int64, error) {
+	c, err := checkpoint.Open(path)
+	if err != nil {
+		return 0, err
+	}
+	defer c.Close()
+	return c.Bytes(), nil
 }
 
 // prepare checks what can be said without a model.

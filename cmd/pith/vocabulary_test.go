@@ -78,6 +78,20 @@ func TestATrimmedHeadDraftsForItsModel(t *testing.T) {
 	}
 }
 
+// Packed rows are decoded when they are written, and trim says what that takes.
+func TestTrimStatesTheBytesThatItWrites(t *testing.T) {
+	model, text, dir := tinyModel(t), tinyText(t), t.TempDir()
+	packed := filepath.Join(dir, "packed")
+	ok(t, "compress", model, "--codec", "int4-g32", "-o", packed)
+	for name, args := range map[string][]string{"hf": nil, "out.gguf": nil, "head": {"--head"}, "bf16": {"--dtype", "bf16"}} {
+		out := filepath.Join(dir, name)
+		r := jsonOf(t, append([]string{"trim", packed, "--text", text, "--vocab-size", "290", "-o", out}, args...)...)
+		if want := jsonOf(t, "inspect", out)["tensor_bytes"]; r["tensor_bytes"] != want {
+			t.Errorf("%s: trim states %v bytes of tensors, the file has %v", name, r["tensor_bytes"], want)
+		}
+	}
+}
+
 func TestFlagsOfTheVocabularyThatMakeNoSenseAreExplained(t *testing.T) {
 	model, text := tinyModel(t), tinyText(t)
 	out := filepath.Join(t.TempDir(), "out")
