@@ -140,6 +140,9 @@ func printCompressed(s streams, p *plan.Plan, r compress.Result) error {
 	if p.Calibration != nil { // approx.Report
 		weighted = ", columns weighted by the mean squares of their inputs"
 	}
+	if p.Structure != nil && sharesLayers(p.Structure) {
+		weighted += ", of what is stored: layers that use another's matrices are not compared with their own"
+	}
 	fmt.Fprintf(s.out, "error       ‖W − Ŵ‖² is %.3g %% of ‖W‖²%s\n", 100*r.RelError, weighted)
 	if n := fallbackNote(p); n != "" {
 		fmt.Fprintf(s.out, "note        %s\n", n)

@@ -345,6 +345,16 @@ func structureLine(s *plan.Structure) string {
 	return "left out    " + leftOut(s)
 }
 
+// sharesLayers reports whether a layer uses another's matrices.
+func sharesLayers(s *plan.Structure) bool {
+	for l, from := range s.Matrices {
+		if l != from {
+			return true
+		}
+	}
+	return false
+}
+
 // sharedLayers says which layers use one layer's matrices.
 func sharedLayers(s *plan.Structure) string {
 	var all []string
