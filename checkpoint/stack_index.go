@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"path/filepath"
@@ -188,6 +189,9 @@ func partBytes(dt tensor.DType, shape []int) (int64, error) {
 }
 
 func (x *stackIndex) checkWeights() error {
+	if len(x.Weights) == 0 {
+		return errors.New("it lists no weights")
+	}
 	seen := map[string]bool{}
 	for _, w := range x.Weights {
 		if seen[w.Name] || w.Name == "" {

@@ -250,6 +250,7 @@ var hostileIndexes = map[string]func(x *stackIndex){
 	"twice":         func(x *stackIndex) { x.Weights[1].Name = x.Weights[2].Name },
 	"mandatory":     func(x *stackIndex) { x.Mandatory = 1 },
 	"all mandatory": func(x *stackIndex) { x.Mandatory = 6 },
+	"no weights":    func(x *stackIndex) { *x = stackIndex{Format: x.Format} },
 	"lists":         func(x *stackIndex) { x.Blocks.Digests = x.Blocks.Digests[1:] },
 	"many terms": func(x *stackIndex) {
 		for range codec.MaxTerms {
