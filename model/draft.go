@@ -2,7 +2,8 @@ package model
 
 import (
 	"fmt"
-	"math"
+
+	"pith/tensor"
 )
 
 // A draft model proposes tokens that a larger one, the target, checks; so its head need not know all of the target's tokens. The layout is that
@@ -50,16 +51,21 @@ func (l *loader) draftIDs() ([]int32, error) {
 	if l.c.DraftVocab == 0 {
 		return nil, nil
 	}
-	differences, err := l.vector(DraftMap, l.c.DraftVocab)
+	w, err := l.load(DraftMap, 1, l.c.DraftVocab)
 	if err != nil {
 		return nil, err
 	}
+	if err := CheckDraftMap(w.Terms[0].Parts()[0].DType); err != nil {
+		return nil, err
+	}
+	differences := make([]float32, l.c.DraftVocab)
+	w.ReadRows(tensor.Of(1, len(differences), differences), 0)
 	ids := make([]int32, len(differences))
 	row := make(map[int32]int, len(ids))
 	for i, d := range differences {
 		id := float64(i) + float64(d)
-		if id != math.Trunc(id) || id < 0 || id >= float64(l.c.Vocab) {
-			return nil, fmt.Errorf("%s: row %d of the head stands for token %g of a vocabulary of %d; entries are the token's id minus the row", DraftMap, i, id, l.c.Vocab)
+		if id < 0 || id >= float64(l.c.Vocab) {
+			return nil, fmt.Errorf("%s: row %d of the head stands for token %.0f of a vocabulary of %d; entries are the token's id minus the row", DraftMap, i, id, l.c.Vocab)
 		}
 		ids[i] = int32(id)
 		if first, twice := row[ids[i]]; twice {
@@ -68,6 +74,15 @@ func (l *loader) draftIDs() ([]int32, error) {
 		row[ids[i]] = i
 	}
 	return ids, nil
+}
+
+// CheckDraftMap returns an error if the map of a trimmed head is not stored as integers: floats of few bits round ids.
+func CheckDraftMap(dt tensor.DType) error {
+	switch dt {
+	case tensor.I8, tensor.U8, tensor.I16, tensor.U16, tensor.I32, tensor.U32, tensor.I64, tensor.U64:
+		return nil
+	}
+	return fmt.Errorf("%s: is stored as %v, and ids are integers; store it as I64", DraftMap, dt)
 }
 
 // DraftIDs returns, for each row of the head, the id of the token that it stands for: logits of a model whose head is trimmed are those of

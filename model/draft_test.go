@@ -142,6 +142,32 @@ func TestATrimmedHeadGivesTheLogitsOfItsTokensAndGeneratesTheirIDs(t *testing.T)
 
 func (g golden) maxTokens() int { return len(g.Input) + 1 }
 
+// floatMap is such a checkpoint whose map is stored as floats.
+type floatMap struct{ draftWeights }
+
+func (w floatMap) Load(name string) (*codec.Weight, error) {
+	if name != DraftMap {
+		return w.draftWeights.Load(name)
+	}
+	t, err := codec.Dense(name, tensor.F32, 1, len(w.d2t), make([]byte, 4*len(w.d2t)))
+	return &codec.Weight{Name: name, Rows: 1, Cols: len(w.d2t), Terms: []codec.Term{t}}, err
+}
+
+func TestMapsOfTrimmedHeadsAreIntegers(t *testing.T) {
+	_, config, file := openGolden(t, "llama")
+	c, err := draftConfig(t, config, 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := draftWeights{file, "lm_head.weight", c.Hidden, []int32{0, 1, 2}, []int64{0, 0, 0}}
+	if _, err := New(c, w, 2); err != nil {
+		t.Error(err)
+	}
+	if _, err := New(c, floatMap{w}, 2); err == nil || !strings.Contains(err.Error(), "d2t: is stored as F32") {
+		t.Errorf("a map of floats: %v", err)
+	}
+}
+
 func TestMapsOfTrimmedHeadsAreChecked(t *testing.T) {
 	for why, d2t := range map[string][]int64{
 		"outside":      {0, 0, 1 << 19},

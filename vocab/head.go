@@ -134,6 +134,9 @@ func (h *Heads) trimmedBefore() ([]int32, error) {
 	if len(info.Shape) != 1 || info.Shape[0] > h.Vocab {
 		return nil, fmt.Errorf("%s: shape %v is not that of a map of ids", model.DraftMap, info.Shape)
 	}
+	if err := model.CheckDraftMap(info.DType); err != nil {
+		return nil, err
+	}
 	d := tensor.NewMat(1, info.Shape[0])
 	if err := h.ckpt.ReadRows(model.DraftMap, d, 0); err != nil {
 		return nil, err
@@ -141,7 +144,7 @@ func (h *Heads) trimmedBefore() ([]int32, error) {
 	ids := make([]int32, d.Cols)
 	for i, v := range d.Row(0) {
 		if ids[i] = int32(i) + int32(v); ids[i] < 0 || int(ids[i]) >= h.Vocab || i > 0 && ids[i] <= ids[i-1] {
-			return nil, fmt.Errorf("%s: entry %d is %g, which gives no rising list of ids below %d", model.DraftMap, i, v, h.Vocab)
+			return nil, fmt.Errorf("%s: entry %d is %.0f, which gives no rising list of ids below %d", model.DraftMap, i, v, h.Vocab)
 		}
 	}
 	return ids, nil

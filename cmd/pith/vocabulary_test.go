@@ -70,6 +70,16 @@ func TestATrimmedHeadDraftsForItsModel(t *testing.T) {
 	ok(t, "compress", draft, "--codec", "int8-g32", "-o", packed)
 	ok(t, "verify", packed)
 	ok(t, "run", packed, "--prompt", "the cat", "-n", "3")
+	for _, source := range []string{draft, packed} { // a head is trimmed again, and converted, with its map
+		again, hf := filepath.Join(t.TempDir(), "again"), filepath.Join(t.TempDir(), "hf")
+		ok(t, "trim", source, "--head", "--target", model, "--text", text, "--vocab-size", "285", "-o", again)
+		ok(t, "convert", source, "--format", "hf", "--dtype", "f32", "-o", hf)
+		for _, d := range []string{again, hf} {
+			if drafted := ok(t, "run", model, "--draft", d, "--prompt", "the cat", "-n", "12"); drafted != plain {
+				t.Errorf("with the draft: %q, without %q", drafted, plain)
+			}
+		}
+	}
 	if code, _, errs := cli("eval", draft, "--text", text); code != exitBadInput || !strings.Contains(errs, "draft") {
 		t.Errorf("eval of a draft: %d, %s", code, errs)
 	}
