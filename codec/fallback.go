@@ -8,7 +8,7 @@ import (
 // Fallback returns the codec that stores matrices of cols columns in place of the codec called name: name itself if it can, for
 // GGML's block types the one llama-quantize takes (llama-quant.cpp, tensor_type_fallback), f16 if no block fits. A rotated or
 // scaled codec's is its inner codec's, rotated or scaled; a sum's terms have their own,
-// but for low-rank terms, which are left out; a low-rank codec's is its inner codec's, of the whole matrix.
+// but for low-rank terms, which are left out; a low-rank codec's is its inner codec's, of the whole matrix; both kinds of rows have their own.
 func Fallback(name string, cols int) string {
 	if c, ok, err := parseSum(name); ok && err == nil {
 		return sumFallback(c, cols)
@@ -22,6 +22,15 @@ func Fallback(name string, cols int) string {
 			return atomsPrefix + strconv.Itoa(a.count) + "-" + by
 		}
 		return name
+	}
+	if c, ok, err := parseRows(name); ok && err == nil {
+		r := c.(Rows)
+		for _, at := range []*Codec{&r.a, &r.b} {
+			if by, err := Parse(Fallback((*at).Name(), cols)); err == nil {
+				*at = by
+			}
+		}
+		return r.Name()
 	}
 	for _, suffix := range []string{rotatedSuffix, scaledSuffix} {
 		if inner, ok := strings.CutSuffix(name, suffix); ok {

@@ -32,10 +32,10 @@ func newLowRank(rank int, keep float64, inner Codec) LowRank {
 	return LowRank{rank, keep, inner}
 }
 
-// factorCodec reports whether factors can be stored by c.
+// factorCodec reports whether factors, atoms and some rows of a matrix can be stored by c.
 func factorCodec(c Codec) bool {
 	switch c.(type) {
-	case Sum, LowRank, Atoms:
+	case Sum, LowRank, Atoms, Rows:
 		return false
 	}
 	return true

@@ -64,6 +64,7 @@ func table() []Codec {
 	all = append(all, lowRanks()...)
 	all = append(all, atomCodecs()...)
 	all = append(all, sums()...)
+	all = append(all, rowCodecs()...)
 	return all
 }
 
@@ -78,7 +79,8 @@ var byName = sync.OnceValue(func() map[string]Codec {
 
 // Names returns the names of the codecs that Parse knows; it knows each of them with -had and -scaled too,
 // the groups 32, 64, 128 and row of every book, trellis codes at any rate, signs of rank 1 to 64, tables of any number of groups, sparse
-// codecs of any pattern, products of any rank and combinations of up to 64 atoms, whose factors and atoms any of these stores, and sums of any of these.
+// codecs of any pattern, products of any rank and combinations of up to 64 atoms, whose factors and atoms any of these stores,
+// rows of any two of these, and sums of any of these.
 func Names() []string {
 	all := table()
 	names := make([]string, len(all))
@@ -100,6 +102,9 @@ func Parse(name string) (Codec, error) {
 		return c, err
 	}
 	if c, ok, err := parseAtoms(name); ok {
+		return c, err
+	}
+	if c, ok, err := parseRows(name); ok {
 		return c, err
 	}
 	if inner, ok := strings.CutSuffix(name, rotatedSuffix); ok && !strings.HasSuffix(inner, rotatedSuffix) {

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"pith/approx"
 	"pith/calib"
 	"pith/checkpoint"
 	"pith/codec"
@@ -46,6 +47,8 @@ func (s *observed) Block(ctx context.Context, b *plan.Block) (err error) {
 	switch {
 	case !ok:
 		return s.rowCounts(b)
+	case layer == headLayer && s.countsTied(b):
+		s.stats = map[string]*calib.Stats{model.HeadSite: s.o.Embedding()}
 	case layer == headLayer:
 		head, err := s.o.Head(ctx)
 		s.stats = map[string]*calib.Stats{model.HeadSite: head}
@@ -72,6 +75,22 @@ func (s *observed) rowCounts(b *plan.Block) error {
 		}
 	}
 	return nil
+}
+
+// countsTied reports whether an embedding that is also the head is solved by how often its rows are read.
+func (s *observed) countsTied(b *plan.Block) bool {
+	for i := range b.Lines {
+		if m, err := b.Lines[i].NewMethod(); err == nil && tiedCounts(m) {
+			return s.siteOf(&b.Lines[i]).Name == model.HeadSite
+		}
+	}
+	return false
+}
+
+// tiedCounts reports whether a method counts the rows of an embedding even if it is also the head.
+func tiedCounts(m approx.Method) bool {
+	t, ok := m.(interface{ TiedCounts() bool })
+	return ok && t.TiedCounts()
 }
 
 // staged is Statistics of blocks whose weights' inputs depend on how others of the block are solved.

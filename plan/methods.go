@@ -49,6 +49,7 @@ func methods() []method {
 		{"ldlq", func(c codec.Codec, _ *Line) approx.Method {
 			return quantizers.LDLQ{Codec: c, Search: true, Ordered: true, Damping: ldlqDamping, Refit: true, Gains: gains(c), Sweeps: sweeps(c)}
 		}},
+		{"frequent", func(c codec.Codec, l *Line) approx.Method { return quantizers.Frequent{Codec: c, Search: l.Search} }},
 		{"awq", func(c codec.Codec, l *Line) approx.Method { return quantizers.AWQ{Codec: c, Search: l.Search} }},
 		{"hqq", func(c codec.Codec, _ *Line) approx.Method { return quantizers.HQQ{Codec: c} }},
 		{"gptq", func(c codec.Codec, _ *Line) approx.Method { return quantizers.GPTQ{Codec: c} }},

@@ -73,8 +73,9 @@ sign-k{1…64}, a sign for each weight and a magnitude of rank k, which the meth
 <values>-<pattern>, which stores some weights only, the others being 0: values f32, f16, bf16 or int…-g…; pattern s50 (50 % pruned, a bit
 for each weight), csr90 (90 % pruned, a byte for each kept one) or 2:4 (two of each four kept), with e at the end (not csr) for a mask
 that is entropy-coded in files, as int4-g128-2:4 or f16-s70e; lr<rank>-<codec>, the product of two factors that a codec stores, of a rank
-as lr64-f16 or with a share of the numbers as lr0.8-f16; atoms<n>-<codec>, combinations of n matrices, which --share makes weights have in common.
-Any of them with -had at the end is stored rotated, which spreads outliers; with -scaled, with a factor for each input, which
+as lr64-f16 or with a share of the numbers as lr0.8-f16; atoms<n>-<codec>, combinations of n matrices, which --share makes weights have in common;
+rows<share>-<codec>/<codec>, a share of the rows in one codec and the others in another, as rows0.1-int8-g64/int4-g64 for an embedding, where
+the method frequent gives the first to the rows that --text or --stats reads most. Any of them with -had at the end is stored rotated, which spreads outliers; with -scaled, with a factor for each input, which
 the method awq chooses; the method hqq takes -mid. A+B stores a weight as a sum of terms, B what A leaves, 3*A is A+A+A; a list of methods, as
 ldlq+nearest, names one for each term. Methods magnitude, wanda, sparsegpt and surgeon prune: they take <values>-<pattern> and leave
 embedding and head whole, in the codec of the values. A matrix whose shape does not fit its codec gets the nearest codec that does, with a note.`

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -148,5 +149,34 @@ func TestAnEmbeddingIsFactoredByHowOftenItsRowsAreRead(t *testing.T) {
 	}
 	if loss["text"] != loss["stats"] || loss["text"] > 0.01*loss["plain"] { // the text reads fewer rows than the rank
 		t.Errorf("KL %v", loss)
+	}
+}
+
+// Rows that the text reads have the first codec, here exactly; others are never seen by it. A head of the same rows is rounded with them.
+func TestAnEmbeddingHasTwoPrecisionsByHowOftenItsRowsAreRead(t *testing.T) {
+	model, text, dir := tinyModel(t), tinyText(t), t.TempDir()
+	stats := filepath.Join(dir, "stats.safetensors")
+	ok(t, "calibrate", model, "--text", text, "--ctx", "32", "-o", stats)
+	kl := map[string]float64{}
+	for name, method := range map[string]string{"text": "frequent", "stats": "frequent", "norm": "nearest"} {
+		recipe, out := filepath.Join(dir, name+".yaml"), filepath.Join(dir, name)
+		writeFile(t, recipe, []byte("rules:\n  - match: embedding\n    method: "+method+"\n    codec: rows0.5-f32/int2-g32\n  - match: \"*\"\n    keep: true\n"))
+		args := []string{"compress", model, "--recipe", recipe, "-o", out, "--text", text, "--ctx", "32"}
+		if name == "stats" {
+			args = append(args[:len(args)-4], "--stats", stats)
+		}
+		if got := ok(t, args...); strings.Contains(got, "largest norm") {
+			t.Errorf("%s: no counts reached the method: %s", name, got)
+		}
+		kl[name] = jsonOf(t, "eval", out, "--base", model, "--text", text, "--ctx", "32")["kl_mean"].(float64)
+		for format, to := range map[string]string{"hf": "-hf", "gguf": ".gguf"} { // which have the decoded rows
+			ok(t, "convert", out, "--format", format, "-o", out+to)
+			if again := jsonOf(t, "eval", out+to, "--base", model, "--text", text, "--ctx", "32")["kl_mean"].(float64); math.Abs(again-kl[name]) > 1e-6+1e-3*kl[name] {
+				t.Errorf("%s: KL %g, as %s %g", name, kl[name], format, again)
+			}
+		}
+	}
+	if kl["text"] != kl["stats"] || kl["text"] > 0.5*kl["norm"] {
+		t.Errorf("KL %v", kl)
 	}
 }

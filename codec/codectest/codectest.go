@@ -315,7 +315,7 @@ func again(t *testing.T, c codec.Codec, term codec.Term) {
 // integer is another after rounding. Magnitudes of signs are singular vectors, found to float32. Rotating back and forth rounds,
 // which only coarse codes undo.
 func idempotent(name string) bool {
-	if strings.ContainsAny(name, "+*") || lowRank(name) || strings.HasPrefix(name, "atoms") { // what is left of a sum is not what was left at first
+	if strings.ContainsAny(name, "+*") || lowRank(name) || strings.HasPrefix(name, "atoms") || strings.HasPrefix(name, "rows") { // other rows may be the largest; what is left of a sum is not what was left at first
 		return false
 	}
 	turned := rotated(name)
