@@ -203,7 +203,7 @@ func (t *set) resolve(s Sharing) (Line, error) {
 	line := Line{Weight: t.name, Role: sharedBlock, Rows: first.Rows, Cols: first.Cols, Method: s.Method, Store: store, Search: search, Rule: first.Rule}
 	for _, l := range t.members {
 		if l.Codec != first.Codec || l.Set != "" {
-			return Line{}, fmt.Errorf("%s is stored as %s and %s as %s; weights of a set have one codec", first.Weight, first.Codec, l.Weight, l.Codec)
+			return Line{}, fmt.Errorf("%s is stored as %s and %s as %s; weights of a set have one codec: choose --codec, or a recipe that gives all of them the same, as --bpw does not", first.Weight, first.Codec, l.Weight, l.Codec)
 		}
 		line.Members = append(line.Members, l.Weight)
 	}

@@ -77,6 +77,7 @@ func TestWhatCannotBeSharedSaysWhy(t *testing.T) {
 		"--share basis-v --share-rank 2 --share-groups kl:2 --stats x": "pith plan with --text shows the groups",
 		"--share basis-v --share-keep NaN":                             "from 0 to 1",
 		"--share joint --share-rank 2 --codec 2*int2-g32":              "choose one codec",
+		"--share joint --share-keep 0.8 --bpw 4":                       "choose --codec",
 		"--share-rank 3":                                               "say with --share METHOD",
 		"--share basis-u --share-rank 2 --share-groups kl:2":           "give --text",
 	} {
