@@ -88,6 +88,42 @@ func (m *pairRun) sizes(ctx context.Context, r *PairSpeed, counts []uint64) erro
 	return nil
 }
 
+// arrangeSizes sorts the sizes to be tried, refuses those that no head can have, and adds the whole head, which may be the best.
+func (m *pairRun) arrangeSizes() error {
+	if len(m.o.Sizes) == 0 {
+		return nil
+	}
+	rows := m.Draft.Model.Config().HeadRows()
+	must, stays := m.mustStay(), 0
+	for _, id := range m.tokensOfRows() {
+		if must[id] {
+			stays++
+		}
+	}
+	least, most := slices.Min(m.o.Sizes), slices.Max(m.o.Sizes)
+	switch {
+	case least < 1 || most > rows:
+		return fmt.Errorf("heads of %d to %d rows: the draft's has %d", least, most, rows)
+	case least < stays:
+		return fmt.Errorf("a head of %d rows: %d must stay (specials, bytes, digits, white space, chat); try that many at least", least, stays)
+	}
+	m.o.Sizes = append(slices.Clone(m.o.Sizes), rows)
+	slices.Sort(m.o.Sizes)
+	m.o.Sizes = slices.Compact(m.o.Sizes)
+	return nil
+}
+
+// mustStay says of each of the target's tokens whether every head keeps it.
+func (m *pairRun) mustStay() []bool {
+	must := make([]bool, m.Target.Config.Vocab)
+	for _, id := range m.o.Must {
+		if id >= 0 && int(id) < len(must) {
+			must[id] = true
+		}
+	}
+	return must
+}
+
 func markBest(list []HeadSize) {
 	if len(list) == 0 {
 		return
@@ -106,13 +142,7 @@ func markBest(list []HeadSize) {
 
 // ranked returns the rows of the draft's head, those to keep first: of tokens that must stay, then by counts, the lower row among equals.
 func (m *pairRun) ranked(counts []uint64) []int32 {
-	tokens := m.tokensOfRows()
-	must := make([]bool, m.Target.Config.Vocab)
-	for _, id := range m.o.Must {
-		if id >= 0 && int(id) < len(must) {
-			must[id] = true
-		}
-	}
+	tokens, must := m.tokensOfRows(), m.mustStay()
 	rows := make([]int32, len(tokens))
 	for i := range rows {
 		rows[i] = int32(i)

@@ -18,7 +18,7 @@ type PairOptions struct {
 	Length                        int // of drafts
 	Adaptive                      bool
 	Sampling                      model.Sampling
-	Sizes                         []int    // of the draft's head, to be tried
+	Sizes                         []int    // of the draft's head, to be tried beside the whole
 	Counts                        []uint64 // of the target's tokens, which heads should keep; nil: those of Text
 	Must                          []int32  // tokens that heads keep however rare
 	Repeats                       int
@@ -90,13 +90,10 @@ func (p *Pair) Measure(ctx context.Context, o PairOptions) (PairSpeed, error) {
 			*value = otherwise
 		}
 	}
-	o.Sizes = slices.Clone(o.Sizes)
-	slices.Sort(o.Sizes)
-	o.Sizes = slices.Compact(o.Sizes)
-	if rows := p.Draft.Model.Config().HeadRows(); len(o.Sizes) > 0 && (o.Sizes[0] < 1 || o.Sizes[len(o.Sizes)-1] > rows) {
-		return PairSpeed{}, fmt.Errorf("heads of %d to %d rows: the draft's has %d", o.Sizes[0], o.Sizes[len(o.Sizes)-1], rows)
-	}
 	m := &pairRun{Pair: p, o: o, stop: []int32{}}
+	if err := m.arrangeSizes(); err != nil {
+		return PairSpeed{}, err
+	}
 	counted, err := m.takePrompts()
 	if err != nil {
 		return PairSpeed{}, err

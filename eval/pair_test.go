@@ -16,12 +16,12 @@ func TestRealPairsOfEverySize(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := PairOptions{Text: readShared(t, "tinystories_200k.txt"), Prompts: 3, Tokens: 80, Repeats: 1, Sizes: []int{512, 16, 300, 100, 200, 400, 262}}
+	o := PairOptions{Text: readShared(t, "tinystories_200k.txt"), Prompts: 3, Tokens: 80, Repeats: 1, Sizes: []int{16, 300, 100, 200, 400, 262}}
 	r, err := p.Measure(context.Background(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !r.SameTokens || r.AcceptanceRate < 0.5 || r.BlockEfficiency < 2 || r.MBSU < 1 || r.Speedup <= 0 || len(r.Sizes) != len(o.Sizes) {
+	if !r.SameTokens || r.AcceptanceRate < 0.5 || r.BlockEfficiency < 2 || r.MBSU < 1 || r.Speedup <= 0 || len(r.Sizes) != len(o.Sizes)+1 {
 		t.Errorf("%+v", r)
 	}
 	// A head of fewer rows lacks more of the target's tokens, and then proposes wrong ones. It may also lack a wrong token that the whole head would
@@ -37,7 +37,12 @@ func TestRealPairsOfEverySize(t *testing.T) {
 	}
 	last := r.Sizes[len(r.Sizes)-1]
 	if best != 1 || last.Coverage != 1 || last.BlockEfficiency != r.BlockEfficiency || last.AcceptanceRate != r.AcceptanceRate {
-		t.Errorf("the whole head as one of the sizes: %+v, as it is: %+v", last, r.Speculation)
+		t.Errorf("the whole head, the last of the sizes: %+v, as it is: %+v", last, r.Speculation)
+	}
+	o.Must = []int32{1, 2, 3, 4}
+	o.Sizes = []int{300, 3}
+	if _, err := p.Measure(context.Background(), o); err == nil || !strings.Contains(err.Error(), "3 rows: 4 must stay") {
+		t.Errorf("a head without tokens that stay: %v", err)
 	}
 	o.Sampling, o.Sizes = model.Sampling{Temperature: 1, Seed: 5}, nil
 	if r, err = p.Measure(context.Background(), o); err != nil || r.SameTokens || r.AcceptanceRate < 0.3 {

@@ -25,8 +25,8 @@ Memory is that of intermediate results of the prompt, exactly; "matrix by matrix
 matrices, on random data.
 
 With --draft, generates after prompts from --text with and without the draft, in turns: the part of its tokens accepted, tokens per pass of
-MODEL (τ), the speed-up that bytes alone would allow (MBSU) and the one measured. --sizes tries heads of the draft with that many rows, those most
-frequent in the first half of the text; prompts come from the second half. Greedy unless --temp is given.`,
+MODEL (τ), the speed-up that bytes alone would allow (MBSU) and the one measured. --sizes tries heads of the draft with that many rows beside the whole,
+those most frequent in the first half of the text; prompts come from the second half. Greedy unless --temp is given.`,
 		Example: `  pith bench out
   pith bench out --workers 2 --decode 128 --json
   pith bench out --draft small --text held-out.txt --sizes 4k,8k,16k

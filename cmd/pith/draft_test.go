@@ -32,7 +32,7 @@ func TestADraftChangesTheSpeedOfATextOnly(t *testing.T) {
 	if err := json.Unmarshal([]byte(ok(t, drawn...)), &again); err != nil || again.Draft != r.Draft {
 		t.Errorf("the same seed gives %+v, then %+v (%v)", r, again, err)
 	}
-	bench := []string{"bench", model, "--draft", draft, "--text", text, "--prompts", "2", "--prompt", "5", "--decode", "12", "--repeats", "1", "--sizes", "16,64,320"}
+	bench := []string{"bench", model, "--draft", draft, "--text", text, "--prompts", "2", "--prompt", "5", "--decode", "12", "--repeats", "1", "--sizes", "290,310"}
 	out := ok(t, bench...)
 	for _, want := range []string{"the same tokens", "(MBSU)", "(τ)", "best", "320"} {
 		if !strings.Contains(out, want) {
@@ -86,6 +86,7 @@ func TestDraftsOfOtherVocabulariesAreRefused(t *testing.T) {
 	refused(t, []string{"--vocab-counts"}, "bench", model, "--draft", model, "--text", text, "--vocab-counts", text)
 	refused(t, []string{"--sizes", "8q"}, "bench", model, "--draft", model, "--text", text, "--sizes", "8q")
 	refused(t, []string{"rows", "320"}, "bench", model, "--draft", model, "--text", text, "--sizes", "4k", "--prompts", "1", "--prompt", "4", "--decode", "4")
+	refused(t, []string{"16 rows", "must stay"}, "bench", model, "--draft", model, "--text", text, "--sizes", "16,310", "--prompts", "1", "--prompt", "4", "--decode", "4")
 	refused(t, []string{"prompts"}, "bench", model, "--draft", model, "--text", text, "--prompts", "100000")
 
 	// With a map the ids of the draft are what the map says: here those of the swapped letters.
