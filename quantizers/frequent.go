@@ -66,7 +66,7 @@ func (f Frequent) Solve(p approx.Problem) (codec.Term, approx.Report, error) {
 	}
 	weights := f.weights(p)
 	if weights == nil {
-		term, report, err := Nearest{f.Codec, f.Search}.Solve(p)
+		term, report, err := Nearest(f).Solve(p)
 		report.Fallback = joined("the rows of largest norm: how often each row is read is known of embeddings only, with --text or --stats", report.Fallback)
 		return term, report, err
 	}
