@@ -139,7 +139,7 @@ func (c Rows) Open(rows, cols int, parts []Part) (Term, error) {
 	if len(rest) > 0 {
 		return nil, fmt.Errorf("part %q belongs to no rows: the file is damaged", rest[0].Name)
 	}
-	t := rowsTerm{codec: c, rows: rows, cols: cols, marks: marks}
+	t := &rowsTerm{codec: c, rows: rows, cols: cols, marks: marks}
 	if t.a, err = c.a.Open(n, cols, aParts); err != nil {
 		return nil, fmt.Errorf("%d rows by %s: %w", n, c.a.Name(), err)
 	}
@@ -156,5 +156,5 @@ func (c Rows) Join(chosen []int, a, b Term) Term {
 	if cols != others || m != len(chosen) || m != c.Marked(m+n) {
 		panic("codec: Join of other rows than are marked")
 	}
-	return rowsTerm{codec: c, rows: m + n, cols: cols, marks: marksOf(chosen, m+n), a: a, b: b}
+	return &rowsTerm{codec: c, rows: m + n, cols: cols, marks: marksOf(chosen, m+n), a: a, b: b}
 }

@@ -64,11 +64,11 @@ type rowsTerm struct {
 	a, b       Term
 }
 
-func (t rowsTerm) Codec() string    { return t.codec.Name() }
-func (t rowsTerm) Dims() (int, int) { return t.rows, t.cols }
-func (t rowsTerm) Bytes() int64     { return int64(len(t.marks.stored)) + t.a.Bytes() + t.b.Bytes() }
+func (t *rowsTerm) Codec() string    { return t.codec.Name() }
+func (t *rowsTerm) Dims() (int, int) { return t.rows, t.cols }
+func (t *rowsTerm) Bytes() int64     { return int64(len(t.marks.stored)) + t.a.Bytes() + t.b.Bytes() }
 
-func (t rowsTerm) Parts() []Part {
+func (t *rowsTerm) Parts() []Part {
 	parts := []Part{{Name: "map", DType: tensor.U8, Shape: []int{len(t.marks.stored)}, Data: t.marks.stored}}
 	for _, p := range t.a.Parts() {
 		p.Name = "a." + p.Name
@@ -82,7 +82,7 @@ func (t rowsTerm) Parts() []Part {
 }
 
 // readRow reads a row from where it lies.
-func (t rowsTerm) readRow(dst []float32, r int) {
+func (t *rowsTerm) readRow(dst []float32, r int) {
 	from, at := t.b, r-t.marks.before(r)
 	if t.marks.has(r) {
 		from, at = t.a, t.marks.before(r)
@@ -94,7 +94,7 @@ func (t rowsTerm) readRow(dst []float32, r int) {
 const rowsTile = 64
 
 // AddTo adds the marked rows of each tile, which are neighbours in a, and the others, which are in b.
-func (t rowsTerm) AddTo(dst tensor.Mat, r0 int) {
+func (t *rowsTerm) AddTo(dst tensor.Mat, r0 int) {
 	if r0 < 0 || r0+dst.Rows > t.rows || dst.Cols != t.cols {
 		panic("codec: AddTo outside of the term")
 	}
@@ -107,7 +107,7 @@ func (t rowsTerm) AddTo(dst tensor.Mat, r0 int) {
 }
 
 // kind returns the term of the rows that are marked, or of the others, and which of its rows those of [r0, r1) are.
-func (t rowsTerm) kind(marked bool, r0, r1 int) (from Term, k0, k1 int) {
+func (t *rowsTerm) kind(marked bool, r0, r1 int) (from Term, k0, k1 int) {
 	k0, k1 = t.marks.before(r0), t.marks.before(r1)
 	if marked {
 		return t.a, k0, k1
@@ -115,7 +115,7 @@ func (t rowsTerm) kind(marked bool, r0, r1 int) (from Term, k0, k1 int) {
 	return t.b, r0 - k0, r1 - k1
 }
 
-func (t rowsTerm) addKind(dst tensor.Mat, r0 int, marked bool) {
+func (t *rowsTerm) addKind(dst tensor.Mat, r0 int, marked bool) {
 	from, k0, k1 := t.kind(marked, r0, r0+dst.Rows)
 	if k0 == k1 {
 		return
@@ -134,7 +134,7 @@ func (t rowsTerm) addKind(dst tensor.Mat, r0 int, marked bool) {
 }
 
 // MulAdd multiplies by a's rows and by b's, and puts their products where the map says.
-func (t rowsTerm) MulAdd(y tensor.Mat, in *Input, r0, r1 int) {
+func (t *rowsTerm) MulAdd(y tensor.Mat, in *Input, r0, r1 int) {
 	checkProduct(t, y, in, r0, r1)
 	for _, marked := range []bool{true, false} {
 		t.mulKind(y, in, r0, r1, marked)
@@ -143,7 +143,7 @@ func (t rowsTerm) MulAdd(y tensor.Mat, in *Input, r0, r1 int) {
 
 // mulKind multiplies by rows k0 … k1-1 of one kind. A product's outputs are columns of these numbers, of which only n = k1-k0 are wanted: rows of
 // the buffer lie n numbers apart, so that what is before column k0 in one is in another, or before the first.
-func (t rowsTerm) mulKind(y tensor.Mat, in *Input, r0, r1 int, marked bool) {
+func (t *rowsTerm) mulKind(y tensor.Mat, in *Input, r0, r1 int, marked bool) {
 	from, k0, k1 := t.kind(marked, r0, r1)
 	n := k1 - k0
 	if n == 0 || y.Rows == 0 {
