@@ -12,6 +12,7 @@ import (
 	"pith/checkpoint"
 	"pith/formats"
 	"pith/formats/interop"
+	"pith/internal/lock"
 	"pith/plan"
 )
 
@@ -156,7 +157,7 @@ func removeWork(dir string) error {
 	for _, f := range m.Files {
 		errs = append(errs, os.Remove(filepath.Join(dir, f.Name)))
 	}
-	for _, name := range []string{checkpoint.ManifestName, lockName, checkpoint.PlanName} {
+	for _, name := range []string{checkpoint.ManifestName, lock.DirName, checkpoint.PlanName} {
 		if err := os.Remove(filepath.Join(dir, name)); !errors.Is(err, os.ErrNotExist) {
 			errs = append(errs, err)
 		}

@@ -14,6 +14,7 @@ import (
 
 	"pith/checkpoint"
 	"pith/formats"
+	"pith/internal/lock"
 	"pith/plan"
 )
 
@@ -147,7 +148,7 @@ func checkFinalPaths(t *testing.T, out, want string) {
 	}
 	for _, e := range entries {
 		name := e.Name()
-		if strings.HasSuffix(name, ".partial") || name == lockName || name == checkpoint.PlanName {
+		if strings.HasSuffix(name, ".partial") || name == lock.DirName || name == checkpoint.PlanName {
 			continue
 		}
 		got, err := os.ReadFile(filepath.Join(out, name))

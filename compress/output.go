@@ -18,9 +18,6 @@ import (
 	"pith/plan"
 )
 
-// lockName is the file that keeps a second run out of the directory.
-const lockName = "pith.lock"
-
 const indexName = "model.safetensors.index.json"
 
 var shardPattern = regexp.MustCompile(`^model-\d{5,}-of-\d{5,}\.safetensors$`)
@@ -28,8 +25,7 @@ var shardPattern = regexp.MustCompile(`^model-\d{5,}-of-\d{5,}\.safetensors$`)
 // output is the locked directory that an artifact is made in.
 type output struct {
 	path string
-	lock *os.File
-	made bool // the directory did not exist
+	lock *lock.Dir
 }
 
 // openOutput makes or checks the directory, takes its lock, and leaves in it nothing but what p can resume from, the plan itself, and
@@ -44,19 +40,14 @@ func openOutput(path string, ckpt *checkpoint.Checkpoint, p *plan.Plan, o Option
 	if err := checkOurs(path); err != nil {
 		return nil, err
 	}
-	_, err := os.Stat(path)
-	made := errors.Is(err, fs.ErrNotExist)
-	if err := os.MkdirAll(path, 0o777); err != nil {
-		return nil, writeError(path, err)
-	}
-	held, err := lock.Take(filepath.Join(path, lockName))
+	held, err := lock.TakeDir(path)
 	if errors.Is(err, lock.ErrHeld) {
 		return nil, fmt.Errorf("%s: another pith compress is writing here; wait for it, or choose another directory", path)
 	}
 	if err != nil {
 		return nil, writeError(path, err)
 	}
-	d := &output{path: path, lock: held, made: made}
+	d := &output{path, held}
 	if err := d.prepare(p, o); err != nil {
 		d.close(false)
 		return nil, err
@@ -107,7 +98,7 @@ func checkOurs(path string) error {
 		switch name := e.Name(); {
 		case name == checkpoint.ManifestName || name == checkpoint.PlanName:
 			return nil
-		case strings.TrimSuffix(name, ".partial") == checkpoint.PlanName || name == lockName: // of a run killed at its very start
+		case strings.TrimSuffix(name, ".partial") == checkpoint.PlanName || name == lock.DirName: // of a run killed at its very start
 		case foreign == "":
 			foreign = name
 		}
@@ -239,9 +230,5 @@ func (d *output) close(finished bool) error {
 	if finished {
 		err = os.Remove(filepath.Join(d.path, checkpoint.PlanName))
 	}
-	err = errors.Join(err, os.Remove(filepath.Join(d.path, lockName)), d.lock.Close())
-	if !finished && d.made {
-		os.Remove(d.path) // fails, as it should, if there is anything to resume from
-	}
-	return err
+	return errors.Join(err, d.lock.Release(!finished && d.lock.Made))
 }

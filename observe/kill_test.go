@@ -86,7 +86,7 @@ func TestKilledRunLeavesWholeFilesAndIsResumed(t *testing.T) {
 	}
 	entries, _ = os.ReadDir(path + ".work")
 	for _, e := range entries {
-		if strings.HasSuffix(e.Name(), ".partial") || e.Name() == "pith.lock" {
+		if strings.HasSuffix(e.Name(), ".partial") || e.Name() == lock.DirName {
 			continue
 		}
 		set, err := calib.Open(filepath.Join(path+".work", e.Name()))
@@ -141,10 +141,7 @@ func TestEveryInstructionLevelGivesTheSameFile(t *testing.T) {
 
 func TestOneRunAtATimeWritesAFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "stats")
-	if err := os.MkdirAll(path+".work", 0o777); err != nil {
-		t.Fatal(err)
-	}
-	held, err := lock.Take(workDir{path + ".work"}.lockFile())
+	held, err := lock.TakeDir(path + ".work")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -152,7 +149,9 @@ func TestOneRunAtATimeWritesAFile(t *testing.T) {
 	if _, err := b.Run(context.Background(), path); err == nil || !strings.Contains(err.Error(), "another pith calibrate") {
 		t.Fatalf("beside another run: %v", err)
 	}
-	held.Close()
+	if err := held.Release(true); err != nil {
+		t.Fatal(err)
+	}
 	if _, err := b.Run(context.Background(), path); err != nil {
 		t.Fatal(err)
 	}

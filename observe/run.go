@@ -114,14 +114,14 @@ func (b *Observer) Run(ctx context.Context, path string) (resumed int, err error
 	}
 	defer debug.SetMemoryLimit(b.limitMemory())
 	w := workDir{path + ".work"}
-	held, err := w.take()
+	held, err := lock.TakeDir(w.path)
 	if errors.Is(err, lock.ErrHeld) {
 		return 0, fmt.Errorf("%s: another pith calibrate is writing this; wait for it, or choose another file", path)
 	}
 	if err != nil {
 		return 0, fmt.Errorf("%s: %w", path, err)
 	}
-	defer w.release(held)
+	defer held.Release(true)
 	parts := b.config.Layers + 1
 	for resumed < parts && w.has(b, resumed, m) {
 		resumed++
@@ -138,7 +138,7 @@ func (b *Observer) Run(ctx context.Context, path string) (resumed int, err error
 		return resumed, err
 	}
 	w.remove(parts)
-	return resumed, nil // and release removes the directory
+	return resumed, nil // and Release removes the directory
 }
 
 // programBytes is what the program takes besides a plan's memory: code, tokenizer, the text's tokens, buffers of files.
@@ -235,27 +235,4 @@ func (w workDir) remove(parts int) {
 	for i := range parts {
 		os.Remove(w.file(i))
 	}
-}
-
-func (w workDir) lockFile() string { return filepath.Join(w.path, "pith.lock") }
-
-// take makes the directory and locks it.
-func (w workDir) take() (held *os.File, err error) {
-	for range 10 {
-		if err := os.MkdirAll(w.path, 0o777); err != nil {
-			return nil, err
-		}
-		held, err = lock.Take(w.lockFile())
-		if !errors.Is(err, os.ErrNotExist) {
-			break // else the directory's last owner has just removed it
-		}
-	}
-	return held, err
-}
-
-// release removes the lock, and the directory if nothing is in it: no finished part, no file of others.
-func (w workDir) release(held *os.File) {
-	os.Remove(w.lockFile())
-	held.Close()
-	os.Remove(w.path)
 }

@@ -165,14 +165,14 @@ func Build(ctx context.Context, ckpt *checkpoint.Checkpoint, path string, o Opti
 	if err := b.list(); err != nil {
 		return Report{}, fmt.Errorf("%s: %w", ckpt.Path, err)
 	}
-	held, err := b.work.take()
+	held, err := lock.TakeDir(b.work.path)
 	if errors.Is(err, lock.ErrHeld) {
 		return Report{}, fmt.Errorf("%s: another pith stack is writing this; wait for it, or choose another file", path)
 	}
 	if err != nil {
 		return Report{}, fmt.Errorf("%s: %w", path, err)
 	}
-	defer b.work.release(held)
+	defer held.Release(true)
 	r, err := b.build(ctx, path)
 	switch {
 	case err == nil:

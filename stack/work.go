@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -14,7 +13,6 @@ import (
 	"pith/checkpoint"
 	"pith/codec"
 	"pith/formats"
-	"pith/internal/lock"
 )
 
 // workDir holds what an unfinished run has: statistics, and the blocks of each matrix that was solved.
@@ -23,30 +21,8 @@ type workDir struct{ path string }
 func (w workDir) file(i int) string {
 	return filepath.Join(w.path, fmt.Sprintf("blocks-%05d.safetensors", i))
 }
-func (w workDir) stats() string    { return filepath.Join(w.path, "stats.safetensors") }
-func (w workDir) options() string  { return filepath.Join(w.path, "stack.json") }
-func (w workDir) lockFile() string { return filepath.Join(w.path, "pith.lock") }
-
-// take makes the directory and locks it.
-func (w workDir) take() (held *os.File, err error) {
-	for range 10 {
-		if err := os.MkdirAll(w.path, 0o777); err != nil {
-			return nil, err
-		}
-		held, err = lock.Take(w.lockFile())
-		if !errors.Is(err, os.ErrNotExist) {
-			break // else the directory's last owner has just removed it
-		}
-	}
-	return held, err
-}
-
-// release removes the lock, and the directory if nothing else is in it.
-func (w workDir) release(held *os.File) {
-	os.Remove(w.lockFile())
-	held.Close()
-	os.Remove(w.path)
-}
+func (w workDir) stats() string   { return filepath.Join(w.path, "stats.safetensors") }
+func (w workDir) options() string { return filepath.Join(w.path, "stack.json") }
 
 // remove deletes what a run of n matrices keeps.
 func (w workDir) remove(n int) {
