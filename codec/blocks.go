@@ -215,11 +215,7 @@ func (f *blockFormat) decode(dst []float32, block []byte, b *blockScratch) {
 
 // Fit gives the reference encoder's scales, so that RoundAll's bytes equal llama-quantize's without an importance matrix.
 func (c blockCodec) Fit(w tensor.Mat, importance []float32, o FitOptions) (Grid, error) {
-	if err := c.Check(w.Rows, w.Cols); err != nil {
-		return nil, err
-	}
-	checkImportance(w, importance)
-	if err := CheckFinite(w); err != nil {
+	if err := checkFit(c, w, importance); err != nil {
 		return nil, err
 	}
 	n, size := c.dt.Block()

@@ -15,11 +15,7 @@ const maxTableWeight = 60000
 // square. Grouped tables need groups of rows first (tableFitter.cluster). With o.Search, columns count by importance, rows move to the
 // group whose table loses least of them, and tables follow; the error that is left is never larger than without.
 func (c tableCodec) Fit(w tensor.Mat, importance []float32, o FitOptions) (Grid, error) {
-	if err := c.Check(w.Rows, w.Cols); err != nil {
-		return nil, err
-	}
-	checkImportance(w, importance)
-	if err := CheckFinite(w); err != nil {
+	if err := checkFit(c, w, importance); err != nil {
 		return nil, err
 	}
 	for r := range w.Rows {

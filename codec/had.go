@@ -60,11 +60,7 @@ func (c rotatedCodec) Open(rows, cols int, parts []Part) (Term, error) {
 
 // Fit fits the inner codec to the rotated rows. Of importance it keeps what a rotation leaves: its mean.
 func (c rotatedCodec) Fit(w tensor.Mat, importance []float32, o FitOptions) (Grid, error) {
-	if err := c.Check(w.Rows, w.Cols); err != nil {
-		return nil, err
-	}
-	checkImportance(w, importance)
-	if err := CheckFinite(w); err != nil {
+	if err := checkFit(c, w, importance); err != nil {
 		return nil, err
 	}
 	for r := range w.Rows {

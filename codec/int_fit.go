@@ -81,6 +81,15 @@ func weightError(group []float32, r, c0 int, name string, bad error) error {
 	return fmt.Errorf("weight at row %d, column %d is %g: %w for %s; use bf16 or f32 for this tensor", r, c0+at, group[at], bad, name)
 }
 
+// checkFit returns why c cannot be fitted to w.
+func checkFit(c Codec, w tensor.Mat, importance []float32) error {
+	if err := c.Check(w.Rows, w.Cols); err != nil {
+		return err
+	}
+	checkImportance(w, importance)
+	return CheckFinite(w)
+}
+
 func checkImportance(w tensor.Mat, importance []float32) {
 	if importance != nil && len(importance) != w.Cols {
 		panic("codec: importance must have one entry per column")

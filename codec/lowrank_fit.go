@@ -11,11 +11,7 @@ import (
 // that V: rows are rounded to the nearest products with it. With Search the columns count as importance says, scales are searched, and what is
 // better of that and the plain fit is taken. Masks and gains are not looked at.
 func (c LowRank) Fit(w tensor.Mat, importance []float32, o FitOptions) (Grid, error) {
-	if err := c.Check(w.Rows, w.Cols); err != nil {
-		return nil, err
-	}
-	checkImportance(w, importance)
-	if err := CheckFinite(w); err != nil {
+	if err := checkFit(c, w, importance); err != nil {
 		return nil, err
 	}
 	for r := range w.Rows {

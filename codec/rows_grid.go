@@ -9,11 +9,7 @@ import (
 // Fit stores the rows of largest norm by the first codec, the lower one among equals: a codec knows no more of rows. Method frequent chooses
 // by how often they are read. Masks are not looked at.
 func (c Rows) Fit(w tensor.Mat, importance []float32, o FitOptions) (Grid, error) {
-	if err := c.Check(w.Rows, w.Cols); err != nil {
-		return nil, err
-	}
-	checkImportance(w, importance)
-	if err := CheckFinite(w); err != nil {
+	if err := checkFit(c, w, importance); err != nil {
 		return nil, err
 	}
 	o.Mask = nil

@@ -16,7 +16,7 @@ func (c signCodec) Fit(w tensor.Mat, importance []float32, _ FitOptions) (Grid, 
 	if err := CheckFinite(w); err != nil {
 		return nil, err
 	}
-	u, v := Magnitudes(w, c.k, columnWeights(importance, w.Cols))
+	u, v := Magnitudes(w, c.k, ColumnScales(importance, 1))
 	t, err := c.term(u, v)
 	if err != nil {
 		r, col, top := largest(w)
@@ -91,8 +91,9 @@ func largest(w tensor.Mat) (row, col int, value float32) {
 	return row, col, value
 }
 
-// columnWeights returns √importance over the largest, bounded below so that columns without importance are approximated all the same; nil for nil.
-func columnWeights(importance []float32, cols int) []float32 {
+// ColumnScales returns the exponent's power of every column's root mean square, √importance, over the largest, bounded below so that columns
+// without importance are approximated all the same; nil if none has any.
+func ColumnScales(importance []float32, exponent float64) []float32 {
 	var top float64
 	for _, v := range importance {
 		top = max(top, float64(v))
@@ -100,9 +101,9 @@ func columnWeights(importance []float32, cols int) []float32 {
 	if top == 0 {
 		return nil
 	}
-	s := make([]float32, cols)
-	for i, v := range importance[:cols] {
-		s[i] = float32(max(math.Sqrt(float64(v)/top), 1e-4))
+	s := make([]float32, len(importance))
+	for i, v := range importance {
+		s[i] = float32(max(math.Pow(float64(v)/top, exponent/2), 1e-4))
 	}
 	return s
 }

@@ -10,11 +10,7 @@ import (
 // Fit fits the dense codec's scales to the kept elements: the others are zeros to it, which change no scale, as zero is stored exactly
 // by all of them. Which are kept, o.Mask says, or chooseMask.
 func (c sparseCodec) Fit(w tensor.Mat, importance []float32, o FitOptions) (Grid, error) {
-	if err := c.Check(w.Rows, w.Cols); err != nil {
-		return nil, err
-	}
-	checkImportance(w, importance)
-	if err := CheckFinite(w); err != nil {
+	if err := checkFit(c, w, importance); err != nil {
 		return nil, err
 	}
 	mask := o.Mask

@@ -35,7 +35,7 @@ func (p MatrixPCA) Share(m approx.Members) ([]codec.Term, string, error) {
 	}
 	terms := make([]codec.Term, p.Atoms)
 	for s, d := range atoms {
-		term, _, err := p.Store.Solve(storing(m, narrow(d)))
+		term, _, err := p.Store.Solve(storing(m, narrowed(d)))
 		if err != nil {
 			return nil, "", fmt.Errorf("atom %d: %w", s, err)
 		}
@@ -63,7 +63,7 @@ func (p MatrixPCA) components(m approx.Members) (atoms []linalg.Dense, values []
 		if err := m.Err(); err != nil {
 			return nil, nil, "", err
 		}
-		all[l] = wide(w)
+		all[l] = widened(w)
 		weighed := timesMetric(all[l], h, m.Workers)
 		if energy := inner(weighed, all[l]); p.Relative && energy > 0 {
 			scale(all[l], 1/math.Sqrt(energy))
@@ -111,7 +111,7 @@ func (f FromAtoms) Solve(p approx.Problem) (codec.Term, approx.Report, error) {
 	atoms := make([]linalg.Dense, len(p.Shared))
 	normal := linalg.NewMatrix(len(atoms))
 	right := make([]float64, len(atoms))
-	w := wide(p.W)
+	w := widened(p.W)
 	for s, t := range p.Shared {
 		if rows, cols := t.Dims(); rows != p.W.Rows || cols != p.W.Cols {
 			return nil, approx.Report{}, fmt.Errorf("%s: atoms of shape (%d, %d); make the plan again", p.Name, rows, cols)

@@ -43,7 +43,7 @@ func (b Basis) Share(m approx.Members) ([]codec.Term, string, error) {
 	if err != nil {
 		return nil, "", err
 	}
-	term, _, err := b.Store.Solve(storing(m, narrow(factor)))
+	term, _, err := b.Store.Solve(storing(m, narrowed(factor)))
 	if err != nil {
 		return nil, "", fmt.Errorf("factor: %w", err)
 	}
@@ -75,7 +75,7 @@ func (b Basis) right(m approx.Members) (linalg.Dense, []float64, string, error) 
 		if w.Cols != cols {
 			return sum, nil, "", fmt.Errorf("%s reads %d inputs and %s %d: weights with as many inputs have a right factor in common", m.Names[0], cols, m.Names[l], w.Cols)
 		}
-		a := wide(w)
+		a := widened(w)
 		if white != nil {
 			a = white.Apply(a, m.Workers)
 		}
@@ -105,7 +105,7 @@ func (b Basis) left(m approx.Members) (linalg.Dense, []float64, string, error) {
 		if why != "" && note == "" {
 			note = fmt.Sprintf("%s: %s", m.Names[l], why)
 		}
-		a := wide(w)
+		a := widened(w)
 		weighed := timesMetric(a, h, m.Workers)
 		b.balance(a, inner(weighed, a))
 		add(sum, timesMetric(a, h, m.Workers).TimesT(a, m.Workers))
@@ -220,7 +220,7 @@ func decodeTerm(t codec.Term) linalg.Dense {
 	rows, cols := t.Dims()
 	w := tensor.NewMat(rows, cols)
 	codec.Read(t, w, 0)
-	return wide(w)
+	return widened(w)
 }
 
 // leftFactor returns U = W·H·Vᵀ·(V·H·Vᵀ)⁻¹, and the statistics of what it multiplies, V·x.
@@ -239,18 +239,18 @@ func (f FromBasis) leftFactor(p approx.Problem, shared codec.Term, h linalg.Dens
 			stats.SqSum[i] = max(0, normal.Row(i)[i]*float64(p.Stats.Tokens))
 		}
 	}
-	u := wide(p.W).TimesT(weighed, p.Workers)
+	u := widened(p.W).TimesT(weighed, p.Workers)
 	err := solveRidge(normal, u, p.Workers)
-	return narrow(u), stats, err
+	return narrowed(u), stats, err
 }
 
 // rightFactor returns V = (Uᵀ·U)⁻¹·Uᵀ·W, which is best whatever the inputs are.
 func (f FromBasis) rightFactor(p approx.Problem, shared codec.Term) (tensor.Mat, error) {
 	ut := decodeTerm(shared).Transposed()
 	normal := ut.TimesT(ut, p.Workers)
-	right := wide(p.W).Transposed().TimesT(ut, p.Workers) // Wᵀ·U
+	right := widened(p.W).Transposed().TimesT(ut, p.Workers) // Wᵀ·U
 	err := solveRidge(normal, right, p.Workers)
-	return narrow(right.Transposed()), err
+	return narrowed(right.Transposed()), err
 }
 
 // solveRidge replaces X by X·A⁻¹ for a symmetric positive semidefinite A, to which next to nothing is added so that it has an inverse.

@@ -96,7 +96,7 @@ type signBlock struct {
 
 // start returns the paper's block.
 func (b BitStack) start(p approx.Problem) (*signBlock, error) {
-	u, v := codec.Magnitudes(p.W, b.Rank, columnScales(p.Stats, p.W.Cols, b.Exponent))
+	u, v := codec.Magnitudes(p.W, b.Rank, b.scales(p))
 	s := &signBlock{make([]int8, p.W.Rows*p.W.Cols), u, v}
 	if err := s.round(); err != nil {
 		return nil, fmt.Errorf("%w; leave this weight as it is", err)
@@ -109,6 +109,18 @@ func (b BitStack) start(p approx.Problem) (*signBlock, error) {
 		}
 	}
 	return s, nil
+}
+
+// scales returns the factors of columns in the paper's block; nil if all are alike.
+func (b BitStack) scales(p approx.Problem) []float32 {
+	importance := p.Stats.Importance()
+	switch {
+	case b.Exponent < 0 || len(importance) != p.W.Cols:
+		return nil
+	case b.Exponent == 0:
+		return codec.ColumnScales(importance, 1)
+	}
+	return codec.ColumnScales(importance, b.Exponent)
 }
 
 // nearerSign returns the sign s for which s·m is nearer to x, 1 if both are as near.
@@ -168,9 +180,6 @@ func (b BitStack) Check() error {
 	return nil
 }
 
-// menuWeights bounds the rows from which Menu predicts a loss.
-const menuWeights = 1 << 18
-
 // Menu returns one entry: the exact size, and the loss of a block of rows spread evenly over the matrix, fitted as if they were all of it.
 func (b BitStack) Menu(p approx.Problem) ([]approx.Entry, error) {
 	if b.Check() != nil {
@@ -180,23 +189,10 @@ func (b BitStack) Menu(p approx.Problem) ([]approx.Entry, error) {
 		b.Rank = BitStackRank(p.W.Rows, p.W.Cols)
 	}
 	sample := p
-	if n := max(1, menuWeights/max(p.W.Cols, 1)); n < p.W.Rows {
-		sample.W = tensor.NewMat(n, p.W.Cols)
-		for i := range n {
-			copy(sample.W.Row(i), p.W.Row((2*i+1)*p.W.Rows/(2*n)))
-		}
-	}
-	_, report, err := b.Solve(sample)
-	if err != nil {
-		return nil, fmt.Errorf("predict a loss: %w", err)
-	}
-	loss := report.Relative()
-	if report.ProxyNorm > 0 {
-		loss = report.Proxy / report.ProxyNorm
-	}
+	sample.W = approx.SampleRows(p.W, p.W.Rows)
 	c, err := codec.Parse(codec.SignName(b.Rank))
 	if err != nil {
 		return nil, err
 	}
-	return []approx.Entry{{Method: b.Name(), Codec: c.Name(), Bytes: c.Size(p.W.Rows, p.W.Cols), Loss: loss}}, nil
+	return approx.Predict(b, c, p, sample)
 }

@@ -5,32 +5,8 @@ import (
 	"math"
 
 	"pith/approx"
-	"pith/calib"
 	"pith/linalg"
 )
-
-// columnScales returns (mean square)^(exponent/2) of each input over the largest, bounded below; nil if all are alike.
-func columnScales(s *calib.Stats, cols int, exponent float64) []float32 {
-	importance := s.Importance()
-	if exponent == 0 {
-		exponent = 1
-	}
-	if importance == nil || exponent < 0 || len(importance) != cols {
-		return nil
-	}
-	var top float64
-	for _, v := range importance {
-		top = max(top, float64(v))
-	}
-	if top == 0 {
-		return nil
-	}
-	scales := make([]float32, cols)
-	for c, v := range importance {
-		scales[c] = float32(max(math.Pow(float64(v)/top, exponent/2), 1e-4))
-	}
-	return scales
-}
 
 // gramForm is the quadratic form of what outputs lose: H with its damping, both triangles, and L of H = L·Lᵀ.
 type gramForm struct {

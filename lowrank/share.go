@@ -68,27 +68,6 @@ func ownMetric(s *calib.Stats, n int) (h linalg.Dense, note string) {
 	return h, ""
 }
 
-// wide returns w in float64.
-func wide(w tensor.Mat) linalg.Dense {
-	d := linalg.NewDense(w.Rows, w.Cols)
-	for r := range w.Rows {
-		row := d.Row(r)
-		for c, v := range w.Row(r) {
-			row[c] = float64(v)
-		}
-	}
-	return d
-}
-
-// narrow rounds to float32.
-func narrow(d linalg.Dense) tensor.Mat {
-	w := tensor.NewMat(d.Rows, d.Cols)
-	for i, v := range d.Data {
-		w.Data[i] = float32(v)
-	}
-	return w
-}
-
 // timesMetric returns A·H, A itself if there is no metric.
 func timesMetric(a, h linalg.Dense, workers int) linalg.Dense {
 	if h.Rows == 0 {
@@ -110,10 +89,10 @@ func setProxy(r *approx.Report, w tensor.Mat, term codec.Term, h linalg.Dense, w
 	if h.Rows == 0 {
 		return
 	}
-	original := wide(w)
+	original := widened(w)
 	decoded := tensor.NewMat(w.Rows, w.Cols)
 	codec.Read(term, decoded, 0)
-	left := wide(decoded)
+	left := widened(decoded)
 	for i, v := range original.Data {
 		left.Data[i] = v - left.Data[i]
 	}

@@ -76,9 +76,7 @@ func (q Codebook) attempt(p approx.Problem) (codec.Term, approx.Report, error) {
 		return nil, approx.Report{}, err
 	}
 	if why != "" {
-		term, report, err := q.nearest().Solve(p)
-		report.Fallback = "rounded to nearest: " + why
-		return term, report, err
+		return q.nearest().instead(p, why)
 	}
 	a, err := q.start(p, f)
 	if err != nil {
@@ -218,14 +216,6 @@ func (q Codebook) Menu(p approx.Problem) ([]approx.Entry, error) {
 		return nil, nil
 	}
 	sample := p
-	sample.W = sampleRows(p.W)
-	_, report, err := q.Solve(sample)
-	if err != nil {
-		return nil, fmt.Errorf("predict a loss: %w", err)
-	}
-	loss := report.Relative()
-	if report.ProxyNorm > 0 {
-		loss = report.Proxy / report.ProxyNorm
-	}
-	return []approx.Entry{{Method: q.Name(), Codec: q.Codec.Name(), Bytes: q.Codec.Size(p.W.Rows, p.W.Cols), Loss: loss}}, nil
+	sample.W = approx.SampleRows(p.W, approx.MenuRows)
+	return approx.Predict(q, q.Codec, p, sample)
 }

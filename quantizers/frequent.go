@@ -151,23 +151,15 @@ func (f Frequent) Menu(p approx.Problem) ([]approx.Entry, error) {
 		return nil, fmt.Errorf("%s: %s: %w", p.Name, f.Codec.Name(), err)
 	}
 	sample := approx.Problem{Name: p.Name, W: p.W, Stats: p.Stats, Workers: p.Workers, Context: p.Context}
-	if n := min(menuRows, max(1, menuWeights/max(1, p.W.Cols))); p.W.Rows > n {
+	if n := approx.SampledRows(p.W, approx.MenuRows); p.W.Rows > n {
 		counts := []int64(nil)
-		sample.W = sampleRows(p.W)
+		sample.W = approx.SampleRows(p.W, n)
 		if f.weights(p) != nil {
 			for i := range sample.W.Rows {
-				counts = append(counts, p.Stats.Counts[(2*i+1)*p.W.Rows/(2*n)])
+				counts = append(counts, p.Stats.Counts[approx.SampledRow(i, n, p.W.Rows)])
 			}
 			sample.Stats = &calib.Stats{Tokens: p.Stats.Tokens, Counts: counts}
 		}
 	}
-	_, report, err := f.Solve(sample)
-	if err != nil {
-		return nil, err
-	}
-	loss := report.Relative()
-	if report.ProxyNorm > 0 {
-		loss = report.Proxy / report.ProxyNorm
-	}
-	return []approx.Entry{{Method: f.Name(), Codec: f.Codec.Name(), Bytes: f.Codec.Size(p.W.Rows, p.W.Cols), Loss: loss}}, nil
+	return approx.Predict(f, f.Codec, p, sample)
 }

@@ -60,9 +60,7 @@ func (q LDLQ) attempt(p approx.Problem) (codec.Term, approx.Report, error) {
 		return nil, approx.Report{}, err
 	}
 	if why != "" {
-		term, report, err := q.nearest().Solve(p)
-		report.Fallback = "rounded to nearest: " + why
-		return term, report, err
+		return q.nearest().instead(p, why)
 	}
 	gain, err := q.bestGain(p, f)
 	if err != nil {

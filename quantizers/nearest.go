@@ -7,7 +7,6 @@ import (
 	"pith/approx"
 	"pith/calib"
 	"pith/codec"
-	"pith/tensor"
 )
 
 // Nearest rounds every weight to the nearest value that its codec can store: with GGML's types and without Search that is
@@ -60,36 +59,18 @@ func roundAll(grid codec.Grid, p approx.Problem) error {
 	return p.Err()
 }
 
-// menuRows and menuWeights bound the sample from which Menu predicts a loss.
-const (
-	menuRows    = 64
-	menuWeights = 1 << 18
-)
+// instead rounds p to nearest in the place of a method that cannot say what errors cost, and reports why.
+func (n Nearest) instead(p approx.Problem, why string) (codec.Term, approx.Report, error) {
+	term, report, err := n.Solve(p)
+	report.Fallback = "rounded to nearest: " + why
+	return term, report, err
+}
 
 // Menu returns one entry: the exact size, and the relative error of rows spread evenly over the matrix (the same ones every time).
 func (n Nearest) Menu(p approx.Problem) ([]approx.Entry, error) {
 	if err := n.Codec.Check(p.W.Rows, p.W.Cols); err != nil {
 		return nil, fmt.Errorf("%s: %s: %w", p.Name, n.Codec.Name(), err)
 	}
-	_, report, err := n.Solve(approx.Problem{Name: p.Name, W: sampleRows(p.W), Stats: p.Stats})
-	if err != nil {
-		return nil, err
-	}
-	return []approx.Entry{{Method: n.Name(), Codec: n.Codec.Name(), Bytes: n.Codec.Size(p.W.Rows, p.W.Cols), Loss: report.Relative()}}, nil
-}
-
-// sampleRows returns at most menuRows rows, at most menuWeights weights but no less than one row, in the middle of equal ranges.
-func sampleRows(w tensor.Mat) tensor.Mat {
-	if w.Cols == 0 {
-		return w
-	}
-	n := min(menuRows, max(1, menuWeights/w.Cols))
-	if w.Rows <= n {
-		return w
-	}
-	out := tensor.NewMat(n, w.Cols)
-	for i := range n {
-		copy(out.Row(i), w.Row((2*i+1)*w.Rows/(2*n)))
-	}
-	return out
+	sample := approx.Problem{Name: p.Name, W: approx.SampleRows(p.W, approx.MenuRows), Stats: p.Stats}
+	return approx.Predict(n, n.Codec, p, sample)
 }
