@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"pith/checkpoint"
 	"pith/codec"
 	"pith/internal/par"
 	"pith/kernels"
@@ -29,20 +30,14 @@ type Speed struct {
 	ActivationBytes       int64          `json:"activation_bytes"`         // intermediate results of the prompt (model.Session.ActivationBytes)
 	UnfusedBytes          int64          `json:"unfused_activation_bytes"` // what they would take if the prompt went through each layer matrix by matrix
 	CacheBytes            int64          `json:"cache_bytes"`              // keys and values of the prompt
-	Switch                *Switch        `json:"switch,omitempty"`         // of a stack
-}
-
-// Switch is how long a loaded stack takes to become its smallest size, and to grow back.
-type Switch struct {
-	ShrinkSeconds float64 `json:"shrink_seconds"`
-	GrowSeconds   float64 `json:"grow_seconds"`
-	ReadBytes     int64   `json:"read_bytes"` // growing back
+	Sizes                 []SizeSpeed    `json:"sizes,omitempty"`          // of a stack: switching between them
 }
 
 // SpeedOptions say what to time; zeros stand for 512 prompt tokens, 64 decoded, 3 repeats of which the best counts.
 type SpeedOptions struct {
 	Prompt, Decode, Repeats, Workers int
-	Budget                           Budget // of a stack
+	Budget                           Budget   // of a stack
+	Sizes                            []Budget // of a stack, to switch between; none: the smallest and Budget
 
 	Atoms model.Policy // how combinations of atoms are multiplied; "": model.AutoPolicy
 }
@@ -88,34 +83,18 @@ func MeasureSpeed(ctx context.Context, path string, o SpeedOptions) (Speed, erro
 	}
 	s.UnfusedBytes = m.Model.UnfusedBytes(s.PromptTokens)
 	s.DecodeGBPerSecond = s.DecodeTokensPerSecond * float64(m.Bytes) / 1e9
-	if s.Switch, err = m.timeSwitch(); err != nil {
-		return s, err
+	if m.stack == nil && len(o.Sizes) > 0 {
+		return s, fmt.Errorf("%s: %w", path, checkpoint.ErrNoStack)
+	}
+	if m.stack != nil {
+		if len(o.Sizes) == 0 {
+			o.Sizes = []Budget{{Bytes: m.stack.BytesOf(m.stack.Mandatory())}, {Bytes: m.stack.BytesOf(m.stack.InUse())}}
+		}
+		if s.Sizes, err = m.timeSizes(ctx, o.Sizes, ids, s.DecodeTokens, max(1, o.Repeats)); err != nil {
+			return s, err
+		}
 	}
 	return s, m.Identify(ctx)
-}
-
-// timeSwitch takes a stack to its smallest size and back; the fastest of three times.
-func (o *Opened) timeSwitch() (*Switch, error) {
-	if o.stack == nil {
-		return nil, nil
-	}
-	full := Budget{Bytes: o.stack.BytesOf(o.stack.InUse())}
-	s := &Switch{}
-	for i := range 3 {
-		down, err := o.SetBudget(Budget{Bytes: o.stack.BytesOf(o.stack.Mandatory())})
-		if err != nil {
-			return nil, err
-		}
-		up, err := o.SetBudget(full)
-		if err != nil {
-			return nil, err
-		}
-		if i == 0 {
-			s.ShrinkSeconds, s.GrowSeconds = down.Seconds, up.Seconds
-		}
-		s.ShrinkSeconds, s.GrowSeconds, s.ReadBytes = min(s.ShrinkSeconds, down.Seconds), min(s.GrowSeconds, up.Seconds), up.Read
-	}
-	return s, nil
 }
 
 // timing is one repeat.

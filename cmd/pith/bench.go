@@ -1,7 +1,9 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"strconv"
 
 	"github.com/spf13/cobra"
 
@@ -12,7 +14,7 @@ import (
 
 func benchCommand(s streams) *cobra.Command {
 	o := eval.SpeedOptions{}
-	var budget string
+	var budget, sizes string
 	var asJSON bool
 	var pair pairFlags
 	var atoms string
@@ -21,6 +23,8 @@ func benchCommand(s streams) *cobra.Command {
 		Short: "Time a model, or the kernels",
 		Long: `Times loading, prompt processing (one batch) and decoding (one token at a time) of MODEL on random tokens. The best of the repeats counts.
 Memory is that of intermediate results of the prompt, exactly; "matrix by matrix" is what those of one layer would take for the whole prompt.
+A stack (pith stack) is taken from size to size of --budgets while it is loaded: how long each switch takes, what it reads from the file and allocates,
+and how fast the model decodes then.
 "pith bench synthetic" times a model of random weights in any codec, "pith bench kernels" the kernels alone, "pith bench linalg" decompositions of
 matrices, on random data.
 
@@ -29,6 +33,7 @@ MODEL (τ), the speed-up that bytes alone would allow (MBSU) and the one measure
 those most frequent in the first half of the text; prompts come from the second half. Greedy unless --temp is given.`,
 		Example: `  pith bench out
   pith bench out --workers 2 --decode 128 --json
+  pith bench model.pithstack --budgets 300KB,600KB,900KB
   pith bench out --draft small --text held-out.txt --sizes 4k,8k,16k
   pith bench kernels --workers 1`,
 		Args: one("MODEL"),
@@ -37,10 +42,16 @@ those most frequent in the first half of the text; prompts come from the second 
 			if o.Budget, err = parseBudget(budget); err != nil {
 				return err
 			}
+			if o.Sizes, err = parseBudgets(sizes); err != nil {
+				return err
+			}
 			if err := pair.check(); err != nil {
 				return err
 			}
 			if pair.path != "" {
+				if sizes != "" {
+					return errors.New("--budgets times one model: leave --draft out, or --budgets")
+				}
 				return benchPair(c, s, args[0], pair, o, asJSON)
 			}
 			o.Atoms = model.Policy(atoms)
@@ -65,8 +76,8 @@ those most frequent in the first half of the text; prompts come from the second 
 			_, err = fmt.Fprintf(s.out, "decode   %.1f tokens/s (%d tokens, %.2f GB/s of weights)\n", r.DecodeTokensPerSecond, r.DecodeTokens, r.DecodeGBPerSecond)
 			fmt.Fprintf(s.out, "memory   %s of activations for the prompt (matrix by matrix: %s), %s of keys and values\n",
 				human.Size(r.ActivationBytes), human.Size(r.UnfusedBytes), human.Size(r.CacheBytes))
-			if w := r.Switch; w != nil && err == nil {
-				_, err = fmt.Fprintf(s.out, "switch   %.2f ms to the smallest size, %.2f ms back, reading %s\n", 1000*w.ShrinkSeconds, 1000*w.GrowSeconds, human.ExactSize(w.ReadBytes))
+			if len(r.Sizes) > 0 && err == nil {
+				return printSizes(s, r.Sizes)
 			}
 			return err
 		},
@@ -76,12 +87,23 @@ those most frequent in the first half of the text; prompts come from the second 
 	f.IntVar(&o.Decode, "decode", 0, "tokens to decode (default 64)")
 	f.IntVar(&o.Repeats, "repeats", 3, "times to measure; the best counts")
 	budgetFlag(c, &budget)
+	f.StringVar(&sizes, "budgets", "", "of a stack: switch between these sizes, in this order and round again, as in 300KB,600KB,3.5bpw (default: the smallest and the whole)")
 	pair.add(c)
 	atomsFlag(c, &atoms)
 	workersFlag(c, &o.Workers)
 	jsonFlag(c, &asJSON)
 	c.AddCommand(benchKernelsCommand(s), benchCodecsCommand(s), benchSyntheticCommand(s), benchLinalgCommand(s))
 	return c
+}
+
+// printSizes prints what switching between sizes takes.
+func printSizes(s streams, sizes []eval.SizeSpeed) error {
+	t := human.NewTable(">bytes", ">blocks", ">from bytes", ">switch", ">read", ">allocated", ">decode")
+	for _, z := range sizes {
+		t.Add(strconv.FormatInt(z.Bytes, 10), strconv.Itoa(z.Blocks), strconv.FormatInt(z.FromBytes, 10), fmt.Sprintf("%.3f ms", 1000*z.SwitchSeconds),
+			strconv.FormatInt(z.ReadBytes, 10), strconv.FormatInt(z.AllocatedBytes, 10), fmt.Sprintf("%.1f tokens/s", z.DecodeTokensPerSecond))
+	}
+	return t.Print(s.out)
 }
 
 func benchKernelsCommand(s streams) *cobra.Command {

@@ -226,6 +226,21 @@ func parseBudget(text string) (b eval.Budget, err error) {
 	return b, nil
 }
 
+// parseBudgets reads several, between commas.
+func parseBudgets(list string) (all []eval.Budget, err error) {
+	if list == "" {
+		return nil, nil
+	}
+	for _, item := range strings.Split(list, ",") {
+		b, err := parseBudget(strings.TrimSpace(item))
+		if err != nil || b == (eval.Budget{}) {
+			return nil, fmt.Errorf("--budgets %s: give sizes between commas, as in 300KB,600KB or 2.5bpw,3.5bpw", list)
+		}
+		all = append(all, b)
+	}
+	return all, nil
+}
+
 // stackView is what inspect says of a stack.
 type stackView struct {
 	Tool           string          `json:"tool"`

@@ -59,9 +59,7 @@ func TestAStackIsOpenedByEveryCommandAtAnySize(t *testing.T) {
 		t.Errorf("bytes used %v, the file has %d and its mandatory part %d", sizes, info.Size(), least)
 	}
 	ok(t, "run", stack, "--budget", jsonNumber(least), "-p", "the", "-n", "4")
-	if out := ok(t, "bench", stack, "--prompt", "4", "--decode", "4", "--repeats", "1"); !strings.Contains(out, "switch") {
-		t.Errorf("bench says nothing of switching:\n%s", out)
-	}
+	benchSwitches(t, stack, least, info.Size())
 	ok(t, "verify", stack)
 	ok(t, "plan", stack, "--codec", "int8-g64")
 	ok(t, "convert", stack, "-o", filepath.Join(t.TempDir(), "x.gguf"))
@@ -71,6 +69,47 @@ func TestAStackIsOpenedByEveryCommandAtAnySize(t *testing.T) {
 	whole, part := ok(t, "run", stack, "--budget", jsonNumber(least+5000), "-p", "the", "-n", "8"), ok(t, "run", small, "-p", "the", "-n", "8")
 	if whole != part {
 		t.Errorf("a cut file says %q, the whole with that budget %q", part, whole)
+	}
+}
+
+// benchSwitches checks that bench goes from size to size, reads what is new and allocates little else.
+func benchSwitches(t *testing.T, stack string, least, most int64) {
+	t.Helper()
+	type size struct {
+		Bytes     int64
+		From      int64   `json:"from_bytes"`
+		Read      int64   `json:"read_bytes"`
+		Allocated int64   `json:"allocated_bytes"`
+		Decode    float64 `json:"decode_tokens_per_second"`
+	}
+	for _, c := range []struct {
+		flags []string
+		want  []int64
+	}{
+		{nil, []int64{least, most}},
+		{[]string{"--budgets", "1000MiB," + jsonNumber(least) + ",100bpw"}, []int64{most, least, most}},
+	} {
+		var r struct{ Sizes []size }
+		args := append([]string{"bench", stack, "--prompt", "4", "--decode", "4", "--repeats", "2", "--json"}, c.flags...)
+		if err := json.Unmarshal([]byte(ok(t, args...)), &r); err != nil {
+			t.Fatal(err)
+		}
+		if len(r.Sizes) != len(c.want) {
+			t.Fatalf("%v: %+v", c.flags, r.Sizes)
+		}
+		from := c.want[len(c.want)-1]
+		for i, z := range r.Sizes {
+			if z.Bytes != c.want[i] || z.From != from || z.Read != max(0, z.Bytes-from) || z.Decode <= 0 {
+				t.Errorf("%v, size %d: %+v, came from %d", c.flags, i, z, from)
+			}
+			if z.Allocated < z.Read || z.Allocated > 2*z.Read+64<<10 {
+				t.Errorf("%v, size %d: %d bytes allocated to read %d", c.flags, i, z.Allocated, z.Read)
+			}
+			from = z.Bytes
+		}
+	}
+	if out := ok(t, "bench", stack, "--prompt", "4", "--decode", "4", "--repeats", "1"); !strings.Contains(out, "switch") {
+		t.Errorf("bench says nothing of switching:\n%s", out)
 	}
 }
 
@@ -119,5 +158,8 @@ func TestMistakesWithStacksAreExplained(t *testing.T) {
 	refused(t, []string{"--method", "--codec"}, "stack", model, "-o", out, "--method", "ldlq")
 	refused(t, []string{"one codec"}, "stack", model, "-o", out, "--codec", "int2-g64+int2-g64")
 	refused(t, []string{"levels"}, "stack", model, "-o", out, "--levels", "100")
+	refused(t, []string{"--budgets", "commas"}, "bench", stack, "--budgets", "1MiB,,2MiB")
+	refused(t, []string{"too few", "smallest"}, "bench", stack, "--prompt", "4", "--budgets", "1MiB,100")
+	refused(t, []string{"pith stack"}, "bench", model, "--prompt", "4", "--budgets", "1MiB")
 	refused(t, []string{"smallest size"}, "stack", stack, "--cut", "10", "-o", out)
 }
