@@ -2,24 +2,44 @@ package lowrank
 
 import (
 	"math"
+	"strconv"
+	"strings"
 
 	"pith/approx"
 	"pith/calib"
 )
 
 // ASVD counts columns by the mean magnitude of their inputs: S = diag(mean |x|^α) + 1e-6 (Yuan et al. 2023, ASVD, arXiv 2312.05821,
-// section 3.2; α = 0.5 as in the authors' code).
+// section 3.2; α is theirs to choose, 0.5 in their code).
 type ASVD struct {
 	Alpha float64 // 0 means 0.5
 }
 
 const (
+	asvdName  = "asvd"
 	asvdAlpha = 0.5
+	asvdMost  = 4 // of exponents that can be named
 	asvdFloor = 1e-6
 )
 
-// Name returns "asvd".
-func (ASVD) Name() string { return "asvd" }
+// Name returns "asvd", and the exponent after it if it is not 0.5: "asvd0.25".
+func (a ASVD) Name() string {
+	if a.Alpha == 0 || a.Alpha == asvdAlpha {
+		return asvdName
+	}
+	return asvdName + strconv.FormatFloat(a.Alpha, 'f', -1, 64)
+}
+
+// ParseASVD reads a name that Name gives. Exponents are above 0 and at most 4.
+func ParseASVD(name string) (a ASVD, ok bool) {
+	digits, ok := strings.CutPrefix(name, asvdName)
+	if !ok || digits == "" {
+		return a, ok
+	}
+	alpha, err := strconv.ParseFloat(digits, 64)
+	a = ASVD{Alpha: alpha}
+	return a, err == nil && alpha > 0 && alpha <= asvdMost && a.Name() == name
+}
 
 // Needs returns calib.Moments.
 func (ASVD) Needs() calib.Need { return calib.Moments }

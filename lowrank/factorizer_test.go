@@ -365,3 +365,17 @@ func TestFactorsAreTheSameForAnyWorkersAndInstructions(t *testing.T) {
 		}
 	}
 }
+
+func TestNamesOfExponentsAreReadAsTheyAreWritten(t *testing.T) {
+	for name, alpha := range map[string]float64{"asvd": 0, "asvd0.25": 0.25, "asvd1": 1, "asvd4": 4} {
+		a, ok := ParseASVD(name)
+		if !ok || a.Alpha != alpha || a.Name() != name {
+			t.Errorf("%s: %+v, %v, written %s", name, a, ok, a.Name())
+		}
+	}
+	for _, name := range []string{"", "svd", "asvd0", "asvd0.50", "asvd0.5", "asvd-1", "asvd5", "asvdnan", "asvd1e0", "asvd+1", "asvd 1"} {
+		if a, ok := ParseASVD(name); ok {
+			t.Errorf("%q is read as %+v", name, a)
+		}
+	}
+}

@@ -48,11 +48,15 @@ func coarseFactors(c codec.Codec) bool {
 // factors reports whether a method is of the SVD family.
 func factors(name string) bool {
 	switch name {
-	case "svd", "svd-freq", "fwsvd", "fisher-in", "asvd", "svd-llm", "svd-llm-u":
+	case "svd", "svd-freq", "fwsvd", "fisher-in", "svd-llm", "svd-llm-u":
 		return true
 	}
-	return false
+	_, ok := lowrank.ParseASVD(name)
+	return ok
 }
+
+// asvdExponents are the methods that a search by measured losses tries for asvd: exponents from 0, which is svd, to 1, the authors' first.
+func asvdExponents() []string { return []string{"asvd", "asvd0.25", "asvd0.75", "asvd1", "svd"} }
 
 // factorBytes is what factoring the line's weight holds besides the weight.
 func (l *Line) factorBytes() int64 {

@@ -72,6 +72,18 @@ func methods() []method {
 	}
 }
 
+// methodNamed returns the method that a recipe names: one of the table, or asvd with its exponent.
+func methodNamed(name string) (method, bool) {
+	all := methods()
+	if at := slices.IndexFunc(all, func(m method) bool { return m.name == name }); at >= 0 {
+		return all[at], true
+	}
+	if a, ok := lowrank.ParseASVD(name); ok {
+		return method{name, factored(a)}, true
+	}
+	return method{}, false
+}
+
 // ldlqDamping is ten times the papers' 0.01: on text of other kinds than the calibration's, KL is 3 to 18 % lower per role, and about the
 // same from 0.05 to 0.6 (docs/methods/trellis.md).
 const ldlqDamping = 0.1

@@ -34,7 +34,8 @@ type RankOptions struct {
 
 // SpreadRanks returns the recipe r with ranks of its own for each weight that a rule with a low-rank codec decides, such that what the weights lose
 // adds up to the least that the same bytes can have. With a Prober that is what the network loses when only that weight is replaced, at some ranks
-// (ASVD's search, arXiv 2312.05821, by KL divergence, and by gain for a byte instead of thresholds); without, the relative error of the outputs, by theory, counted by how
+// (ASVD's search, arXiv 2312.05821, by KL divergence, and by gain for a byte instead of thresholds), and of asvd's exponents the one that loses least at the
+// rank of the recipe; without, the relative error of the outputs, by theory, counted by how
 // much the role costs (as SVD-LLM version 2 has unequal ratios, arXiv 2503.12340). A weight that would be best with factors as large as itself is
 // stored whole by the factors' codec. It reads every such weight.
 func SpreadRanks(ctx context.Context, ckpt *checkpoint.Checkpoint, r Recipe, o RankOptions) (Recipe, error) {
@@ -71,7 +72,7 @@ func SpreadRanks(ctx context.Context, ckpt *checkpoint.Checkpoint, r Recipe, o R
 	out := Recipe{Name: r.Name, Seed: r.Seed}
 	for i, l := range lines {
 		rule := r.Rules[l.Rule-1]
-		rule.Match = Patterns{exactly(l.Weight)}
+		rule.Match, rule.Method = Patterns{exactly(l.Weight)}, l.Method
 		if rank := menus[i][chosen[i]].Rank; rank > 0 {
 			rule.Codec = codec.LowRankOf(rank, products[i].Inner()).Name()
 		} else {
@@ -83,9 +84,10 @@ func SpreadRanks(ctx context.Context, ckpt *checkpoint.Checkpoint, r Recipe, o R
 	return out, nil
 }
 
-// rankMenu returns the ranks that a line's weight can have with what they lose, and the whole matrix.
+// rankMenu returns the ranks that a line's weight can have with what they lose, and the whole matrix; with a Prober, it sets the line's method to the one
+// of its kind that loses least.
 func rankMenu(ctx context.Context, ckpt *checkpoint.Checkpoint, l *Line, c codec.LowRank, o RankOptions) ([]lowrank.Choice, error) {
-	s, err := spectrumOf(ctx, ckpt, l, c, o)
+	s, err := bestSpectrum(ctx, ckpt, l, c, o)
 	if err != nil {
 		return nil, err
 	}
@@ -115,6 +117,31 @@ func rankMenu(ctx context.Context, ckpt *checkpoint.Checkpoint, l *Line, c codec
 		return nil, fmt.Errorf("%s: no rank of %s fits a (%d, %d) matrix; keep this weight with a rule", l.Weight, c.Name(), l.Rows, l.Cols)
 	}
 	return menu, nil
+}
+
+// bestSpectrum returns the spectrum of a line's weight; of the exponents that asvd can have, that by which the network loses least at the line's rank.
+// It leaves the method in the line.
+func bestSpectrum(ctx context.Context, ckpt *checkpoint.Checkpoint, l *Line, c codec.LowRank, o RankOptions) (best *lowrank.Spectrum, err error) {
+	if o.Prober == nil || l.Method != "asvd" {
+		return spectrumOf(ctx, ckpt, l, c, o)
+	}
+	var method string
+	least := math.Inf(1)
+	for _, l.Method = range asvdExponents() {
+		s, err := spectrumOf(ctx, ckpt, l, c, o)
+		if err != nil {
+			return nil, err
+		}
+		kl, err := probe(ctx, l, s, c.Rank(l.Rows, l.Cols), o)
+		if err != nil {
+			return nil, err
+		}
+		if best == nil || kl < least {
+			best, method, least = s, l.Method, kl
+		}
+	}
+	l.Method = method
+	return best, nil
 }
 
 // spectrumOf decomposes a line's weight as its method counts.
@@ -157,12 +184,7 @@ func probed(ctx context.Context, l *Line, s *lowrank.Spectrum, most int, o RankO
 		if len(at) > 0 && at[len(at)-1] == rank {
 			continue
 		}
-		w := s.Product(rank, o.Workers)
-		term, err := codec.Dense(l.Weight, tensor.F32, l.Rows, l.Cols, floatBytes(w))
-		if err != nil {
-			return nil, 0, err
-		}
-		v, err := o.Prober.KL(ctx, l.Weight, term)
+		v, err := probe(ctx, l, s, rank, o)
 		if err != nil {
 			return nil, 0, err
 		}
@@ -178,6 +200,15 @@ func probed(ctx context.Context, l *Line, s *lowrank.Spectrum, most int, o RankO
 		}
 		return 0
 	}, at[0], nil
+}
+
+// probe returns what the network loses with the product of a rank in place of the line's weight.
+func probe(ctx context.Context, l *Line, s *lowrank.Spectrum, rank int, o RankOptions) (float64, error) {
+	term, err := codec.Dense(l.Weight, tensor.F32, l.Rows, l.Cols, floatBytes(s.Product(rank, o.Workers)))
+	if err != nil {
+		return 0, err
+	}
+	return o.Prober.KL(ctx, l.Weight, term)
 }
 
 // floatBytes returns w as a file stores it in F32.

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"pith/calib"
+	"pith/checkpoint"
 	"pith/codec"
 	"pith/codec/codectest"
 	"pith/internal/synth/llama"
@@ -132,6 +133,79 @@ func TestProbedRanksAreLargerWhereTheNetworkLosesMore(t *testing.T) {
 	for _, l := range p.Lines() {
 		if l.Role == "attn_v" && (l.Bytes <= before[l.Weight] || prober.probes[l.Weight] < 3) {
 			t.Errorf("%s: %d bytes, %d even, %d probes", l.Weight, l.Bytes, before[l.Weight], prober.probes[l.Weight])
+		}
+	}
+}
+
+// nearTo is a Prober to which the network is the better the more of the weights' first column there is.
+type nearTo struct{ ckpt *checkpoint.Checkpoint }
+
+func (n nearTo) KL(_ context.Context, weight string, term codec.Term) (float64, error) {
+	rows, cols := term.Dims()
+	m, w := tensor.NewMat(rows, cols), tensor.NewMat(rows, cols)
+	term.AddTo(m, 0)
+	r, err := n.ckpt.Rows(weight)
+	if err != nil {
+		return 0, err
+	}
+	if err := r.Read(w, 0); err != nil {
+		return 0, err
+	}
+	var loss float64
+	for i := range rows {
+		d := float64(m.Row(i)[0] - w.Row(i)[0])
+		loss += d * d
+	}
+	return loss, nil
+}
+
+func TestTheSearchChoosesTheExponentThatLosesLeast(t *testing.T) {
+	c := open(t, llama.Shapes()["tiny"])
+	r, err := FromCodec("lr0.6-f16", "asvd", false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	even, err := Resolve(c, r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	set := calib.NewSet(calib.Model{})
+	for i, l := range even.Lines() {
+		if l.Keeps() || l.Role == "embedding" || l.Role == "head" {
+			continue
+		}
+		x := codectest.Matrix(uint64(i), 3*l.Cols, l.Cols)
+		for row := range x.Rows {
+			x.Row(row)[0] *= 1000 // the larger the exponent, the more the first column counts
+		}
+		st := calib.NewGram(l.Cols)
+		st.Observe(x)
+		if err := set.Add(calib.Site{Name: l.Weight, Features: l.Cols, Weights: []string{l.Weight}}, st); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, test := range []struct {
+		prober Prober
+		want   string
+	}{{nearTo{c}, "asvd1"}, {nil, "asvd"}} {
+		spread, err := SpreadRanks(t.Context(), c, r, RankOptions{Stats: set, Prober: test.prober, Workers: 2})
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := Resolve(c, spread)
+		if err != nil {
+			t.Fatal(err)
+		}
+		found := 0
+		for _, l := range p.Lines() {
+			if strings.HasPrefix(l.Codec, "lr") {
+				if found++; l.Method != test.want {
+					t.Errorf("%s: method %s, want %s", l.Weight, l.Method, test.want)
+				}
+			}
+		}
+		if found == 0 {
+			t.Error("no products")
 		}
 	}
 }

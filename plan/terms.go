@@ -85,12 +85,11 @@ func (l *Line) makeMethod(c codec.Codec) (approx.Method, error) {
 	}
 	made := make([]approx.Method, len(names))
 	for i, name := range names {
-		all := methods()
-		at := slices.IndexFunc(all, func(m method) bool { return m.name == name })
-		if at < 0 {
+		m, ok := methodNamed(name)
+		if !ok {
 			return nil, fmt.Errorf("unknown method %q; known: %v", name, Methods())
 		}
-		made[i] = all[at].forCodec(codecs[i], l)
+		made[i] = m.forCodec(codecs[i], l)
 		if picky, ok := made[i].(interface{ Check() error }); ok {
 			if err := picky.Check(); err != nil {
 				return nil, err
@@ -119,7 +118,7 @@ func (r *Rule) checkTerms() (field string, err error) {
 	}
 	partsUsed := false
 	for i, name := range names {
-		if !slices.Contains(Methods(), name) {
+		if _, ok := methodNamed(name); !ok {
 			return "method", fmt.Errorf("unknown method %q; known: %s", name, strings.Join(Methods(), ", "))
 		}
 		term := *r
