@@ -83,18 +83,6 @@ func (r Report) Relative() float64 {
 	return r.SquaredError / r.SquaredNorm
 }
 
-// Entry is what one method and codec offer for a weight.
-type Entry struct {
-	Method, Codec string
-	Bytes         int64   // exact stored size
-	Loss          float64 // predicted relative squared error: of outputs where the method knows it (Report.Proxy), else Report.Relative
-}
-
-// Offer is what allocators choose from.
-type Offer interface {
-	Menu(Problem) ([]Entry, error)
-}
-
 // Measure returns the report of term as an approximation of p.W. Rows are summed in order; reports of tiles of rows add up to
 // the whole's up to rounding in float64. It is the same on every machine. Of a problem whose context has ended it says nothing.
 func Measure(p Problem, term codec.Term) Report {

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 
-	"pith/approx"
 	"pith/calib"
 	"pith/checkpoint"
 	"pith/codec"
@@ -80,17 +79,11 @@ func (s *observed) rowCounts(b *plan.Block) error {
 // countsTied reports whether an embedding that is also the head is solved by how often its rows are read.
 func (s *observed) countsTied(b *plan.Block) bool {
 	for i := range b.Lines {
-		if m, err := b.Lines[i].NewMethod(); err == nil && tiedCounts(m) {
+		if m, err := b.Lines[i].NewMethod(); err == nil && plan.TiedCounts(m) {
 			return s.siteOf(&b.Lines[i]).Name == model.HeadSite
 		}
 	}
 	return false
-}
-
-// tiedCounts reports whether a method counts the rows of an embedding even if it is also the head.
-func tiedCounts(m approx.Method) bool {
-	t, ok := m.(interface{ TiedCounts() bool })
-	return ok && t.TiedCounts()
 }
 
 // staged is Statistics of blocks whose weights' inputs depend on how others of the block are solved.

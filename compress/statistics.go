@@ -2,7 +2,6 @@ package compress
 
 import (
 	"context"
-	"slices"
 
 	"pith/calib"
 	"pith/codec"
@@ -63,31 +62,9 @@ func blockStats(set *calib.Set, b *plan.Block) (map[string]*calib.Stats, error) 
 		if need == calib.Nothing {
 			need = calib.Moments
 		}
-		features := l.Cols
-		if site, ok := set.SiteOf(l.Weight); ok && site.Need == calib.Counts {
-			if !need.Has(calib.Counts) {
-				continue // an embedding: what is counted are its rows
-			}
-			features = l.Rows
-		} else if ok && tiedCounts(m) {
-			if block[l.Weight], err = countsOf(set, l); err != nil {
-				return nil, err
-			}
-			continue
-		}
-		if block[l.Weight], err = set.For(l.Weight, features, need); err != nil {
+		if block[l.Weight], err = l.StatsIn(set, m, need); err != nil {
 			return nil, err
 		}
 	}
 	return block, nil
-}
-
-// countsOf returns how often the rows of a weight are read that is both embedding and head, nil if the set does not know.
-func countsOf(set *calib.Set, l *plan.Line) (*calib.Stats, error) {
-	for _, site := range set.Sites() {
-		if site.Need == calib.Counts && site.Features == l.Rows && slices.Contains(site.Weights, l.Weight) {
-			return set.Stats(site.Name, calib.Counts)
-		}
-	}
-	return nil, nil
 }

@@ -136,7 +136,7 @@ func (f FromAtoms) Solve(p approx.Problem) (codec.Term, approx.Report, error) {
 	}
 	term := f.Codec.Combine(coefficients, p.Shared)
 	report := approx.Measure(p, term)
-	setProxy(&report, p.W, term, h, p.Workers)
+	report.Proxy, report.ProxyNorm = approx.OutputLoss(p, term)
 	report.Fallback = note
 	return term, report, p.Err()
 }

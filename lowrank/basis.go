@@ -205,7 +205,7 @@ func (f FromBasis) Solve(p approx.Problem) (codec.Term, approx.Report, error) {
 	}
 	term := f.Codec.Join(u, v)
 	report := approx.Measure(p, term)
-	setProxy(&report, p.W, term, h, p.Workers)
+	report.Proxy, report.ProxyNorm = approx.OutputLoss(p, term)
 	report.Fallback = note
 	return term, report, p.Err()
 }

@@ -179,20 +179,3 @@ func (b BitStack) Check() error {
 	}
 	return nil
 }
-
-// Menu returns one entry: the exact size, and the loss of a block of rows spread evenly over the matrix, fitted as if they were all of it.
-func (b BitStack) Menu(p approx.Problem) ([]approx.Entry, error) {
-	if b.Check() != nil {
-		return nil, nil
-	}
-	if b.Rank == 0 {
-		b.Rank = BitStackRank(p.W.Rows, p.W.Cols)
-	}
-	sample := p
-	sample.W = approx.SampleRows(p.W, p.W.Rows)
-	c, err := codec.Parse(codec.SignName(b.Rank))
-	if err != nil {
-		return nil, err
-	}
-	return approx.Predict(b, c, p, sample)
-}

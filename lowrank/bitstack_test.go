@@ -228,21 +228,3 @@ func TestRankKeepsFactorsBelowAnEighthOfABit(t *testing.T) {
 		}
 	}
 }
-
-func TestMenuStatesTheExactSize(t *testing.T) {
-	p := stackProblem(3, 50, 30)
-	entries, err := BitStack{Rank: 2}.Menu(p)
-	if err != nil || len(entries) != 1 {
-		t.Fatal(entries, err)
-	}
-	term, report, err := BitStack{Rank: 2}.Solve(p)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if e := entries[0]; e.Bytes != term.Bytes() || e.Codec != term.Codec() || e.Loss != report.Proxy/report.ProxyNorm {
-		t.Errorf("%+v of a block of %d bytes that loses %g of %g", e, term.Bytes(), report.Proxy, report.ProxyNorm)
-	}
-	if entries, err := (BitStack{Rank: -1}).Menu(p); err != nil || entries != nil {
-		t.Errorf("a codec without signs has entries %v, %v", entries, err)
-	}
-}

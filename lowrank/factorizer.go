@@ -82,7 +82,9 @@ func (f Factorizer) Solve(p approx.Problem) (codec.Term, approx.Report, error) {
 	}
 	term := c.Join(s.u, s.v)
 	report := approx.Measure(p, term)
-	report.Proxy, report.ProxyNorm = m.outputLoss(p, term), m.outputLoss(p, nil)
+	if m.full() {
+		report.Proxy, report.ProxyNorm = approx.OutputLoss(p, term)
+	}
 	report.Fallback = strings.TrimPrefix(strings.Join([]string{note, s.note}, "; "), "; ")
 	report.Fallback = strings.TrimSuffix(report.Fallback, "; ")
 	return term, report, p.Err()

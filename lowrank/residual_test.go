@@ -15,8 +15,7 @@ type measured struct{ rounded }
 
 func (m measured) Solve(p approx.Problem) (codec.Term, approx.Report, error) {
 	term, report, err := m.rounded.Solve(p)
-	metric, _ := gramMetric(p, 0)
-	report.Proxy, report.ProxyNorm = metric.outputLoss(p, term), metric.outputLoss(p, nil)
+	report.Proxy, report.ProxyNorm = approx.OutputLoss(p, term)
 	return term, report, err
 }
 

@@ -2,11 +2,9 @@ package lowrank
 
 import (
 	"fmt"
-	"math"
 
 	"pith/approx"
 	"pith/calib"
-	"pith/codec"
 	"pith/linalg"
 	"pith/tensor"
 )
@@ -82,22 +80,6 @@ func inner(a, b linalg.Dense) (sum float64) {
 		sum += float64(v * b.Data[i])
 	}
 	return sum
-}
-
-// setProxy sets a report's Proxy and ProxyNorm: the loss of the term in the metric h, if there is one.
-func setProxy(r *approx.Report, w tensor.Mat, term codec.Term, h linalg.Dense, workers int) {
-	if h.Rows == 0 {
-		return
-	}
-	original := widened(w)
-	decoded := tensor.NewMat(w.Rows, w.Cols)
-	codec.Read(term, decoded, 0)
-	left := widened(decoded)
-	for i, v := range original.Data {
-		left.Data[i] = v - left.Data[i]
-	}
-	r.Proxy = math.Max(0, inner(left.Times(h, workers), left))
-	r.ProxyNorm = math.Max(0, inner(original.Times(h, workers), original))
 }
 
 // leastSquares solves A·x = b of a small symmetric positive semidefinite A for x of least length: directions in which A has next to nothing

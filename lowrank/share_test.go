@@ -166,12 +166,10 @@ func TestCoefficientsAreTheBestForStoredAtoms(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := []float32{coefficient(term, 0), coefficient(term, 1)}
-	h, _ := ownMetric(p.Stats, 64)
 	for _, d := range [][2]float32{{0.01, 0}, {-0.01, 0}, {0, 0.01}, {0, -0.01}, {0.01, 0.01}} {
-		var r approx.Report
-		setProxy(&r, p.W, method.Codec.Combine([]float32{c[0] + d[0], c[1] + d[1]}, shared), h, 1)
-		if r.Proxy <= best.Proxy {
-			t.Errorf("coefficients %v lose %g, those chosen (%v) %g", d, r.Proxy, c, best.Proxy)
+		loss, _ := approx.OutputLoss(p, method.Codec.Combine([]float32{c[0] + d[0], c[1] + d[1]}, shared))
+		if loss <= best.Proxy {
+			t.Errorf("coefficients %v lose %g, those chosen (%v) %g", d, loss, c, best.Proxy)
 		}
 	}
 }

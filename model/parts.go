@@ -1,6 +1,10 @@
 package model
 
-import "slices"
+import (
+	"slices"
+
+	"pith/codec"
+)
 
 // Parts gives the parts of a loaded model one by one, so that a caller can run some of them, or look between them.
 type Parts struct{ m *Model }
@@ -13,6 +17,23 @@ func (p Parts) Embedding() *Embedding { return &Embedding{p.m} }
 func (p Parts) Layer(i int) *Layer    { return &Layer{p.m, i} }
 func (p Parts) Norm() *Norm           { return &Norm{p.m} }
 func (p Parts) Head() *Head           { return &Head{p.m} }
+
+// EndsWith returns the parts of the model with w in place of the embedding, the learned positions or the head, whichever has its name; a tied head is the
+// embedding, and both are replaced. ok is false if none has it, or another shape. The model itself stays as it is.
+func (p Parts) EndsWith(w *codec.Weight) (replaced Parts, ok bool) {
+	m := *p.m
+	m.head.parts = slices.Clone(m.head.parts)
+	places := []**codec.Weight{&m.embed, &m.positions}
+	for i := range m.head.parts {
+		places = append(places, &m.head.parts[i].w)
+	}
+	for _, at := range places {
+		if was := *at; was != nil && was.Name == w.Name && was.Rows == w.Rows && was.Cols == w.Cols {
+			*at, ok = w, true
+		}
+	}
+	return Parts{&m}, ok
+}
 
 // LayerWith returns layer i with the matrices of another layer, and its own norms, or those given in place of the one before attention and the
 // one before the MLP.

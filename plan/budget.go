@@ -46,51 +46,74 @@ const (
 // Budget returns the recipe whose artifact takes at most o.BitsPerWeight: rotated trellis codes at one rate for every matrix, but for the
 // offsets of roles, and what is left given away a sixteenth of a bit at a time.
 func Budget(ckpt *checkpoint.Checkpoint, o BudgetOptions) (Recipe, error) {
-	if math.IsNaN(o.BitsPerWeight) || o.BitsPerWeight <= 0 || o.BitsPerWeight > maxBits {
-		return Recipe{}, fmt.Errorf("%v bits per weight: ask for 1 to 8", o.BitsPerWeight)
-	}
-	probe, err := FromCodec("f16", "", false)
-	if err != nil {
-		return Recipe{}, err
-	}
-	p, err := Resolve(ckpt, probe)
+	room, err := roomOf(ckpt, o.BitsPerWeight)
 	if err != nil {
 		return Recipe{}, err
 	}
 	if o.Code == "" {
 		o.Code = "lut12"
-		if p.Totals.Weights <= smallModel && o.BitsPerWeight <= longStatesUpTo {
+		if room.weights <= smallModel && o.BitsPerWeight <= longStatesUpTo {
 			o.Code = "lut16"
 		}
 	}
-	b := budget{code: o.Code, weights: p.Totals.Weights, tied: tied(p), bytes: int64(o.BitsPerWeight * float64(p.Totals.Weights) / 8)}
-	for _, l := range p.Lines() {
-		if l.Keeps() || l.Alias() {
-			b.kept += l.Bytes
-			continue
-		}
-		b.lines = append(b.lines, l)
-	}
+	b := budget{room: room, code: o.Code}
 	if err := b.solve(); err != nil {
 		return Recipe{}, err
 	}
 	return b.recipe(fmt.Sprintf("%s%s", recipePrefix, strconv.FormatFloat(o.BitsPerWeight, 'f', -1, 64)), o.Data), nil
 }
 
-// tied reports whether no weight of the plan is a head of its own.
-func tied(p *Plan) bool {
-	return !slices.ContainsFunc(p.Lines(), func(l Line) bool { return l.Role == "head" })
+// room is what a budget has for the weights that are compressed.
+type room struct {
+	bytes   int64  // allowed for everything
+	kept    int64  // of weights that are stored as they are
+	weights int64  // elements, of those too
+	lines   []Line // of the others. An embedding that is also the head is as dear as a head, and its role here is that
 }
+
+// roomOf returns the room of so many bits for each weight.
+func roomOf(ckpt *checkpoint.Checkpoint, bitsPerWeight float64) (room, error) {
+	if math.IsNaN(bitsPerWeight) || bitsPerWeight <= 0 || bitsPerWeight > maxBits {
+		return room{}, fmt.Errorf("%v bits per weight: ask for 1 to 8", bitsPerWeight)
+	}
+	anything, err := FromCodec("f16", "", false)
+	if err != nil {
+		return room{}, err
+	}
+	p, err := Resolve(ckpt, anything)
+	if err != nil {
+		return room{}, err
+	}
+	r := room{weights: p.Totals.Weights, bytes: int64(bitsPerWeight * float64(p.Totals.Weights) / 8)}
+	tied := !slices.ContainsFunc(p.Lines(), func(l Line) bool { return l.Role == "head" })
+	for _, l := range p.Lines() {
+		if l.Keeps() || l.Alias() {
+			r.kept += l.Bytes
+			continue
+		}
+		if l.Role == "embedding" && tied {
+			l.Role = "head"
+		}
+		r.lines = append(r.lines, l)
+	}
+	return r, nil
+}
+
+// tooSmall is the error of a budget below the least that is possible with what it names.
+func (r *room) tooSmall(least int64, with string) error {
+	bits := math.Ceil(8e3*float64(least)/float64(r.weights)) / 1e3
+	return fmt.Errorf("the budget of %d bytes is too small: this model takes at least %d with %s (%d of them for what is kept as it is); raise --bpw to %g",
+		r.bytes, least, with, r.kept, bits)
+}
+
+// lookedUp reports whether a weight's rows are read, not multiplied by: there are no errors to feed back.
+func (l *Line) lookedUp() bool { return l.Role == "embedding" || l.Role == "position" }
 
 // budget distributes bytes over lines.
 type budget struct {
-	code    string
-	tied    bool  // the embedding is also the head
-	bytes   int64 // allowed
-	kept    int64 // of weights that are stored as they are
-	weights int64 // elements, of those too
-	lines   []Line
-	rates   []int // of each line, in sixteenths
+	room
+	code  string
+	rates []int // of each line, in sixteenths
 }
 
 func (b *budget) name(rate int) string {
@@ -111,7 +134,7 @@ func (b *budget) at(common int) (int64, error) {
 	b.rates = make([]int, len(b.lines))
 	total := b.kept
 	for i := range b.lines {
-		b.rates[i] = min(max(common+b.offset(i), minRate), maxRate)
+		b.rates[i] = min(max(common+rateOffset(b.lines[i].Role), minRate), maxRate)
 		n, err := b.size(i, b.rates[i])
 		if err != nil {
 			return 0, err
@@ -129,9 +152,7 @@ func (b *budget) solve() error {
 		return err
 	}
 	if total > b.bytes {
-		least := math.Ceil(8e3*float64(total)/float64(b.weights)) / 1e3
-		return fmt.Errorf("the budget of %d bytes is too small: this model takes at least %d with the smallest trellis code (%d of them for what is kept as it is); raise --bpw to %g",
-			b.bytes, total, b.kept, least)
+		return b.tooSmall(total, "the smallest trellis code")
 	}
 	for common < maxRate {
 		n, err := b.at(common + 1)
@@ -150,7 +171,7 @@ func (b *budget) solve() error {
 	for i := range order {
 		order[i] = i
 	}
-	slices.SortStableFunc(order, func(x, y int) int { return b.offset(y) - b.offset(x) })
+	slices.SortStableFunc(order, func(x, y int) int { return rateOffset(b.lines[y].Role) - rateOffset(b.lines[x].Role) })
 	for _, i := range order {
 		if b.rates[i] >= maxRate {
 			continue
@@ -191,35 +212,30 @@ func rateOffset(role string) int {
 // maxOffset is the largest of them.
 const maxOffset = 16
 
-// offset is rateOffset of a line; an embedding that is also the head is as dear as a head.
-func (b *budget) offset(i int) int {
-	role := b.lines[i].Role
-	if role == "embedding" && b.tied {
-		role = "head"
-	}
-	return rateOffset(role)
-}
-
-// recipe puts weights of the same method and codec into one rule.
+// recipe names a method and a codec for each weight.
 func (b *budget) recipe(name string, data bool) Recipe {
 	r := Recipe{Name: name}
-	at := map[string]int{}
 	for i, l := range b.lines {
 		method := defaultMethod
-		lookedUp := l.Role == "embedding" && !b.tied || l.Role == "position" // rows are read, not multiplied: no errors to feed back
-		if data && !lookedUp {
+		if data && !l.lookedUp() {
 			method = "ldlq"
 		}
-		key := method + " " + b.name(b.rates[i])
-		j, ok := at[key]
-		if !ok {
-			j = len(r.Rules)
-			at[key] = j
-			r.Rules = append(r.Rules, Rule{Method: method, Codec: b.name(b.rates[i])})
-		}
-		r.Rules[j].Match = append(r.Rules[j].Match, exactly(l.Weight))
+		r.add(Rule{Method: method, Codec: b.name(b.rates[i])}, l.Weight)
 	}
 	return r
+}
+
+// add gives a weight to the rule that says the same as rule, which is appended if there is none.
+func (r *Recipe) add(rule Rule, weight string) {
+	at := slices.IndexFunc(r.Rules, func(have Rule) bool {
+		return have.Codec == rule.Codec && have.Method == rule.Method && have.Search == rule.Search && have.Keep == rule.Keep
+	})
+	if at < 0 {
+		rule.Match = nil
+		r.Rules = append(r.Rules, rule)
+		at = len(r.Rules) - 1
+	}
+	r.Rules[at].Match = append(r.Rules[at].Match, exactly(weight))
 }
 
 // exactly returns a pattern that matches a weight's name: the name, or, if it could be taken for a role, the name as a glob.

@@ -171,25 +171,49 @@ func groups() map[string][]string {
 	return map[string][]string{"attention": attention, "ffn": ffn, "linear": slices.Concat(attention, ffn)}
 }
 
-// Offers returns what allocators choose from: every method with every named codec (all that codec.Names lists, if none is named), plain and
-// searching. Each gives its menu of exact bytes and predicted losses through approx.Offer.
-func Offers(codecs ...string) ([]approx.Offer, error) {
-	if len(codecs) == 0 {
-		codecs = codec.Names()
-	}
-	var offers []approx.Offer
-	for _, name := range codecs {
-		c, err := codec.Parse(name)
-		if err != nil {
-			return nil, err
+// suiting returns the method of a menu's codec, of a sum those of its terms: asked, where it can solve the codec; else the one that suits it, without
+// data one that asks for none.
+func suiting(c codec.Codec, asked string, data bool) string {
+	if sum, ok := c.(codec.Sum); ok && !strings.Contains(asked, methodSeparator) {
+		var names []string
+		for _, term := range sum.Codecs() {
+			names = append(names, suiting(term, asked, data))
 		}
-		for _, m := range methods() {
-			for _, search := range []bool{false, true} {
-				if o, ok := corrected(m.forCodec(c, &Line{Search: search})).(approx.Offer); ok {
-					offers = append(offers, o)
-				}
-			}
+		return strings.Join(names, methodSeparator)
+	}
+	_, product := c.(codec.LowRank)
+	_, sparse := unrotated(c).(codec.Sparse)
+	switch {
+	case codec.SignRank(c.Name()) > 0:
+		return bitStackMethod
+	case asked != "" && solves(asked, c):
+		return asked
+	case product && data:
+		return defaultFactors
+	case product:
+		return "svd"
+	case sparse && data:
+		return "sparsegpt"
+	case sparse:
+		return "magnitude"
+	}
+	for _, name := range []string{"codebook", "frequent", "awq"} { // each takes codecs of one kind only
+		if data && solves(name, c) {
+			return name
 		}
 	}
-	return offers, nil
+	if data && !strings.HasSuffix(c.Name(), "f16") && c.Name() != "f32" {
+		return "ldlq"
+	}
+	return defaultMethod
+}
+
+// solves reports whether a method can solve for a codec.
+func solves(method string, c codec.Codec) bool {
+	r := Rule{Match: Patterns{"*"}, Method: method, Codec: c.Name()}
+	if _, err := r.check(); err != nil {
+		return false
+	}
+	_, err := (&Line{Method: method, Codec: c.Name()}).NewMethod()
+	return err == nil
 }

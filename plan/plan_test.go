@@ -7,11 +7,8 @@ import (
 	"strings"
 	"testing"
 
-	"pith/approx"
 	"pith/checkpoint"
-	"pith/codec"
 	"pith/internal/synth/llama"
-	"pith/tensor"
 )
 
 func open(t testing.TB, s llama.Shape) *checkpoint.Checkpoint {
@@ -195,39 +192,6 @@ func TestMemoryGrowsWithWorkersAndIsNeverBelowTheLeast(t *testing.T) {
 			t.Errorf("%d workers: %d, less than %d", workers, m, before)
 		}
 		before = m
-	}
-}
-
-func TestEveryMethodAndCodecOffersExactBytes(t *testing.T) {
-	offers, err := Offers()
-	if err != nil {
-		t.Fatal(err)
-	}
-	w := tensor.NewMat(3, 256)
-	for i := range w.Data {
-		w.Data[i] = float32(i%17) - 8
-	}
-	seen := map[string]bool{}
-	for _, o := range offers {
-		menu, err := o.Menu(approx.Problem{Name: "w", W: w})
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, e := range menu {
-			c, err := codec.Parse(e.Codec)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if e.Bytes != c.Size(3, 256) || e.Loss < 0 || e.Loss > 1 {
-				t.Errorf("%+v", e)
-			}
-			seen[e.Codec] = true
-		}
-	}
-	for _, name := range codec.Names() {
-		if !seen[name] {
-			t.Errorf("%s is in no menu", name)
-		}
 	}
 }
 

@@ -56,7 +56,7 @@ func SpreadRanks(ctx context.Context, ckpt *checkpoint.Checkpoint, r Recipe, o R
 	if lines == nil {
 		return Recipe{}, fmt.Errorf("%s: no weight has a low-rank codec whose rank could be chosen; name one, as --codec lr0.8-f16", ckpt.Path)
 	}
-	menus := make([][]lowrank.Choice, len(lines))
+	menus := make([][]entry, len(lines))
 	for i := range lines {
 		if menus[i], err = rankMenu(ctx, ckpt, &lines[i], products[i], o); err != nil {
 			return Recipe{}, err
@@ -65,19 +65,14 @@ func SpreadRanks(ctx context.Context, ckpt *checkpoint.Checkpoint, r Recipe, o R
 			o.Progress(lines[i].Weight, i+1, len(lines))
 		}
 	}
-	chosen, ok := lowrank.Allocate(menus, budget)
+	chosen, ok := allocate(menus, budget)
 	if !ok {
 		return Recipe{}, fmt.Errorf("%s: the smallest ranks take more than the %d bytes of the recipe; raise its rank or share", ckpt.Path, budget)
 	}
 	out := Recipe{Name: r.Name, Seed: r.Seed}
 	for i, l := range lines {
 		rule := r.Rules[l.Rule-1]
-		rule.Match, rule.Method = Patterns{exactly(l.Weight)}, l.Method
-		if rank := menus[i][chosen[i]].Rank; rank > 0 {
-			rule.Codec = codec.LowRankOf(rank, products[i].Inner()).Name()
-		} else {
-			rule.Codec, rule.Method = products[i].Inner().Name(), defaultMethod
-		}
+		rule.Match, rule.Method, rule.Codec = Patterns{exactly(l.Weight)}, chosen[i].rule.Method, chosen[i].rule.Codec
 		out.Rules = append(out.Rules, rule)
 	}
 	out.Rules = append(out.Rules, r.Rules...)
@@ -86,7 +81,7 @@ func SpreadRanks(ctx context.Context, ckpt *checkpoint.Checkpoint, r Recipe, o R
 
 // rankMenu returns the ranks that a line's weight can have with what they lose, and the whole matrix; with a Prober, it sets the line's method to the one
 // of its kind that loses least.
-func rankMenu(ctx context.Context, ckpt *checkpoint.Checkpoint, l *Line, c codec.LowRank, o RankOptions) ([]lowrank.Choice, error) {
+func rankMenu(ctx context.Context, ckpt *checkpoint.Checkpoint, l *Line, c codec.LowRank, o RankOptions) ([]entry, error) {
 	s, err := bestSpectrum(ctx, ckpt, l, c, o)
 	if err != nil {
 		return nil, err
@@ -103,15 +98,15 @@ func rankMenu(ctx context.Context, ckpt *checkpoint.Checkpoint, l *Line, c codec
 	if step >= rankAlign {
 		step = (step + rankAlign - 1) / rankAlign * rankAlign
 	}
-	var menu []lowrank.Choice
+	var menu []entry
 	for rank := step; rank <= most; rank += step {
 		by := codec.LowRankOf(rank, c.Inner())
 		if rank >= least && by.Check(l.Rows, l.Cols) == nil {
-			menu = append(menu, lowrank.Choice{Rank: rank, Bytes: by.Size(l.Rows, l.Cols), Loss: loss(rank)})
+			menu = append(menu, entry{Choice: approx.Choice{Bytes: by.Size(l.Rows, l.Cols), Loss: loss(rank)}, rule: Rule{Method: l.Method, Codec: by.Name()}})
 		}
 	}
 	if c.Inner().Check(l.Rows, l.Cols) == nil {
-		menu = append(menu, lowrank.Choice{Bytes: c.Inner().Size(l.Rows, l.Cols)})
+		menu = append(menu, entry{Choice: approx.Choice{Bytes: c.Inner().Size(l.Rows, l.Cols)}, rule: Rule{Codec: c.Inner().Name(), Method: defaultMethod}})
 	}
 	if len(menu) == 0 {
 		return nil, fmt.Errorf("%s: no rank of %s fits a (%d, %d) matrix; keep this weight with a rule", l.Weight, c.Name(), l.Rows, l.Cols)

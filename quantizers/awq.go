@@ -55,7 +55,7 @@ func (a AWQ) Solve(p approx.Problem) (codec.Term, approx.Report, error) {
 		return term, report, err
 	}
 	sample := p
-	sample.W = approx.SampleRows(p.W, approx.MenuRows)
+	sample.W = approx.Sample(p.W)
 	best, bestLoss := []float32(nil), 0.0
 	for i := range alphas {
 		factors := codec.InputFactors(importance, p.W.Cols, float64(i)/alphas)

@@ -208,14 +208,3 @@ func (a *alternation) proxy() (sum float64) {
 	a.losses = append(a.losses, total)
 	return sum
 }
-
-// Menu returns one entry: the exact size, and the loss of rows spread evenly over the matrix (the same ones every time), solved as if they were all of
-// it: of their outputs, if there are statistics. Codecs without tables have none.
-func (q Codebook) Menu(p approx.Problem) ([]approx.Entry, error) {
-	if q.Check() != nil || q.Codec.Check(p.W.Rows, p.W.Cols) != nil {
-		return nil, nil
-	}
-	sample := p
-	sample.W = approx.SampleRows(p.W, approx.MenuRows)
-	return approx.Predict(q, q.Codec, p, sample)
-}

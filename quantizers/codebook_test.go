@@ -13,10 +13,7 @@ import (
 	"pith/tensor"
 )
 
-var (
-	_ approx.Method = Codebook{}
-	_ approx.Offer  = Codebook{}
-)
+var _ approx.Method = Codebook{}
 
 // Every step of the alternation, tables or codes, leaves a loss that is no larger, and it ends below what error feedback alone reaches.
 func TestAlternationNeverRaisesTheLoss(t *testing.T) {

@@ -60,14 +60,6 @@ func (m Corrected) Solve(p approx.Problem) (codec.Term, approx.Report, error) {
 	return term, report, err
 }
 
-// Menu returns the inner method's entries for W as it is.
-func (m Corrected) Menu(p approx.Problem) ([]approx.Entry, error) {
-	if offer, ok := m.Method.(approx.Offer); ok {
-		return offer.Menu(p)
-	}
-	return nil, nil
-}
-
 // ridgeFactor is the Cholesky factor of H + λ, or why there is none.
 type ridgeFactor struct {
 	l   linalg.Matrix

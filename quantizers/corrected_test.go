@@ -12,10 +12,7 @@ import (
 	"pith/tensor"
 )
 
-var (
-	_ approx.Method = Corrected{}
-	_ approx.Offer  = Corrected{}
-)
+var _ approx.Method = Corrected{}
 
 // drifted is what two networks give one weight: inputs and what its outputs are added to.
 type drifted struct {

@@ -140,26 +140,3 @@ func rowLoss(p approx.Problem, term codec.Term, weights []float64) (loss, norm f
 	}
 	return loss / total, norm / total
 }
-
-// Menu returns one entry: the exact size, and the loss of rows spread evenly over the matrix, as often as these are read. Codecs
-// of one precision have none.
-func (f Frequent) Menu(p approx.Problem) ([]approx.Entry, error) {
-	if f.Check() != nil {
-		return nil, nil
-	}
-	if err := f.Codec.Check(p.W.Rows, p.W.Cols); err != nil {
-		return nil, fmt.Errorf("%s: %s: %w", p.Name, f.Codec.Name(), err)
-	}
-	sample := approx.Problem{Name: p.Name, W: p.W, Stats: p.Stats, Workers: p.Workers, Context: p.Context}
-	if n := approx.SampledRows(p.W, approx.MenuRows); p.W.Rows > n {
-		counts := []int64(nil)
-		sample.W = approx.SampleRows(p.W, n)
-		if f.weights(p) != nil {
-			for i := range sample.W.Rows {
-				counts = append(counts, p.Stats.Counts[approx.SampledRow(i, n, p.W.Rows)])
-			}
-			sample.Stats = &calib.Stats{Tokens: p.Stats.Tokens, Counts: counts}
-		}
-	}
-	return approx.Predict(f, f.Codec, p, sample)
-}

@@ -100,27 +100,6 @@ func rotated(solve attempt) attempt {
 	}
 }
 
-// Menu returns the inner method's entries for the rotated weight.
-func (m Incoherent) Menu(p approx.Problem) ([]approx.Entry, error) {
-	offer, ok := m.Method.(approx.Offer)
-	if !ok {
-		return nil, nil
-	}
-	turned, err := rotateProblem(p)
-	if err != nil {
-		return nil, err
-	}
-	entries, err := offer.Menu(turned)
-	for i := range entries {
-		c, bad := codec.Parse(entries[i].Codec)
-		if bad != nil {
-			return nil, bad
-		}
-		entries[i].Codec = codec.Rotate(c).Name()
-	}
-	return entries, err
-}
-
 // rotateProblem returns p with rotated rows and statistics. An error is that of p's context.
 func rotateProblem(p approx.Problem) (approx.Problem, error) {
 	w := tensor.NewMat(p.W.Rows, p.W.Cols)

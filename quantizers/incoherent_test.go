@@ -14,10 +14,7 @@ import (
 	"pith/tensor"
 )
 
-var (
-	_ approx.Method = Incoherent{}
-	_ approx.Offer  = Incoherent{}
-)
+var _ approx.Method = Incoherent{}
 
 // statsOf returns the Gram matrix, or the moments, of x.
 func statsOf(x tensor.Mat, gram bool) *calib.Stats {
@@ -131,20 +128,7 @@ func TestIncoherentMakesOutliersHarmless(t *testing.T) {
 	}
 }
 
-func TestIncoherentMenuNamesTheRotatedCodecAndItsBytes(t *testing.T) {
-	w := gaussian(13, 100, 256)
-	m := ForCodec(parse(t, "int4-g128-had"), func(c codec.Codec) approx.Method { return Nearest{Codec: c} })
-	menu, err := m.(approx.Offer).Menu(approx.Problem{W: w})
-	if err != nil || len(menu) != 1 {
-		t.Fatal(menu, err)
-	}
-	term, report, err := m.Solve(approx.Problem{W: w})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if e := menu[0]; e.Codec != "int4-g128-had" || e.Bytes != term.Bytes() || math.Abs(e.Loss-report.Relative()) > 0.1*e.Loss {
-		t.Errorf("menu %+v, term of %d bytes and loss %g", menu[0], term.Bytes(), report.Relative())
-	}
+func TestOnlyRotatedCodecsWrapMethods(t *testing.T) {
 	if _, ok := ForCodec(parse(t, "int4-g128"), func(c codec.Codec) approx.Method { return Nearest{Codec: c} }).(Nearest); !ok {
 		t.Error("a plain codec's method is wrapped")
 	}

@@ -65,12 +65,3 @@ func (n Nearest) instead(p approx.Problem, why string) (codec.Term, approx.Repor
 	report.Fallback = "rounded to nearest: " + why
 	return term, report, err
 }
-
-// Menu returns one entry: the exact size, and the relative error of rows spread evenly over the matrix (the same ones every time).
-func (n Nearest) Menu(p approx.Problem) ([]approx.Entry, error) {
-	if err := n.Codec.Check(p.W.Rows, p.W.Cols); err != nil {
-		return nil, fmt.Errorf("%s: %s: %w", p.Name, n.Codec.Name(), err)
-	}
-	sample := approx.Problem{Name: p.Name, W: approx.SampleRows(p.W, approx.MenuRows), Stats: p.Stats}
-	return approx.Predict(n, n.Codec, p, sample)
-}

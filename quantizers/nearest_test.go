@@ -13,10 +13,7 @@ import (
 	"pith/tensor"
 )
 
-var (
-	_ approx.Method = Nearest{}
-	_ approx.Offer  = Nearest{}
-)
+var _ approx.Method = Nearest{}
 
 func parse(t testing.TB, name string) codec.Codec {
 	t.Helper()
@@ -149,30 +146,36 @@ func TestTilesOfRowsGiveTheWholesBytes(t *testing.T) {
 	}
 }
 
-func TestMenuHasExactBytesAndANearLoss(t *testing.T) {
-	w := gaussian(8, 500, 256)
-	for _, name := range []string{"int4-g128", "q4_k", "q8_0", "f16", "int2-grow-asym"} {
-		n := Nearest{Codec: parse(t, name)}
-		p := approx.Problem{Name: "w", W: w}
-		menu, err := n.Menu(p)
-		if err != nil || len(menu) != 1 {
-			t.Fatal(menu, err)
-		}
-		term, report := solve(t, n, p)
-		e := menu[0]
-		if e.Method != "nearest" || e.Codec != name || e.Bytes != term.Bytes() {
-			t.Errorf("%+v, term has %d bytes", e, term.Bytes())
-		}
-		if math.Abs(e.Loss-report.Relative()) > 0.1*report.Relative() {
-			t.Errorf("%s: predicted loss %g, real one %g", name, e.Loss, report.Relative())
-		}
-		again, _ := n.Menu(p)
-		if again[0] != e {
-			t.Error("menu is not deterministic")
+func TestPredictedLossesAreNear(t *testing.T) {
+	p := approx.Problem{Name: "w", W: gaussian(8, 500, 256)}
+	seen := p
+	seen.Stats = calib.NewGram(256)
+	seen.Stats.Observe(gaussian(9, 600, 256))
+	for _, name := range []string{"int4-g128", "q4_k", "q8_0", "f16", "int2-grow-asym", "int4-g128-had"} {
+		for _, p := range []approx.Problem{p, seen} {
+			m := ForCodec(parse(t, name), func(c codec.Codec) approx.Method { return Nearest{Codec: c} })
+			got, err := approx.Predict(m, p)
+			if err != nil {
+				t.Fatal(err)
+			}
+			term, report, err := m.Solve(p)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := report.Relative()
+			if loss, norm := approx.OutputLoss(p, term); p.Stats != nil {
+				want = loss / norm
+			}
+			if math.Abs(got-want) > 0.1*want {
+				t.Errorf("%s: predicted loss %g, real one %g", name, got, want)
+			}
+			if again, _ := approx.Predict(m, p); again != got {
+				t.Error("a prediction is not deterministic")
+			}
 		}
 	}
-	if _, err := (Nearest{Codec: parse(t, "q4_k")}).Menu(approx.Problem{Name: "w", W: gaussian(9, 3, 352)}); err == nil || !strings.Contains(err.Error(), "q5_0") {
-		t.Errorf("menu of an impossible shape: %v", err)
+	if _, err := approx.Predict(Nearest{Codec: parse(t, "q4_k")}, approx.Problem{Name: "w", W: gaussian(9, 3, 352)}); err == nil || !strings.Contains(err.Error(), "q5_0") {
+		t.Errorf("an impossible shape: %v", err)
 	}
 }
 

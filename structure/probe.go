@@ -43,13 +43,13 @@ func NewProber(ctx context.Context, ckpt *checkpoint.Checkpoint, texts []observe
 	return p, err
 }
 
-// KL returns the divergence, in nats a token, with term in place of a layer's weight.
+// KL returns the divergence, in nats a token, with term in place of a weight.
 func (p *Prober) KL(ctx context.Context, weight string, term codec.Term) (float64, error) {
 	at, ok := p.layer[weight]
 	if !ok {
-		return 0, fmt.Errorf("%s: is no matrix of a layer; give it a rule without a choice of ranks", weight)
+		return p.ends(ctx, weight, term)
 	}
-	before, err := p.r.model.SetTerms(map[string][]codec.Term{weight: {term}})
+	before, err := p.r.model.SetTerms(map[string][]codec.Term{weight: codec.Terms(term)})
 	if err != nil {
 		return 0, err
 	}
@@ -73,6 +73,28 @@ func (p *Prober) KL(ctx context.Context, weight string, term codec.Term) (float6
 	}
 	if err != nil {
 		return 0, err
+	}
+	return sums[0].KL(), nil
+}
+
+// ends is KL of embedding, learned positions and head.
+func (p *Prober) ends(ctx context.Context, weight string, term codec.Term) (float64, error) {
+	rows, cols := term.Dims()
+	parts, ok := p.r.parts.EndsWith(&codec.Weight{Name: weight, Rows: rows, Cols: cols, Terms: codec.Terms(term)})
+	if !ok {
+		return 0, fmt.Errorf("%s: is no matrix that the network multiplies by, or has another shape; what it loses cannot be measured", weight)
+	}
+	r := *p.r
+	r.parts = parts
+	sums := make([]tally, 1)
+	for i, b := range p.batches {
+		if err := ctx.Err(); err != nil {
+			return 0, err
+		}
+		x, base := r.states(b, r.all()), p.states[i]
+		if err := r.score(b, base[len(base)-1], x[len(x)-1:], sums); err != nil {
+			return 0, err
+		}
 	}
 	return sums[0].KL(), nil
 }

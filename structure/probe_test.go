@@ -37,14 +37,14 @@ func TestProbesMeasureOneWeightAtATime(t *testing.T) {
 		}
 		return kl
 	}
-	for _, name := range []string{"model.layers.0.mlp.up_proj.weight", "model.layers.2.self_attn.v_proj.weight"} {
+	for _, name := range []string{"model.layers.0.mlp.up_proj.weight", "model.layers.2.self_attn.v_proj.weight", "model.embed_tokens.weight", "lm_head.weight"} {
 		same, half, none := probe(name, 1), probe(name, 0.5), probe(name, 0)
 		if same > 1e-9 || half <= 1e-9 || none <= half || probe(name, 0.5) != half {
 			t.Errorf("%s: KL %g as it is, %g halved, %g left out", name, same, half, none)
 		}
 	}
 	term, _ := codec.Dense("w", tensor.F32, 1, 1, make([]byte, 4))
-	for _, name := range []string{"lm_head.weight", "model.layers.0.mlp.up_proj.weight"} {
+	for _, name := range []string{"model.norm.weight", "lm_head.weight", "model.layers.0.mlp.up_proj.weight"} {
 		if _, err := p.KL(t.Context(), name, term); err == nil || !strings.HasPrefix(err.Error(), name) {
 			t.Errorf("%s: %v", name, err)
 		}

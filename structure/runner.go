@@ -37,6 +37,7 @@ type runner struct {
 	config  model.Config
 	model   *model.Model
 	parts   model.Parts
+	base    model.Parts // whose predictions others are compared with
 	windows [][]int32
 	corpus  calib.Corpus
 }
@@ -61,7 +62,7 @@ func newRunner(ckpt *checkpoint.Checkpoint, texts []observe.Text, o Options) (*r
 			return nil, fmt.Errorf("%s: %w", ckpt.Path, err)
 		}
 	}
-	return &runner{o, config, m, m.Parts(), windows, corpus}, nil
+	return &runner{o, config, m, m.Parts(), m.Parts(), windows, corpus}, nil
 }
 
 // spread keeps at most limit windows, evenly over the texts, so that few of them are of all kinds of text. 0: all.
@@ -179,7 +180,7 @@ func (r *runner) score(b batch, base tensor.Mat, cands []tensor.Mat, tallies []t
 		if b.rows-hi < minRows {
 			hi = b.rows
 		}
-		baseLogits := r.parts.Head().Logits(normed[0].Slice(lo, hi))
+		baseLogits := r.base.Head().Logits(normed[0].Slice(lo, hi))
 		for i := range cands {
 			logits := r.parts.Head().Logits(normed[i+1].Slice(lo, hi))
 			if err := r.add(&tallies[i], logits, baseLogits, targets[lo:hi]); err != nil {

@@ -16,9 +16,7 @@ import (
 	"pith/codec"
 	"pith/compress"
 	"pith/internal/human"
-	"pith/observe"
 	"pith/plan"
-	"pith/structure"
 )
 
 // planFlags are the flags that decide what is done with a checkpoint; plan and compress share them.
@@ -26,7 +24,8 @@ type planFlags struct {
 	recipe, codec, planFile string
 	method                  string
 	ranks                   string // statistics by which ranks are chosen
-	probes                  int    // windows on which they are tried
+	probes                  int    // windows on which they, or the codecs of the menu, are tried
+	menu                    []string
 	search                  bool
 	bits                    float64
 	bitsGiven               func() bool
@@ -44,10 +43,11 @@ func (f *planFlags) add(c *cobra.Command) {
 	p := c.Flags()
 	p.StringVar(&f.recipe, "recipe", "", "YAML file that says which weights get which codec")
 	p.StringVar(&f.codec, "codec", "", "one codec for every matrix, as int4-g128 or q4_k, or keep (default: 8 bits for embedding and head, 4 for the rest; keep with --drop-layers and --slice)")
-	p.StringVar(&f.method, "method", "", "with --codec: how its codes are chosen ("+strings.Join(plan.Methods(), ", ")+"; default nearest)")
+	p.StringVar(&f.method, "method", "", "with --codec or --menu: how codes are chosen ("+strings.Join(plan.Methods(), ", ")+"; default nearest, of a menu with statistics what suits each codec)")
 	p.StringVar(&f.ranks, "ranks", "", "with low-rank codecs: statistics of pith calibrate, by which each weight gets a rank of its own, at the same bytes (default: the same share of every weight)")
-	p.IntVar(&f.probes, "probe", 0, "with --ranks and --text: windows of the text on which every weight's ranks are tried, as 16; slow, and better than theory (default 0: by theory)")
-	p.BoolVar(&f.search, "search", false, "with --codec: search the scales of least squared error")
+	p.StringSliceVar(&f.menu, "menu", nil, "with --bpw: codecs, as int2-g64,int3-g64,int4-g64,keep, of which each weight gets the one by which all lose least at these bytes (default: trellis codes)")
+	p.IntVar(&f.probes, "probe", 0, "with --text, and --menu or --ranks: windows of the text on which every weight's codecs or ranks are tried, as 16; slow, and better than theory (default 0: by theory)")
+	p.BoolVar(&f.search, "search", false, "with --codec or --menu: search the scales of least squared error")
 	p.Float64Var(&f.bits, "bpw", 0, "bits per weight of all tensors together, at most 8, as 2.5: trellis codes of the rate that fits")
 	f.bitsGiven = func() bool { return p.Changed("bpw") } // --bpw 0 too, which is an error
 	p.StringVar(&f.planFile, "plan", "", "carry out a plan saved by pith plan --save")
@@ -103,8 +103,11 @@ func (f *planFlags) resolve(ctx context.Context, path string, progress io.Writer
 	if f.format != "pith" && f.format != "gguf" {
 		return nil, nil, fmt.Errorf("--format %q: choose pith or gguf", f.format)
 	}
-	if f.codec == "" && (f.search || f.method != "") {
-		return nil, nil, errors.New("--search and --method go with --codec; in a recipe they are fields of a rule")
+	if f.codec == "" && f.menu == nil && (f.search || f.method != "") {
+		return nil, nil, errors.New("--search and --method go with --codec or --menu; in a recipe they are fields of a rule")
+	}
+	if f.menu != nil && !f.bitsGiven() {
+		return nil, nil, errors.New("--menu needs --bpw, the bits per weight within which it chooses; for one codec everywhere use --codec")
 	}
 	c, err := checkpoint.Open(path)
 	if err != nil {
@@ -170,7 +173,7 @@ func (f *planFlags) planned(ctx context.Context, c *checkpoint.Checkpoint, progr
 
 // plan makes the plan that the flags ask for.
 func (f *planFlags) plan(ctx context.Context, c *checkpoint.Checkpoint, progress io.Writer) (*plan.Plan, error) {
-	r, err := f.chooseRecipe(c)
+	r, err := f.chooseRecipe(ctx, c, progress)
 	if err != nil {
 		return nil, err
 	}
@@ -205,12 +208,14 @@ func (f *planFlags) share(ctx context.Context, c *checkpoint.Checkpoint, p *plan
 }
 
 // chooseRecipe returns the recipe that the flags ask for.
-func (f *planFlags) chooseRecipe(c *checkpoint.Checkpoint) (plan.Recipe, error) {
+func (f *planFlags) chooseRecipe(ctx context.Context, c *checkpoint.Checkpoint, progress io.Writer) (plan.Recipe, error) {
 	bits, ready := plan.ParseBudget(f.recipe)
 	if f.bitsGiven() {
 		bits, ready = f.bits, true
 	}
 	switch {
+	case f.menu != nil:
+		return f.fromMenu(ctx, c, progress)
 	case ready && f.format == "gguf":
 		return plan.Recipe{}, errors.New("GGUF has no layout for trellis codes; write a Pith artifact (-o DIR), or choose --codec q2_k … q8_0")
 	case ready:
@@ -223,53 +228,6 @@ func (f *planFlags) chooseRecipe(c *checkpoint.Checkpoint) (plan.Recipe, error) 
 		return plan.Keep(), nil
 	}
 	return plan.Default(f.format == "gguf"), nil
-}
-
-// spreadRanks gives each weight with a low-rank codec a rank of its own, if --ranks asks for that.
-func (f *planFlags) spreadRanks(ctx context.Context, c *checkpoint.Checkpoint, r plan.Recipe, progress io.Writer) (plan.Recipe, error) {
-	if f.ranks == "" {
-		if f.probes != 0 {
-			return r, errors.New("--probe goes with --ranks")
-		}
-		return r, nil
-	}
-	set, err := observe.OpenStats(f.ranks, c)
-	if err != nil {
-		return r, fmt.Errorf("--ranks: %w", err)
-	}
-	defer set.Close()
-	o := plan.RankOptions{Stats: set, Workers: f.workers}
-	if f.probes != 0 {
-		if o.Prober, err = f.prober(ctx, c); err != nil {
-			return r, err
-		}
-		if progress != nil {
-			o.Progress = func(weight string, done, of int) {
-				fmt.Fprintf(progress, "\rranks of %d of %d weights tried ", done, of)
-			}
-			defer fmt.Fprintln(progress)
-		}
-	}
-	if r, err = plan.SpreadRanks(ctx, c, r, o); err != nil {
-		return r, fmt.Errorf("--ranks: %w", err)
-	}
-	return r, nil
-}
-
-// prober runs the model over --probe windows of --text.
-func (f *planFlags) prober(ctx context.Context, c *checkpoint.Checkpoint) (plan.Prober, error) {
-	if f.probes < 0 || len(f.calibration.texts) == 0 {
-		return nil, errors.New("--probe is a number of windows of --text, which it needs")
-	}
-	texts, err := f.calibration.contents()
-	if err != nil {
-		return nil, err
-	}
-	p, err := structure.NewProber(ctx, c, texts, structure.Options{Context: f.calibration.context, Windows: f.probes, Workers: f.workers})
-	if err != nil {
-		return nil, fmt.Errorf("--probe: %w", err)
-	}
-	return p, nil
 }
 
 // memoryBytes returns --memory in bytes, 0 if it was not given.

@@ -34,7 +34,7 @@ var allowed = map[string][]string{
 	"linalg":               {"kernels", "internal/par"},
 	"codec/codectest":      {"codec", "tensor", "kernels"},
 	"calib":                {"tensor", "kernels", "linalg", "formats", "internal/par"},
-	"approx":               {"tensor", "codec", "calib", "internal/par"},
+	"approx":               {"tensor", "linalg", "codec", "calib", "internal/par"},
 	"quantizers":           {"tensor", "kernels", "linalg", "codec", "calib", "approx", "internal/par"},
 	"pruning":              {"tensor", "kernels", "linalg", "codec", "calib", "approx", "internal/par"},
 	"lowrank":              {"tensor", "kernels", "linalg", "codec", "calib", "approx", "internal/par"},

@@ -1,19 +1,19 @@
-package lowrank
+package approx
 
 import (
 	"cmp"
 	"slices"
 )
 
-// Choice is one way to store a weight.
+// Choice is one way to store a weight, or several that have something in common: its exact size and what is lost by it, in a unit that all menus of
+// an allocation have.
 type Choice struct {
-	Rank  int // 0: as it is, without factors
 	Bytes int64
 	Loss  float64
 }
 
 // Allocate picks one choice of each menu such that the bytes add up to at most budget, and the losses to as little as steps along the menus' lower
-// convex hulls reach: those that gain most for a byte first, while they fit. Every menu's first choice is its smallest. ok is false if the
+// convex hulls reach: those that gain most for a byte first, while they fit. ok is false if the
 // smallest choices together exceed the budget.
 func Allocate(menus [][]Choice, budget int64) (chosen []int, ok bool) {
 	type step struct {
