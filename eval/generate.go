@@ -37,6 +37,7 @@ type Generated struct {
 	TokensPerSecond float64 `json:"tokens_per_second"`
 
 	Draft *model.Speculation `json:"draft,omitempty"` // how the draft's proposals did
+	Atoms *model.Choice      `json:"atoms,omitempty"` // how combinations of atoms were multiplied, where that was asked for
 }
 
 // Generate continues a prompt with a KV cache, multiplying by the packed weights.

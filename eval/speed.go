@@ -19,8 +19,9 @@ type Speed struct {
 	Model                 *Subject       `json:"model"`
 	Workers               int            `json:"workers"`
 	Resident              model.Resident `json:"resident_bytes"`
-	Policy                model.Policy   `json:"atoms"`                // how combinations of atoms are multiplied
-	AtomBytes             int64          `json:"atom_bytes,omitempty"` // that the products of one token read for a layer
+	Policy                model.Policy   `json:"atoms"`                  // how combinations of atoms are multiplied
+	AtomBytes             int64          `json:"atom_bytes,omitempty"`   // that the products of one token read for a layer
+	Choice                *model.Choice  `json:"atoms_choice,omitempty"` // of a model with atoms: what the policy was chosen by
 	LoadSeconds           float64        `json:"load_seconds"`
 	PromptTokens          int            `json:"prompt_tokens"`
 	PromptTokensPerSecond float64        `json:"prompt_tokens_per_second"` // one batch of PromptTokens, median of the repeats
@@ -39,7 +40,7 @@ type SpeedOptions struct {
 	Budget                           Budget   // of a stack
 	Sizes                            []Budget // of a stack, to switch between; none: the smallest and Budget
 
-	Atoms model.Policy // how combinations of atoms are multiplied; "": model.AutoPolicy
+	Atoms AtomsOptions
 }
 
 // MeasureSpeed opens the model at path and times it on tokens drawn at random. The best of the repeats counts, since other
@@ -50,13 +51,14 @@ func MeasureSpeed(ctx context.Context, path string, o SpeedOptions) (Speed, erro
 	if err != nil {
 		return Speed{}, err
 	}
-	if o.Atoms == "" {
-		o.Atoms = model.AutoPolicy
-	}
-	if err := m.Model.SetPolicy(o.Atoms); err != nil {
+	choice, err := m.SetAtoms(o.Atoms)
+	if err != nil {
 		return Speed{}, err
 	}
 	s := Speed{Model: &m.Subject, Resident: m.Model.Resident(), Policy: m.Model.Policy(), AtomBytes: m.Model.AtomBytes(), Workers: o.Workers, LoadSeconds: time.Since(start).Seconds(), PromptTokens: o.Prompt, DecodeTokens: o.Decode}
+	if s.AtomBytes > 0 {
+		s.Choice = &choice
+	}
 	limit := m.Config.MaxPositions
 	if s.PromptTokens == 0 {
 		s.PromptTokens = min(512, max(1, limit))

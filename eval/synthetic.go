@@ -9,6 +9,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"time"
 
 	"pith/codec"
@@ -22,19 +23,21 @@ type SyntheticOptions struct {
 	Hidden, Intermediate, Layers, Heads, KVHeads, Vocab int
 	Decode, Prompt, Repeats                             int
 	Workers                                             []int
+	Atoms                                               []AtomsOptions // each codec of atoms is timed under each of these; none: model.Direct
 }
 
 // SyntheticRow is how fast the model runs with the weights of all linears, head included, stored by one codec.
 type SyntheticRow struct {
-	Codec                 string  `json:"codec"`
-	Dense                 string  `json:"dense_codec,omitempty"` // of a low-rank codec: its factors'
-	Workers               int     `json:"workers"`
-	Bytes                 int64   `json:"bytes"`         // of all linears
-	MultiplyAdds          int64   `json:"multiply_adds"` // of all linears, one token
-	DecodeTokensPerSecond float64 `json:"decode_tokens_per_second"`
-	PromptTokensPerSecond float64 `json:"prompt_tokens_per_second,omitempty"`
-	ActivationBytes       int64   `json:"activation_bytes"`
-	VsDense               float64 `json:"vs_dense,omitempty"` // DecodeTokensPerSecond over the dense codec's
+	Codec                 string        `json:"codec"`
+	Atoms                 *model.Choice `json:"atoms,omitempty"`       // of a codec of atoms: how combinations are multiplied
+	Dense                 string        `json:"dense_codec,omitempty"` // of a low-rank codec: its factors'
+	Workers               int           `json:"workers"`
+	Bytes                 int64         `json:"bytes"`         // of all linears
+	MultiplyAdds          int64         `json:"multiply_adds"` // of all linears, one token
+	DecodeTokensPerSecond float64       `json:"decode_tokens_per_second"`
+	PromptTokensPerSecond float64       `json:"prompt_tokens_per_second,omitempty"`
+	ActivationBytes       int64         `json:"activation_bytes"`
+	VsDense               float64       `json:"vs_dense,omitempty"` // DecodeTokensPerSecond over the dense codec's
 }
 
 func (o *SyntheticOptions) defaults() {
@@ -63,7 +66,7 @@ func MeasureSynthetic(ctx context.Context, codecs []string, o SyntheticOptions, 
 	var models []*model.Model
 	for i, name := range codecs {
 		progress(i, len(codecs), "making "+name)
-		w := &randomWeights{config: c, made: map[string]*codec.Weight{}}
+		w := &randomWeights{config: c, made: map[string]*codec.Weight{}, atoms: map[string][]codec.Term{}}
 		if w.codec, err = codec.Parse(name); err != nil {
 			return nil, err
 		}
@@ -71,15 +74,24 @@ func MeasureSynthetic(ctx context.Context, codecs []string, o SyntheticOptions, 
 			if err := ctx.Err(); err != nil {
 				return nil, err
 			}
-			m, err := model.New(c, w, workers)
-			if err != nil {
-				return nil, err
+			for _, policy := range o.policies(w.codec) {
+				m, err := model.New(c, w, workers)
+				if err != nil {
+					return nil, err
+				}
+				row := SyntheticRow{Codec: name, Workers: workers, Bytes: w.bytes, MultiplyAdds: w.products}
+				choice, err := setAtoms(m, policy)
+				if err != nil {
+					return nil, err
+				}
+				if choice.Direct.Held > 0 {
+					row.Atoms = &choice
+				}
+				if lr, ok := w.codec.(codec.LowRank); ok {
+					row.Dense = lr.Inner().Name()
+				}
+				rows, models = append(rows, row), append(models, m)
 			}
-			row := SyntheticRow{Codec: name, Workers: workers, Bytes: w.bytes, MultiplyAdds: w.products}
-			if lr, ok := w.codec.(codec.LowRank); ok {
-				row.Dense = lr.Inner().Name()
-			}
-			rows, models = append(rows, row), append(models, m)
 		}
 	}
 	for repeat := range o.Repeats {
@@ -95,6 +107,22 @@ func MeasureSynthetic(ctx context.Context, codecs []string, o SyntheticOptions, 
 	}
 	compareWithDense(rows)
 	return rows, nil
+}
+
+// policies returns those that models of codec c are timed under.
+func (o *SyntheticOptions) policies(c codec.Codec) []AtomsOptions {
+	if _, ok := c.(codec.Atoms); !ok || len(o.Atoms) == 0 {
+		return []AtomsOptions{{}}
+	}
+	return o.Atoms
+}
+
+// Name is the codec's, with the policy of a codec of atoms.
+func (r *SyntheticRow) Name() string {
+	if r.Atoms == nil {
+		return r.Codec
+	}
+	return r.Codec + " " + string(r.Atoms.Policy)
 }
 
 // measure runs a model once.
@@ -162,6 +190,7 @@ func (o *SyntheticOptions) config() (model.Config, error) {
 type randomWeights struct {
 	config          model.Config
 	codec           codec.Codec
+	atoms           map[string][]codec.Term // that all layers have in common, by the names of their weights without numbers
 	made            map[string]*codec.Weight
 	bytes, products int64
 }
@@ -205,8 +234,7 @@ func (w *randomWeights) Load(name string) (*codec.Weight, error) {
 		term, err = randomTerm(f16, shape[0], shape[1])
 	default:
 		made.Rows, made.Cols = shape[0], shape[1]
-		if term, err = randomTerm(w.codec, shape[0], shape[1]); err == nil {
-			w.bytes += term.Bytes()
+		if term, err = w.linear(name, shape[0], shape[1]); err == nil {
 			w.products += products(term)
 		}
 	}
@@ -218,6 +246,40 @@ func (w *randomWeights) Load(name string) (*codec.Weight, error) {
 	return made, nil
 }
 
+// linear returns the term of a linear. Codecs of atoms have all layers' atoms in common, and the head in the atoms' codec.
+func (w *randomWeights) linear(name string, rows, cols int) (codec.Term, error) {
+	c, ok := w.codec.(codec.Atoms)
+	if !ok || model.Role(w.config, name) == "head" {
+		by := w.codec
+		if ok {
+			by = c.Inner()
+		}
+		term, err := randomTerm(by, rows, cols)
+		if err == nil {
+			w.bytes += term.Bytes()
+		}
+		return term, err
+	}
+	key := strings.Trim(name, "0123456789")
+	if i := strings.IndexAny(name, "0123456789"); i >= 0 {
+		key = strings.TrimLeft(name[i:], "0123456789")
+	}
+	for len(w.atoms[key]) < c.Count() {
+		atom, err := randomTerm(c.Inner(), rows, cols)
+		if err != nil {
+			return nil, err
+		}
+		w.bytes += atom.Bytes()
+		w.atoms[key] = append(w.atoms[key], atom)
+	}
+	coefficients := make([]float32, c.Count())
+	for i := range coefficients {
+		coefficients[i] = 1 / float32(len(w.made)+i+1)
+	}
+	w.bytes += int64(4 * len(coefficients))
+	return c.Combine(coefficients, w.atoms[key]), nil
+}
+
 // products returns the multiply-adds of a term with a token, those with zeros that are not stored included.
 func products(term codec.Term) (n int64) {
 	for _, t := range codec.Terms(term) {
@@ -227,6 +289,9 @@ func products(term codec.Term) (n int64) {
 			_, rank := u.Dims()
 			n += int64(rank) * int64(rows+cols)
 			continue
+		}
+		if c, ok := t.(interface{ Atoms() []codec.Term }); ok {
+			rows *= len(c.Atoms())
 		}
 		n += int64(rows) * int64(cols)
 	}

@@ -21,6 +21,7 @@ type pass struct {
 	*team
 	spans []span
 	watch watcher // nil: nobody
+	ring  *ring   // what a policy of Materialise makes
 }
 
 // watcher is shown the inputs of linear layers. What it is shown is overwritten when it returns.
@@ -35,10 +36,17 @@ func (w watcher) see(in input, x tensor.Mat) {
 // begin returns a pass; end must follow. Until then terms stay as they are.
 func (m *Model) begin(s *workspace, spans []span) pass {
 	m.swap.RLock()
-	return pass{m, s, newTeam(m.workers), spans, nil}
+	p := pass{m, s, newTeam(m.workers), spans, nil, nil}
+	if m.policy == Materialise {
+		p.ring = m.rings.take(m.layers)
+	}
+	return p
 }
 func (p pass) end() {
 	p.stop()
+	if p.ring != nil {
+		p.rings.give(p.ring)
+	}
 	p.swap.RUnlock()
 }
 

@@ -187,7 +187,7 @@ func New(c Config, w Weights, workers int) (*Model, error) {
 
 // shell returns a model without weights.
 func (l *loader) shell(workers int) *Model {
-	return &Model{config: l.c, workers: max(1, workers), layers: make([]layer, l.c.Layers), spaces: new(sync.Pool), swap: new(sync.RWMutex),
+	return &Model{config: l.c, workers: max(1, workers), layers: make([]layer, l.c.Layers), spaces: new(sync.Pool), swap: new(sync.RWMutex), policy: Direct, rings: new(rings),
 		global: &rotations{rope: l.c.Rope}, local: &rotations{rope: l.c.RopeLocal}}
 }
 

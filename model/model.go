@@ -19,7 +19,9 @@ type Model struct {
 	global, local *rotations
 	spaces        *sync.Pool
 	swap          *sync.RWMutex // passes read the layers' terms, SetTerms replaces them
-	materialise   bool          // the policy
+	policy        Policy        // how combinations of atoms are multiplied
+	folded        []layer       // the layers with combinations made, if that is Fold
+	rings         *rings        // what Materialise has made
 }
 
 type layer struct {

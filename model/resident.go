@@ -5,11 +5,13 @@ import "pith/codec"
 // Resident says what a model holds in memory besides activations and caches of keys and values.
 type Resident struct {
 	Weights int64 `json:"weights"` // bytes of the stored parts, what several weights refer to once
-	Made    int64 `json:"made"`    // bytes of matrices made of atoms in float32, for each pass or session under way
+	Made    int64 `json:"made"`    // bytes of matrices made of atoms in float32; with Materialise for each pass under way at a time
 }
 
 // Resident adds up what is in memory. Norms and biases, which are in float32 whatever they are stored as, are not counted.
 func (m *Model) Resident() Resident {
+	m.swap.RLock()
+	defer m.swap.RUnlock()
 	var r Resident
 	seen := map[*byte]bool{}
 	var count func(t codec.Term)
@@ -51,23 +53,17 @@ func (m *Model) Resident() Resident {
 	for _, p := range m.head.parts {
 		add(p.w)
 	}
-	if m.materialise {
-		r.Made = m.madeBytes()
-	}
+	r.Made = m.madeBytes()
 	return r
 }
 
-// madeBytes returns what a ring of layers takes: the largest layers' combinations.
+// madeBytes is Resident.Made.
 func (m *Model) madeBytes() int64 {
-	var most int64
-	for i := range m.layers {
-		var n int64
-		m.layers[i].weights(func(w *codec.Weight) {
-			if combined(w) {
-				n += 4 * int64(w.Rows) * int64(w.Cols)
-			}
-		})
-		most = max(most, n)
+	switch m.policy {
+	case Fold:
+		return m.reads(Fold).Held
+	case Materialise:
+		return int64(min(ringSlots, len(m.layers))) * layerBytes(m.layers)
 	}
-	return ringSlots * most
+	return 0
 }

@@ -20,7 +20,6 @@ type workspace struct {
 	rooms
 	stages codec.Stages
 	tasks  []task
-	ring   ring // of layers made of atoms
 }
 
 // promptRows bounds the tokens of a prompt that go through the network at once, mlpRows the rows that go through an MLP at once.

@@ -46,6 +46,7 @@ func (m *Model) SetTerms(terms map[string][]codec.Term) (before map[string][]cod
 		before[name] = parts[name].w.Terms
 		parts[name].w = w
 	}
+	m.remake(m.policy)
 	return before, nil
 }
 

@@ -9,7 +9,6 @@ import (
 
 	"pith/eval"
 	"pith/internal/human"
-	"pith/model"
 )
 
 func benchCommand(s streams) *cobra.Command {
@@ -54,7 +53,9 @@ those most frequent in the first half of the text; prompts come from the second 
 				}
 				return benchPair(c, s, args[0], pair, o, asJSON)
 			}
-			o.Atoms = model.Policy(atoms)
+			if o.Atoms, err = parseAtoms(atoms); err != nil {
+				return err
+			}
 			r, err := eval.MeasureSpeed(c.Context(), args[0], o)
 			if err != nil {
 				return err
@@ -69,8 +70,8 @@ those most frequent in the first half of the text; prompts come from the second 
 				fmt.Fprintf(s.out, " and %s made of atoms", human.ExactSize(r.Resident.Made))
 			}
 			fmt.Fprintln(s.out)
-			if r.AtomBytes > 0 {
-				fmt.Fprintf(s.out, "atoms    %s of a layer, multiplied %s; the last level of cache has %s\n", human.Size(r.AtomBytes), r.Policy, human.Size(model.CacheBytes()))
+			if r.Choice != nil {
+				fmt.Fprintf(s.out, "atoms    %s of a layer, %s\n", human.Size(r.AtomBytes), atomsLine(r.Choice))
 			}
 			fmt.Fprintf(s.out, "prompt   %.1f tokens/s (%d tokens at once)\n", r.PromptTokensPerSecond, r.PromptTokens)
 			_, err = fmt.Fprintf(s.out, "decode   %.1f tokens/s (%d tokens, %.2f GB/s of weights)\n", r.DecodeTokensPerSecond, r.DecodeTokens, r.DecodeGBPerSecond)

@@ -249,4 +249,11 @@ func TestBenchSyntheticTimesLowRankBesideDense(t *testing.T) {
 			t.Errorf("no %s in %s", want, v)
 		}
 	}
+	v = ok(t, "bench", "synthetic", "--codec", "atoms2-int8-g64", "--atoms", "direct,fold,auto:1KiB", "--hidden", "64", "--intermediate", "96", "--heads", "4", "--kv-heads", "2", "--layers", "2",
+		"--vocab", "50", "--decode", "2", "--repeats", "1", "--workers", "1")
+	for _, want := range []string{"atoms2-int8-g64 direct", "atoms2-int8-g64 fold"} {
+		if !strings.Contains(v, want) {
+			t.Errorf("no %s in %s", want, v)
+		}
+	}
 }

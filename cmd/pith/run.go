@@ -21,6 +21,7 @@ func runCommand(s streams) *cobra.Command {
 		budget   string
 		asJSON   bool
 		draft    draftFlags
+		atoms    string
 	)
 	c := &cobra.Command{
 		Use:   "run MODEL --prompt TEXT",
@@ -48,9 +49,21 @@ without, to the last token; drawn text has the same distribution.`,
 			if err := draft.check(); err != nil {
 				return err
 			}
+			policy, err := parseAtoms(atoms)
+			if err != nil {
+				return err
+			}
 			m, err := eval.OpenWithin(args[0], workers, within)
 			if err != nil {
 				return err
+			}
+			choice, err := m.SetAtoms(policy)
+			if err != nil {
+				return err
+			}
+			asked := c.Flags().Changed("atoms") && choice.Direct.Held > 0
+			if asked && !asJSON {
+				fmt.Fprintf(s.err, "atoms %s\n", atomsLine(&choice))
 			}
 			g := eval.Generation{Prompt: prompt, Tokens: n, Sampling: sampling, DraftLength: draft.length, Adaptive: draft.adaptive}
 			if draft.path != "" {
@@ -66,6 +79,9 @@ without, to the last token; drawn text has the same distribution.`,
 				}
 			}
 			r, err := m.Generate(c.Context(), g)
+			if asked {
+				r.Atoms = &choice
+			}
 			if asJSON && err == nil {
 				return printJSON(s.out, r)
 			}
@@ -96,6 +112,7 @@ without, to the last token; drawn text has the same distribution.`,
 	f.Uint64Var(&sampling.Seed, "seed", 0, "seed of the draws")
 	budgetFlag(c, &budget)
 	draft.add(c)
+	atomsFlag(c, &atoms)
 	workersFlag(c, &workers)
 	jsonFlag(c, &asJSON)
 	return c

@@ -11,7 +11,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"pith/checkpoint"
-	"pith/model"
 	"pith/observe"
 	"pith/plan"
 	"pith/structure"
@@ -114,14 +113,4 @@ func sharingLine(p *plan.Plan) string {
 		groups = ", layers " + strings.Join(all, " | ")
 	}
 	return fmt.Sprintf("shared      %d weights in %d sets by %s%s: %d bytes in common, %d their own", members, sets, s.Method, groups, common, own)
-}
-
-// atomsFlag is how combinations of atoms are multiplied.
-func atomsFlag(c *cobra.Command, to *string) {
-	c.Flags().StringVar(to, "atoms", string(model.AutoPolicy), "how weights made of atoms are multiplied: direct (by each atom), materialise (two layers at a time in float32, the next made while one multiplies), or auto, which is direct; last bits of logits differ")
-	var names []string
-	for _, p := range model.Policies() {
-		names = append(names, string(p))
-	}
-	offer(c, "atoms", names...)
 }

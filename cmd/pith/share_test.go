@@ -53,7 +53,27 @@ func TestASavedPlanKnowsWhatIsShared(t *testing.T) {
 		if got := ok(t, "inspect", a); flags[0] == "--share" && !(strings.Contains(got, "in common") && strings.Contains(got, "–")) {
 			t.Errorf("%q: inspect printed %s", flags, got)
 		}
-		ok(t, "bench", a, "--prompt", "4", "--decode", "2", "--repeats", "1", "--atoms", "materialise")
+		bench := func(atoms string) string {
+			return ok(t, "bench", a, "--prompt", "4", "--decode", "2", "--repeats", "1", "--atoms", atoms)
+		}
+		for atoms, want := range map[string]string{"materialise": "policy materialise", "fold": "policy fold", "auto:1MiB": "cache 1.0 MiB: a token reads"} {
+			if got := bench(atoms); strings.Contains(got, want) != (flags[1] == "matrix-pca") {
+				t.Errorf("%q: bench --atoms %s printed %s", flags, atoms, got)
+			}
+		}
+		code, _, said := cli("run", a, "--prompt", "the rain", "-n", "3", "--atoms", "auto:1MiB")
+		if code != 0 || strings.Contains(said, "atoms multiplied by policy direct") != (flags[1] == "matrix-pca") {
+			t.Errorf("%q: run --atoms auto: exit code %d, %s", flags, code, said)
+		}
+	}
+}
+
+func TestPoliciesOfAtomsAreNamedAsTheyAre(t *testing.T) {
+	model := tinyModel(t)
+	for atoms, want := range map[string]string{"often": "choose one of", "fold:1MiB": "goes with auto", "auto:": "--atoms auto:", "auto:much": "write a number", "auto:0": "a cache has a size"} {
+		for _, command := range []string{"run", "bench"} {
+			refused(t, []string{want}, command, model, "--atoms", atoms)
+		}
 	}
 }
 
