@@ -24,14 +24,11 @@ type pass struct {
 	ring  *ring   // what a policy of Materialise makes
 }
 
-// watcher is shown the inputs of linear layers. What it is shown is overwritten when it returns.
-type watcher func(in input, x tensor.Mat)
+// watcher is shown the inputs of linear layers, and says whether it has seen enough: the pass then leaves out what comes after for these rows. What
+// it is shown is overwritten when it returns.
+type watcher func(in input, x tensor.Mat) (enough bool)
 
-func (w watcher) see(in input, x tensor.Mat) {
-	if w != nil {
-		w(in, x)
-	}
-}
+func (w watcher) see(in input, x tensor.Mat) (enough bool) { return w != nil && w(in, x) }
 
 // begin returns a pass; end must follow. Until then terms stay as they are.
 func (m *Model) begin(s *workspace, spans []span) pass {
@@ -130,18 +127,35 @@ func (p pass) layers(x tensor.Mat) {
 }
 
 func (p pass) attentionBlock(x tensor.Mat, index int) {
+	if att, ok := p.attention(x, index); ok {
+		p.addAttention(x, att, index)
+	}
+}
+
+// attention returns what the last matrix of the attention to x multiplies; ok is false if the watcher has seen enough before.
+func (p pass) attention(x tensor.Mat, index int) (att tensor.Mat, ok bool) {
 	l, c := p.at(index), &p.config
 	h := mat(&p.h, x.Rows, c.Hidden)
 	p.eachRow(x.Rows, func(r int) { l.attnNorm.apply(h.Row(r), x.Row(r)) })
-	p.watch.see(inQKV, h)
+	if p.watch.see(inQKV, h) {
+		return att, false
+	}
 	qkv := mat(&p.wide, x.Rows, l.qkv.rows)
 	p.project(qkv, h, &l.qkv, &p.kept[0], false)
 	p.prepareHeads(qkv, index)
-	att := mat(p.attended(), x.Rows, c.Heads*c.HeadDim)
+	att = mat(p.attended(), x.Rows, c.Heads*c.HeadDim)
 	p.attend(att, qkv, index)
-	p.watch.see(inOut, att)
+	return att, true
+}
+
+// addAttention adds to x what the last matrix of the attention makes of att.
+func (p pass) addAttention(x, att tensor.Mat, index int) {
+	l, c := p.at(index), &p.config
+	if p.watch.see(inOut, att) {
+		return
+	}
 	if c.ParallelResidual { // the MLP reads x as it is before attention is added
-		h = mat(&p.h, x.Rows, c.Hidden)
+		h := mat(&p.h, x.Rows, c.Hidden)
 		p.eachRow(x.Rows, func(r int) { l.mlpNorm.apply(h.Row(r), x.Row(r)) })
 	}
 	p.shortcut(x, &l.attnShort, &p.wide)

@@ -116,7 +116,7 @@ func (l *Layer) Forward(x tensor.Mat, lengths []int, watch func(site string, x t
 	p, end := l.begin(x, lengths)
 	defer end()
 	if watch != nil {
-		p.watch = func(in input, x tensor.Mat) { watch(siteName(l.index, in), x) }
+		p.watch = func(in input, x tensor.Mat) bool { watch(siteName(l.index, in), x); return false }
 	}
 	p.attentionBlock(x, l.index)
 	p.mlpBlock(x, l.index)
@@ -132,16 +132,39 @@ func (l *Layer) Halves(x tensor.Mat, lengths []int, between func(x tensor.Mat)) 
 	p.mlpBlock(x, l.index)
 }
 
+// Attend sets att, (tokens, Heads·HeadDim), to what the attention to x comes to before its last matrix, the inputs of that: from there Finish and Reach
+// go on. x stays as it is.
+func (l *Layer) Attend(att, x tensor.Mat, lengths []int) {
+	p, end := l.begin(x, lengths)
+	defer end()
+	got, _ := p.attention(x, l.index)
+	if att.Rows != got.Rows || att.Cols != got.Cols {
+		panic("model: attention of another shape than the hidden states'")
+	}
+	copy(att.Data, got.Data)
+}
+
+// Finish is Forward of x whose attention Attend has computed.
+func (l *Layer) Finish(x, att tensor.Mat, lengths []int) {
+	p, end := l.begin(x, lengths)
+	defer end()
+	p.addAttention(x, att, l.index)
+	p.mlpBlock(x, l.index)
+}
+
+// ReadsHidden reports whether a site of the layer reads the hidden states themselves, before any attention to them.
+func (l *Layer) ReadsHidden(site string) bool { return site == siteName(l.index, inQKV) }
+
 // Reach runs x as Forward does until the inputs of one site are known, and shows them to watch as Forward would. With them it shows the
 // rows of the residual stream that the site's outputs are added to; none (Cols 0) where outputs are not added as they are. x is left as it
-// is at that point.
-func (l *Layer) Reach(x tensor.Mat, lengths []int, site string, watch func(in, residual tensor.Mat)) {
+// is at that point. att is what Attend made of x; if it is empty, Reach does that itself.
+func (l *Layer) Reach(x, att tensor.Mat, lengths []int, site string, watch func(in, residual tensor.Mat)) {
 	p, end := l.begin(x, lengths)
 	defer end()
 	row := 0
-	p.watch = func(in input, h tensor.Mat) {
+	p.watch = func(in input, h tensor.Mat) (enough bool) {
 		if siteName(l.index, in) != site {
-			return
+			return false
 		}
 		var residual tensor.Mat
 		if l.Adds(site) {
@@ -149,8 +172,13 @@ func (l *Layer) Reach(x tensor.Mat, lengths []int, site string, watch func(in, r
 		}
 		row += h.Rows
 		watch(h, residual)
+		return true
 	}
-	p.attentionBlock(x, l.index)
+	if att.Rows > 0 {
+		p.addAttention(x, att, l.index)
+	} else {
+		p.attentionBlock(x, l.index)
+	}
 	if row == 0 {
 		p.mlpBlock(x, l.index)
 	}

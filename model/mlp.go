@@ -14,10 +14,14 @@ func (p pass) mlpBlock(x tensor.Mat, index int) {
 		if !c.ParallelResidual {
 			p.eachRow(xs.Rows, func(r int) { l.mlpNorm.apply(hs.Row(r), xs.Row(r)) })
 		}
-		p.watch.see(inUp, hs)
+		if p.watch.see(inUp, hs) {
+			continue
+		}
 		act := mat(&p.wide, xs.Rows, c.Intermediate)
 		p.activate(act, hs, &l.up)
-		p.watch.see(inDown, act)
+		if p.watch.see(inDown, act) {
+			continue
+		}
 		p.shortcut(xs, &l.mlpShort, &p.h)
 		p.addTo(xs, act, &l.down, &p.kept[3], &l.postMLP, &p.h)
 	}

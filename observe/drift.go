@@ -21,7 +21,8 @@ func (b *Observer) Embed(ctx context.Context, over model.Weights) error {
 }
 
 // Drift returns the statistics of one site of layer i: of its input computed with the weights of over where over has them, and how that and
-// what the outputs are added to differ from the original network's. i must be Next, and the hidden states stay where they are.
+// what the outputs are added to differ from the original network's. i must be Next, and the hidden states stay where they are. What attention gives is
+// computed once a layer, when a site behind it is first asked for: from then until Advance the weights that it depends on must stay the same.
 func (b *Observer) Drift(ctx context.Context, i int, over model.Weights, site string) (*calib.Stats, error) {
 	if i != b.next || !b.Drifts() {
 		panic("observe: Drift of another layer than Next, or without the original's hidden states")
@@ -44,21 +45,75 @@ func (b *Observer) Drift(ctx context.Context, i int, over model.Weights, site st
 		}
 	}
 	d.stats = calib.NewDrift(d.features, d.outputs)
+	behind := !original.ReadsHidden(site)
 	err = b.eachBatch(ctx, func(lo, hi int, lengths []int) error {
-		x, err := b.original.copy(lo, hi)
-		if err != nil {
+		d.begin(hi - lo)
+		if err := b.reach(original, b.original, b.attended.original, lo, hi, lengths, site, d.keep); err != nil {
 			return err
 		}
-		d.begin(x.Rows)
-		original.Reach(x, lengths, site, d.keep)
-		if x, err = b.hidden.copy(lo, hi); err != nil {
+		if err := b.reach(now, b.hidden, b.attended.now, lo, hi, lengths, site, d.subtract); err != nil {
 			return err
 		}
-		now.Reach(x, lengths, site, d.subtract)
 		d.stats.ObserveDrift(b.o.Workers, d.x, d.input, d.output)
 		return nil
 	})
+	b.attended.known = b.attended.known || behind && err == nil
 	return d.stats, err
+}
+
+// attended keeps what attention makes of all tokens' hidden states at the layer under way.
+type attended struct {
+	original, now *hidden
+	known         bool
+}
+
+// of returns what is known of the original network and of the compressed one; nil if nothing is.
+func (a *attended) of() (original, now *hidden) {
+	if a == nil || !a.known {
+		return nil, nil
+	}
+	return a.original, a.now
+}
+
+func newAttended(rows, cols int, bound int64, dir string) (a *attended, err error) {
+	a = &attended{}
+	if a.original, err = newHidden(rows, cols, bound, dir); err != nil {
+		return nil, err
+	}
+	if a.now, err = newHidden(rows, cols, bound, dir); err != nil {
+		a.original.close()
+		return nil, err
+	}
+	return a, nil
+}
+
+func (a *attended) close() {
+	a.original.close()
+	a.now.close()
+}
+
+// reach shows one batch of a network's hidden states to watch at a site, by way of the attention, which is computed if it is not known.
+func (b *Observer) reach(l *model.Layer, from, att *hidden, lo, hi int, lengths []int, site string, watch func(in, residual tensor.Mat)) error {
+	x, err := from.copy(lo, hi)
+	if err != nil {
+		return err
+	}
+	if l.ReadsHidden(site) {
+		l.Reach(x, tensor.Mat{}, lengths, site, watch)
+		return nil
+	}
+	var y tensor.Mat
+	if b.attended.known {
+		y, err = att.batch(lo, hi)
+	} else {
+		y = att.room(lo, hi)
+		l.Attend(y, x, lengths)
+		err = att.put(lo, y)
+	}
+	if err == nil {
+		l.Reach(x, y, lengths, site, watch)
+	}
+	return err
 }
 
 // driftPass is one batch at a site, in the original network and in the compressed one.

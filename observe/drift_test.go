@@ -120,7 +120,7 @@ func walk(t *testing.T, b *Observer, over model.Weights, site string) (s seen) {
 		x := tensor.NewMat(len(w), b.config.Hidden)
 		e.Forward(x, w)
 		first.Forward(x, []int{len(w)}, nil)
-		second.Reach(x, []int{len(w)}, site, s.watch)
+		second.Reach(x, tensor.Mat{}, []int{len(w)}, site, s.watch)
 	}
 	return s
 }

@@ -51,6 +51,7 @@ type Observer struct {
 	corpus   calib.Corpus
 	hidden   *hidden
 	original *hidden                // of the original network, with Options.Drift
+	attended *attended              // with Options.Drift
 	next     int                    // layer that the hidden states are the input of
 	recycled map[int][]*calib.Stats // sums that nobody uses any more, by their features
 }
@@ -100,6 +101,10 @@ func New(ctx context.Context, ckpt *checkpoint.Checkpoint, texts []Text, o Optio
 		b.Close()
 		return nil, err
 	}
+	if b.attended, err = newAttended(int(b.corpus.Tokens), config.Heads*config.HeadDim, b.o.HiddenBytes, o.TempDir); err != nil {
+		b.Close()
+		return nil, err
+	}
 	if err := b.embed(ctx, b.layers, b.original); err != nil {
 		b.Close()
 		return nil, err
@@ -138,6 +143,9 @@ func (b *Observer) Close() {
 			h.close()
 		}
 	}
+	if b.attended != nil {
+		b.attended.close()
+	}
 }
 
 // Config returns the model's configuration, Corpus what is read, Sites where it is observed.
@@ -169,7 +177,7 @@ func (b *Observer) Watch(ctx context.Context, i int, over model.Weights, sites .
 		panic("observe: Watch of another layer than Next")
 	}
 	stats := b.newStats(i, sites)
-	return stats, b.pass(ctx, b.hidden, b.layers.With(over), i, stats, false)
+	return stats, b.pass(ctx, b.hidden, nil, b.layers.With(over), i, stats, false)
 }
 
 // Advance moves the hidden states through layer i, computed with the weights of over where over has them; over may be nil. i must be Next.
@@ -179,12 +187,14 @@ func (b *Observer) Advance(ctx context.Context, i int, over model.Weights) error
 	if i != b.next {
 		panic("observe: Advance through another layer than Next")
 	}
+	original, now := b.attended.of()
 	if b.original != nil {
-		if err := b.pass(ctx, b.original, b.layers, i, nil, true); err != nil {
+		if err := b.pass(ctx, b.original, original, b.layers, i, nil, true); err != nil {
 			return err
 		}
+		b.attended.known = false
 	}
-	if err := b.pass(ctx, b.hidden, b.layers.With(over), i, nil, true); err != nil {
+	if err := b.pass(ctx, b.hidden, now, b.layers.With(over), i, nil, true); err != nil {
 		return err
 	}
 	b.next++
@@ -197,7 +207,7 @@ func (b *Observer) Step(ctx context.Context, i int) (map[string]*calib.Stats, er
 		panic("observe: Step through another layer than Next, or of compressed layers")
 	}
 	stats := b.newStats(i, nil)
-	if err := b.pass(ctx, b.hidden, b.layers, i, stats, true); err != nil {
+	if err := b.pass(ctx, b.hidden, nil, b.layers, i, stats, true); err != nil {
 		return nil, err
 	}
 	b.next++
@@ -245,8 +255,9 @@ func (b *Observer) recycle(all map[string]*calib.Stats) {
 	}
 }
 
-// pass runs all windows of h through layer i. It adds the inputs of the layer's sites to stats, and keeps the outputs if advance is set.
-func (b *Observer) pass(ctx context.Context, h *hidden, layers *model.Layers, i int, stats map[string]*calib.Stats, advance bool) error {
+// pass runs all windows of h through layer i, whose attention to them is att if that is known. It adds the inputs of the layer's sites to stats, and keeps
+// the outputs if advance is set.
+func (b *Observer) pass(ctx context.Context, h, att *hidden, layers *model.Layers, i int, stats map[string]*calib.Stats, advance bool) error {
 	layer, err := layers.Layer(i)
 	if err != nil {
 		return fmt.Errorf("%s: %w", b.ckpt.Path, err)
@@ -272,7 +283,15 @@ func (b *Observer) pass(ctx context.Context, h *hidden, layers *model.Layers, i 
 		if err != nil {
 			return err
 		}
-		layer.Forward(x, lengths, watch)
+		if att == nil {
+			layer.Forward(x, lengths, watch)
+		} else {
+			y, err := att.batch(lo, hi)
+			if err != nil {
+				return err
+			}
+			layer.Finish(x, y, lengths)
+		}
 		if !advance {
 			return nil
 		}

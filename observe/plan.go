@@ -63,7 +63,7 @@ func (b *Observer) plan(onDisk bool) Plan {
 	p.BatchBytes = b.batchBytes(onDisk)
 	if b.o.Drift {
 		sums, batch := b.driftBytes(b.batchRows())
-		p.HiddenBytes *= 2
+		p.HiddenBytes = 2 * hiddenBytes(int(p.Tokens), b.config.Hidden+b.config.Heads*b.config.HeadDim) // and what attention gives
 		p.StatsBytes += sums
 		p.BatchBytes += batch
 		p.LayerBytes *= 2
