@@ -8,15 +8,21 @@ func Max(x []float32) float32 {
 	for i := range tops {
 		tops[i] = x[0]
 	}
-	done := maxBlocks(chosen, x, &tops)
-	for i, v := range x[done:] {
-		tops[i] = max(tops[i], v)
+	switch done := maxBlocks(chosen, x, &tops); {
+	case done == len(x):
+	case done > 0:
+		maxBlocks(chosen, x[len(x)-16:], &tops) // some of them once more, which changes nothing
+	default:
+		for i, v := range x {
+			tops[i] = max(tops[i], v)
+		}
 	}
-	top := tops[0]
-	for _, v := range tops[1:] {
-		top = max(top, v)
+	for n := 8; n > 0; n /= 2 {
+		for i := range n {
+			tops[i] = max(tops[i], tops[i+n])
+		}
 	}
-	return top
+	return tops[0]
 }
 
 // ExpSum replaces each x by e^(x−shift), exponents clamped to [−86, 88], and returns the sum: the numerators and the denominator of
