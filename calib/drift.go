@@ -35,9 +35,8 @@ func (s *Stats) ObserveDrift(workers int, x, input, output tensor.Mat) {
 	}
 	x, input, output = s.finiteTokens(x, input, output)
 	s.ObserveWith(workers, x)
-	columns := transposed(x)
-	addProducts(workers, s.Drift.Input, transposed(input), columns)
-	addProducts(workers, s.Drift.Output, transposed(output), columns)
+	addProducts(workers, s.Drift.Input, transposed(input), x)
+	addProducts(workers, s.Drift.Output, transposed(output), x)
 }
 
 // finiteTokens returns the rows of all matrices where all are finite, and counts the others.
@@ -70,18 +69,14 @@ func transposed(m tensor.Mat) tensor.Mat {
 		return tensor.Mat{}
 	}
 	out := tensor.NewMat(m.Cols, m.Rows)
-	for r := range m.Rows {
-		for c, v := range m.Row(r) {
-			out.Data[c*m.Rows+r] = v
-		}
-	}
+	kernels.Transpose(out.Data, out.Stride, m.Data, m.Stride, m.Rows, m.Cols)
 	return out
 }
 
-// addProducts adds A·Bᵀ to sums, (A.Rows, B.Rows).
+// addProducts adds A·B to sums, (A.Rows, B.Cols).
 func addProducts(workers int, sums []float32, a, b tensor.Mat) {
 	const grain = 48
 	par.Ranges(workers, a.Rows, grain, func(lo, hi int) {
-		kernels.GemmNT(sums[lo*b.Rows:], b.Rows, a.Data[lo*a.Stride:], a.Stride, b.Data, b.Stride, hi-lo, b.Rows, b.Cols)
+		kernels.GemmNN(sums[lo*b.Cols:], b.Cols, a.Data[lo*a.Stride:], a.Stride, b.Data, b.Stride, hi-lo, b.Cols, b.Rows)
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 )
@@ -273,6 +274,22 @@ func BenchmarkGemmNT(b *testing.B) {
 				x, w, c := randoms(r, m*k), randoms(r, n*k), make([]float32, m*n)
 				bestOf(b, 2*float64(m*n*k), "GFLOP/s", func() { gemm(l, c, n, x, k, w, k, m, n, k, true) })
 			})
+		}
+	}
+}
+
+func TestTransposeIsThePlainOne(t *testing.T) {
+	for _, shape := range [][2]int{{0, 3}, {1, 1}, {3, 17}, {8, 8}, {13, 9}, {64, 31}} {
+		rows, cols := shape[0], shape[1]
+		src := make([]float32, (rows+1)*(cols+2))
+		for i := range src {
+			src[i] = float32(i)
+		}
+		got, want := make([]float32, cols*(rows+3)), make([]float32, cols*(rows+3))
+		Transpose(got, rows+3, src, cols+2, rows, cols)
+		transposePlain(want, rows+3, src, cols+2, rows, cols)
+		if !slices.Equal(got, want) {
+			t.Errorf("%v: another transpose", shape)
 		}
 	}
 }

@@ -116,6 +116,15 @@ func (t *tiles) packNN(dst, b []float32, ldb, nb, kb int) {
 	}
 }
 
+// Transpose writes dst[p*dstStride+i] = src[i*srcStride+p] for i < rows and p < cols.
+func Transpose(dst []float32, dstStride int, src []float32, srcStride, rows, cols int) {
+	if tileKernels(chosen) == nil {
+		transposePlain(dst, dstStride, src, srcStride, rows, cols)
+		return
+	}
+	transpose(dst, dstStride, src, srcStride, rows, cols)
+}
+
 // transposePlain writes dst[p*dstStride+i] = src[i*srcStride+p] for i < rows and p < cols.
 func transposePlain(dst []float32, dstStride int, src []float32, srcStride, rows, cols int) {
 	for i := range rows {
