@@ -40,6 +40,36 @@ func Windows(ckpt *checkpoint.Checkpoint, texts []Text, length, limit int) ([][]
 	return cut(tok, texts, length, limit)
 }
 
+// sampledBytes is how much of each text Estimate tokenizes.
+const sampledBytes = 1 << 16
+
+// Estimate returns about how many tokens New would read of the texts, and the length of its windows, from the beginning of each text.
+func Estimate(ckpt *checkpoint.Checkpoint, texts []Text, length, limit int) (tokens int64, window int, err error) {
+	config, err := ckpt.Config()
+	if err != nil {
+		return 0, 0, err
+	}
+	tok, err := ckpt.Tokenizer()
+	if err != nil {
+		return 0, 0, err
+	}
+	if window, err = windowLength(config, length); err != nil {
+		return 0, 0, err
+	}
+	for _, t := range texts {
+		if len(t.Data) == 0 {
+			continue
+		}
+		sample := t.Data[:min(sampledBytes, len(t.Data))]
+		n := len(tok.Encode(string(sample), tokenizer.EncodeOptions{}))
+		tokens += int64(float64(n) * float64(len(t.Data)) / float64(len(sample)))
+	}
+	if limit > 0 {
+		tokens = min(tokens, int64(limit)*int64(window))
+	}
+	return tokens, window, nil
+}
+
 // windowLength returns the window length that was asked for, or the default.
 func windowLength(c model.Config, asked int) (int, error) {
 	n := asked

@@ -169,19 +169,6 @@ func (l *Line) feedbackSeconds(c *Calibration) float64 {
 	return seconds + cols*cols*cols/3/factorRate
 }
 
-// CalibrationTime estimates how long gathering statistics of so many tokens takes: 0.035 ns of a core for each token and weight, Gram matrices included
-// (docs/methods/calibration.md), three times that where both the original and the compressed network run.
-func (p *Plan) CalibrationTime(workers int, tokens int64) time.Duration {
-	if p.Calibration == nil || p.Calibration.Texts == 0 {
-		return 0
-	}
-	seconds := 0.035e-9 * float64(tokens) * float64(p.Totals.Weights)
-	if p.Calibration.Sequential {
-		seconds *= 3
-	}
-	return time.Duration(seconds / float64(max(1, workers)) * float64(time.Second))
-}
-
 // trellisRate returns the weights a second of one worker that searches a trellis: about as many per state and step, and from 4.5 bits on less,
 // since costs are wider; with 8 new bits at each step there is no fast search.
 func trellisRate(name string) float64 {

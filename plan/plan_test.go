@@ -210,18 +210,22 @@ func TestTimeShrinksWithWorkersAndGrowsWithSearch(t *testing.T) {
 func TestTimeCountsCalibrationAndFeedback(t *testing.T) {
 	c := open(t, llama.Shapes()["tiny"])
 	p := resolve(t, c, `rules: [{match: linear, codec: tcq-lut8-2-had, method: ldlq}]`)
-	if n := p.Unserved(); n == 0 || p.CalibrationTime(1, 1000) != 0 {
-		t.Errorf("without statistics: %d weights are unserved, %v of calibration", n, p.CalibrationTime(1, 1000))
+	reading := Reading{Tokens: 1000, Context: 100, Heads: 4}
+	if n := p.Unserved(); n == 0 || p.CalibrationTime(1, reading) != 0 {
+		t.Errorf("without statistics: %d weights are unserved, %v of calibration", n, p.CalibrationTime(1, reading))
 	}
 	without := p.Time(1, 0)
 	p.Calibration = &Calibration{Texts: 1}
-	feedback, calibration := p.Time(1, 0), p.CalibrationTime(1, 1000)
+	feedback, calibration := p.Time(1, 0), p.CalibrationTime(1, reading)
 	if feedback <= without || calibration <= 0 || p.Unserved() != 0 {
 		t.Errorf("%v without statistics, %v with, %v of calibration, %d unserved", without, feedback, calibration, p.Unserved())
 	}
 	p.Calibration.Sequential = true
-	if p.Time(1, 0) <= feedback || p.CalibrationTime(1, 1000) <= calibration {
+	if p.Time(1, 0) <= feedback || p.CalibrationTime(1, reading) <= calibration {
 		t.Error("weight after weight takes no longer")
+	}
+	if long := (Reading{Tokens: 1000, Context: 4000, Heads: 4}); p.CalibrationTime(1, long) < 2*p.CalibrationTime(1, reading) || p.CalibrationTime(2, long) >= p.CalibrationTime(1, long) {
+		t.Errorf("windows of 4000 tokens take %v, of 100 %v", p.CalibrationTime(1, long), p.CalibrationTime(1, reading))
 	}
 	high := resolve(t, c, `rules: [{match: linear, codec: tcq-lut12-8}]`)
 	low := resolve(t, c, `rules: [{match: linear, codec: tcq-lut12-7.5}]`)

@@ -98,21 +98,24 @@ func (f *calibrationFlags) contents() (texts []observe.Text, err error) {
 	return f.read, err
 }
 
-// tokens returns about how many tokens will be read of the texts, of which four bytes are taken to make one.
-func (f *calibrationFlags) tokens() (int64, error) {
+// reading returns about what will be read of the texts; where the checkpoint does not say how to read, four bytes are taken to make a token.
+func (f *calibrationFlags) reading(ckpt *checkpoint.Checkpoint) (plan.Reading, error) {
 	texts, err := f.contents()
-	var n int64
+	if err != nil || len(texts) == 0 {
+		return plan.Reading{}, err
+	}
+	var r plan.Reading
+	if config, err := ckpt.Config(); err == nil {
+		r.Heads = config.Heads
+	}
+	if r.Tokens, r.Context, err = observe.Estimate(ckpt, texts, f.context, f.windows); err == nil {
+		return r, nil
+	}
+	r.Tokens, r.Context = 0, 512
 	for _, t := range texts {
-		n += int64(len(t.Data)) / 4
+		r.Tokens += int64(len(t.Data)) / 4
 	}
-	window := int64(f.context)
-	if window == 0 {
-		window = 512
-	}
-	if limit := int64(f.windows) * window; limit > 0 {
-		n = min(n, limit)
-	}
-	return n, err
+	return r, nil
 }
 
 // agree compares a saved plan, whose weights were given methods for its statistics, with the flags, and gives each what it lacks.

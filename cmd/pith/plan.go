@@ -277,14 +277,14 @@ are read and nothing is written, unless --save keeps the plan for pith compress 
 					return err
 				}
 			}
-			tokens, err := f.calibration.tokens()
+			reading, err := f.calibration.reading(ckpt)
 			if err != nil {
 				return err
 			}
 			if asJSON {
-				return printJSON(s.out, plannedJSON{p, p.Hash(), p.Memory(f.workers), p.MinMemory(), p.Time(f.workers, 0).Seconds(), p.CalibrationTime(f.workers, tokens).Seconds()})
+				return printJSON(s.out, plannedJSON{p, p.Hash(), p.Memory(f.workers), p.MinMemory(), p.Time(f.workers, 0).Seconds(), p.CalibrationTime(f.workers, reading).Seconds()})
 			}
-			return printPlan(s.out, p, f.workers, tokens)
+			return printPlan(s.out, p, f.workers, reading)
 		},
 	}
 	f.add(c)
@@ -303,8 +303,8 @@ type plannedJSON struct {
 	Calibrate float64 `json:"calibration_seconds,omitempty"`
 }
 
-// printPlan writes a plan for people. tokens is about how many its calibration reads.
-func printPlan(w io.Writer, p *plan.Plan, workers int, tokens int64) error {
+// printPlan writes a plan for people. reading is about what its calibration reads.
+func printPlan(w io.Writer, p *plan.Plan, workers int, reading plan.Reading) error {
 	t := human.NewTable("weight", "role", ">shape", "stored as", "method", "becomes", ">bytes", "note")
 	for _, l := range p.Lines() {
 		t.Add(l.Weight, l.Role, shapeString(l.Shape), l.Source, l.Method, l.Codec, human.Count(l.Bytes), l.Note)
@@ -338,9 +338,9 @@ func printPlan(w io.Writer, p *plan.Plan, workers int, tokens int64) error {
 		100*float64(p.Totals.Bytes)/float64(max(1, p.Totals.SourceBytes)))
 	fmt.Fprintf(w, "memory      about %s with %d workers, at least %s\n", human.Size(p.Memory(workers)), workers, human.Size(p.MinMemory()))
 	total, calibration := p.Time(workers, 0), ""
-	if c := p.CalibrationTime(workers, tokens); c > 0 {
+	if c := p.CalibrationTime(workers, reading); c > 0 {
 		total += c
-		calibration = fmt.Sprintf(", %s of them calibration on some %s tokens", human.Duration(c.Round(100*time.Millisecond)), human.Count(tokens))
+		calibration = fmt.Sprintf(", %s of them calibration on some %s tokens", human.Duration(c.Round(100*time.Millisecond)), human.Count(reading.Tokens))
 	}
 	_, err := fmt.Fprintf(w, "time        very roughly %s on %s%s\n", human.Duration(total.Round(100*time.Millisecond)), cpus(workers), calibration)
 	return err
