@@ -1,7 +1,12 @@
 package codec_test
 
 import (
+	"bytes"
+	"fmt"
 	"math"
+	"math/bits"
+	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -91,5 +96,49 @@ func BenchmarkParse(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// BenchmarkGroupOrder multiplies rows that share tables by one token: rows of a group one after another, and in any order.
+func BenchmarkGroupOrder(b *testing.B) {
+	const rows, cols, width = 2048, 2048, 3
+	for _, groups := range []int{16, 64, 256} {
+		sorted := make([]int, rows)
+		for r := range sorted {
+			sorted[r] = r * groups / rows
+		}
+		shuffled := slices.Clone(sorted)
+		rand.New(rand.NewPCG(1, 7)).Shuffle(rows, func(i, j int) { shuffled[i], shuffled[j] = shuffled[j], shuffled[i] })
+		for name, order := range map[string][]int{"sorted": sorted, "shuffled": shuffled} {
+			each := bits.Len(uint(groups - 1))
+			numbers := make([]byte, rows*each/8)
+			for r, g := range order {
+				for i := range each {
+					numbers[(r*each+i)/8] |= byte(g>>i&1) << ((r*each + i) % 8)
+				}
+			}
+			c, err := codec.Parse(fmt.Sprintf("jlcm%d-k%d", width, groups))
+			if err != nil {
+				b.Fatal(err)
+			}
+			term, err := c.Open(rows, cols, []codec.Part{
+				{Name: "codes", DType: tensor.U8, Shape: []int{rows, cols * width / 8}, Data: make([]byte, rows*cols*width/8)},
+				{Name: "tables", DType: tensor.F16, Shape: []int{groups, 1 << width}, Data: bytes.Repeat([]byte{0, 0x3c}, groups<<width)},
+				{Name: "groups", DType: tensor.U8, Shape: []int{len(numbers)}, Data: numbers},
+			})
+			if err != nil {
+				b.Fatal(err)
+			}
+			in, y := codec.NewInput(codectest.Matrix(2, 1, cols)), tensor.NewMat(1, rows)
+			b.Run(fmt.Sprintf("%d/%s", groups, name), func(b *testing.B) {
+				shortest := time.Duration(math.MaxInt64)
+				for b.Loop() {
+					start := time.Now()
+					term.MulAdd(y, in, 0, rows)
+					shortest = min(shortest, time.Since(start))
+				}
+				b.ReportMetric(rows*cols/float64(shortest.Nanoseconds()), "best-Gweights/s")
+			})
+		}
 	}
 }
