@@ -5,9 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
-	"sync"
 
-	"pith/internal/par"
 	"pith/model"
 	"pith/tokenizer"
 )
@@ -45,34 +43,26 @@ func Generated(ctx context.Context, m *model.Model, t *tokenizer.Tokenizer, text
 	c := NewCounts(t)
 	bos, hasBOS := t.BOS()
 	runs := (g.Tokens + g.Each - 1) / g.Each
-	var mu sync.Mutex
-	var failed error
-	par.Ranges(workers, runs, 1, func(lo, hi int) {
-		for run := lo; run < hi; run++ {
-			at := int(int64(len(ids)-g.Prompt) * int64(run) / int64(runs))
-			prompt := ids[at : at+g.Prompt : at+g.Prompt]
-			if hasBOS && t.AddBOS() {
-				prompt = append([]int32{bos}, prompt[1:]...)
-			}
-			o := model.GenerateOptions{Sample: g.Sample, MaxTokens: min(g.Each, g.Tokens-run*g.Each)}
-			o.Sample.Seed += uint64(run)
-			var own []int32
-			_, err := model.Generate(ctx, m.NewSession(len(prompt)+o.MaxTokens), prompt, o, func(id int32) bool {
-				own = append(own, id)
-				return true
-			})
-			mu.Lock()
-			failed = errors.Join(failed, err)
-			for _, id := range own {
-				if int(id) < len(c.Of) {
-					c.Of[id]++
-				}
-			}
-			mu.Unlock()
+	prompts := make([][]int32, runs)
+	for run := range prompts {
+		at := int(int64(len(ids)-g.Prompt) * int64(run) / int64(runs))
+		prompts[run] = ids[at : at+g.Prompt : at+g.Prompt]
+		if hasBOS && t.AddBOS() {
+			prompts[run] = append([]int32{bos}, prompts[run][1:]...)
 		}
-	})
-	if failed != nil {
-		return nil, failed
+	}
+	written, err := model.Continuations(ctx, m, prompts, model.GenerateOptions{Sample: g.Sample, MaxTokens: g.Each}, workers)
+	if err != nil {
+		return nil, err
+	}
+	last := written[runs-1]
+	written[runs-1] = last[:min(len(last), g.Tokens-(runs-1)*g.Each)]
+	for _, own := range written {
+		for _, id := range own {
+			if int(id) < len(c.Of) {
+				c.Of[id]++
+			}
+		}
 	}
 	sum := sha256.Sum256(text)
 	kind := "generated"

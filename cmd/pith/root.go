@@ -96,6 +96,7 @@ Exit codes: 0 done; 1 the answer is no (verify found damage); 2 bad usage or inp
 		demoCommand(s),
 		inspectCommand(s),
 		planCommand(s),
+		sampleCommand(s),
 		calibrateCommand(s),
 		layersCommand(s),
 		compressCommand(s),

@@ -41,7 +41,7 @@ var allowed = map[string][]string{
 	"model":                {"tensor", "kernels", "codec", "formats", "internal/par"},
 	"formats/interop":      {"tensor", "kernels", "tokenizer", "formats", "codec", "model", "internal/par"},
 	"checkpoint":           {"tensor", "kernels", "tokenizer", "formats", "codec", "model", "formats/interop", "internal/par"},
-	"observe":              {"tensor", "tokenizer", "calib", "model", "formats/interop", "checkpoint", "internal/lock"},
+	"observe":              {"tensor", "tokenizer", "formats", "calib", "model", "formats/interop", "checkpoint", "internal/lock"},
 	"gradient":             {"tensor", "kernels", "calib", "model", "internal/par"},
 	"plan":                 {"tensor", "formats", "codec", "calib", "approx", "quantizers", "pruning", "lowrank", "model", "checkpoint"},
 	"compress":             {"tensor", "kernels", "tokenizer", "formats", "codec", "calib", "approx", "quantizers", "model", "formats/interop", "checkpoint", "plan", "observe", "internal/par", "internal/lock"},
