@@ -40,6 +40,9 @@ func (m *Model) SetPolicy(p Policy, on Machine) (Choice, error) {
 	case c.Direct.Held == 0:
 		c.Policy = Direct
 	case p == AutoPolicy:
+		if on.Memory > 0 {
+			on.Memory += m.madeBytes() // which will be free
+		}
 		c.Policy = Choose(c.Direct, c.Fold, on)
 	}
 	m.remake(c.Policy)

@@ -254,6 +254,11 @@ func TestAutoChoosesForAModel(t *testing.T) {
 	if 2*c.Fold.Token != c.Direct.Token || c.Fold.Held != c.Fold.Token || c.Fold.Rest != c.Direct.Rest || c.Fold.Layer-c.Direct.Layer != -m.AtomBytes()/2 {
 		t.Errorf("%+v, %+v", c.Direct, c.Fold)
 	}
+	for range 2 { // what the first makes is not missing for the second
+		if c, err := m.SetPolicy(AutoPolicy, Machine{Cache: 1, Memory: c.Fold.Held - int64(len(m.folded))*c.Fold.Held/4}); err != nil || c.Policy != Fold {
+			t.Errorf("%s with just the memory for it (%v)", c.Policy, err)
+		}
+	}
 	cache := c.Direct.Held + c.Direct.Rest // of two atoms of float32 from the cache, or what is made from beyond
 	if c, err := m.SetPolicy(AutoPolicy, Machine{Cache: cache}); err != nil || c.Policy != Direct {
 		t.Errorf("%s with the cache for the atoms (%v)", c.Policy, err)

@@ -47,15 +47,20 @@ func parseAtoms(text string) (o eval.AtomsOptions, err error) {
 
 // atomsLine says how weights made of atoms are multiplied, and what the choice between direct and fold goes by.
 func atomsLine(c *model.Choice) string {
-	cache := human.Size(c.On.Cache)
-	if c.On.Cache == 0 {
-		cache = "unknown size"
-	}
 	line := fmt.Sprintf("multiplied by policy %s", c.Policy)
 	if c.Made > 0 {
 		line += fmt.Sprintf(", %s of memory", human.Size(c.Made))
 	}
-	line += fmt.Sprintf("; cache %s: a token reads %s by direct, %s of it from beyond, or %s by fold, %s from beyond", cache,
-		human.Size(c.Direct.Token), human.Size(c.Direct.Beyond(c.On.Cache)), human.Size(c.Fold.Token), human.Size(c.Fold.Beyond(c.On.Cache)))
+	cache := c.On.Cache
+	if cache == 0 {
+		return line + "; the size of the cache is not known"
+	}
+	reads := func(r model.Reads) string {
+		return fmt.Sprintf("reads %s, %s from beyond, cost %s", human.Size(r.Token), human.Size(r.Beyond(cache)), human.Size(r.Cost(cache)))
+	}
+	line += fmt.Sprintf("; with a cache of %s a token by direct %s; by fold %s", human.Size(cache), reads(c.Direct), reads(c.Fold))
+	if c.On.Memory > 0 && c.Fold.Held > c.On.Memory {
+		line += fmt.Sprintf(", if there were %s of memory", human.Size(c.Fold.Held))
+	}
 	return line
 }

@@ -56,7 +56,7 @@ func TestASavedPlanKnowsWhatIsShared(t *testing.T) {
 		bench := func(atoms string) string {
 			return ok(t, "bench", a, "--prompt", "4", "--decode", "2", "--repeats", "1", "--atoms", atoms)
 		}
-		for atoms, want := range map[string]string{"materialise": "policy materialise", "fold": "policy fold", "auto:1MiB": "cache 1.0 MiB: a token reads"} {
+		for atoms, want := range map[string]string{"materialise": "policy materialise", "fold": "policy fold", "auto:1MiB": "with a cache of 1.0 MiB a token by direct reads"} {
 			if got := bench(atoms); strings.Contains(got, want) != (flags[1] == "matrix-pca") {
 				t.Errorf("%q: bench --atoms %s printed %s", flags, atoms, got)
 			}
