@@ -16,26 +16,13 @@ type Choice struct {
 // convex hulls reach: those that gain most for a byte first, while they fit. ok is false if the
 // smallest choices together exceed the budget.
 func Allocate(menus [][]Choice, budget int64) (chosen []int, ok bool) {
-	type step struct {
-		menu, to int
-		bytes    int64
-		gain     float64 // loss saved for a byte
-	}
-	chosen = make([]int, len(menus))
-	var steps []step
-	for i, menu := range menus {
-		hull := lowerHull(menu)
-		chosen[i] = hull[0]
-		budget -= menu[hull[0]].Bytes
-		for k := 1; k < len(hull); k++ {
-			a, b := menu[hull[k-1]], menu[hull[k]]
-			steps = append(steps, step{i, hull[k], b.Bytes - a.Bytes, (a.Loss - b.Loss) / float64(b.Bytes-a.Bytes)})
-		}
+	chosen, steps := walk(menus)
+	for i, k := range chosen {
+		budget -= menus[i][k].Bytes
 	}
 	if budget < 0 {
 		return nil, false
 	}
-	slices.SortStableFunc(steps, func(a, b step) int { return cmp.Compare(b.gain, a.gain) }) // of one menu they fall, so its steps stay in order
 	full := make([]bool, len(menus))
 	for _, s := range steps {
 		if full[s.menu] || s.bytes > budget {
@@ -46,6 +33,39 @@ func Allocate(menus [][]Choice, budget int64) (chosen []int, ok bool) {
 		budget -= s.bytes
 	}
 	return chosen, true
+}
+
+// Sums returns the lower convex hull of all sums of one choice from each menu, from the smallest to the one with the least loss: which choices
+// each point is of. It is the menus' own hulls, their steps merged.
+func Sums(menus [][]Choice) (points [][]int) {
+	at, steps := walk(menus)
+	points = append(points, slices.Clone(at))
+	for _, s := range steps {
+		at[s.menu] = s.to
+		points = append(points, slices.Clone(at))
+	}
+	return points
+}
+
+// step is one along a menu's hull.
+type step struct {
+	menu, to int
+	bytes    int64
+	gain     float64 // loss saved for a byte
+}
+
+// walk returns where every menu's hull begins, and the steps along all of them, those that gain most for a byte first.
+func walk(menus [][]Choice) (start []int, steps []step) {
+	for i, menu := range menus {
+		hull := lowerHull(menu)
+		start = append(start, hull[0])
+		for k := 1; k < len(hull); k++ {
+			a, b := menu[hull[k-1]], menu[hull[k]]
+			steps = append(steps, step{i, hull[k], b.Bytes - a.Bytes, (a.Loss - b.Loss) / float64(b.Bytes-a.Bytes)})
+		}
+	}
+	slices.SortStableFunc(steps, func(a, b step) int { return cmp.Compare(b.gain, a.gain) }) // of one menu they fall, so its steps stay in order
+	return start, steps
 }
 
 // lowerHull returns the indices of a menu's lower convex hull in the order of bytes, from the smallest to the one with the least loss. Of

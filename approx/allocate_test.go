@@ -126,3 +126,30 @@ func onFrontier(menus [][]Choice, chosen []int) bool {
 	}
 	return taken >= left
 }
+
+// The hull of the sums of a set's menus is that of all their combinations.
+func TestSumsAreTheHullOfAllCombinations(t *testing.T) {
+	rng := rand.New(rand.NewPCG(5, 6))
+	for range 40 {
+		menus := make([][]Choice, 3)
+		for i := range menus {
+			for range 4 {
+				menus[i] = append(menus[i], Choice{Bytes: 1 + rng.Int64N(60), Loss: rng.Float64()})
+			}
+		}
+		var all []Choice
+		for k := range 64 {
+			b, l := total(menus, []int{k % 4, k / 4 % 4, k / 16})
+			all = append(all, Choice{b, l})
+		}
+		hull, points := lowerHull(all), Sums(menus)
+		if len(hull) != len(points) {
+			t.Fatalf("%d points, the hull has %d", len(points), len(hull))
+		}
+		for i, p := range points {
+			if b, l := total(menus, p); b != all[hull[i]].Bytes || math.Abs(l-all[hull[i]].Loss) > 1e-12 {
+				t.Errorf("point %d: %d bytes lose %g, of all combinations %+v", i, b, l, all[hull[i]])
+			}
+		}
+	}
+}

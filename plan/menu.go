@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -21,6 +22,8 @@ type MenuOptions struct {
 	Codecs        []string // what codec.Parse knows, or "keep"
 	Method        string   // of terms whose codecs it can solve; the others, and all if it is "", have what suits their codecs
 	Search        bool
+	// Share says what weights may have in common; how much of them is kept, or that they have nothing in common, is chosen for each set. nil: nothing.
+	Share *Sharing
 
 	Stats    *calib.Set // nil: data-free
 	Prober   Prober     // nil: by theory
@@ -35,51 +38,82 @@ type entry struct {
 	line Line
 }
 
+// option is one way to store a weight, or all of a set: an entry for each.
+type option struct {
+	approx.Choice
+	entries []entry
+	keep    float64 // what the set keeps, if it has something in common
+}
+
 // FromMenu returns the recipe whose artifact takes at most o.BitsPerWeight and in which every weight is stored by one of the codecs of o, such that what
 // is lost adds up to the least that steps along the weights' hulls reach (approx.Allocate). What a weight loses by a codec is found by solving it: the
 // divergence of the network with that weight alone replaced, with a Prober; without, the relative loss of its outputs (approx.Predict) as often as
 // its role counts (Line.cost). Weights whose shapes no codec of the list fits choose among those that stand in for them, with notes. It reads every weight.
-func FromMenu(ctx context.Context, ckpt *checkpoint.Checkpoint, o MenuOptions) (Recipe, error) {
+// With o.Share, sets of weights may also have something in common, in one of the codecs; then shared says which do, for Share.
+func FromMenu(ctx context.Context, ckpt *checkpoint.Checkpoint, o MenuOptions) (r Recipe, shared *Sharing, err error) {
 	room, err := roomOf(ckpt, o.BitsPerWeight)
 	if err != nil {
-		return Recipe{}, err
+		return r, nil, err
 	}
 	menus, err := o.menus(ckpt, room.lines)
 	if err != nil {
-		return Recipe{}, err
+		return r, nil, err
 	}
 	for i, menu := range menus {
 		if err := o.price(ctx, ckpt, &room.lines[i], menu); err != nil {
-			return Recipe{}, err
+			return r, nil, err
 		}
 		if o.Progress != nil {
 			o.Progress(room.lines[i].Weight, i+1, len(menus))
 		}
 	}
-	chosen, ok := allocate(menus, room.bytes-room.kept)
+	options, err := o.options(ctx, ckpt, room.lines, menus)
+	if err != nil {
+		return r, nil, err
+	}
+	chosen, ok := allocate(options, room.bytes-room.kept)
 	if !ok {
 		least := room.kept
-		for _, menu := range menus {
-			least += slices.MinFunc(menu, func(a, b entry) int { return int(a.Bytes - b.Bytes) }).Bytes
+		for _, menu := range options {
+			least += slices.MinFunc(menu, func(a, b option) int { return cmp.Compare(a.Bytes, b.Bytes) }).Bytes
 		}
-		return Recipe{}, room.tooSmall(least, "the smallest codecs of the menu")
+		return r, nil, room.tooSmall(least, "the smallest codecs of the menu")
 	}
-	r := Recipe{Name: "menu-" + strconv.FormatFloat(o.BitsPerWeight, 'f', -1, 64)}
-	for i, e := range chosen {
-		r.add(e.rule, room.lines[i].Weight)
+	r.Name = "menu-" + strconv.FormatFloat(o.BitsPerWeight, 'f', -1, 64)
+	keeps := map[string]float64{}
+	for _, option := range chosen {
+		for _, e := range option.entries {
+			r.add(e.rule, e.line.Weight)
+			if option.keep > 0 {
+				keeps[strings.TrimPrefix(e.line.Set, setPrefix)] = option.keep
+			}
+		}
 	}
-	return r, nil
+	if len(keeps) > 0 {
+		s := *o.Share
+		s.Keeps, shared = keeps, &s
+	}
+	return r, shared, nil
 }
 
-// allocate picks an entry of each menu; ok is false if the smallest exceed the budget.
-func allocate(menus [][]entry, budget int64) (picked []entry, ok bool) {
+// choice lets allocate look at what embeds approx.Choice.
+func (e entry) choice() approx.Choice  { return e.Choice }
+func (o option) choice() approx.Choice { return o.Choice }
+
+// choicesOf returns sizes and losses alone.
+func choicesOf[T interface{ choice() approx.Choice }](menus [][]T) [][]approx.Choice {
 	choices := make([][]approx.Choice, len(menus))
 	for i, menu := range menus {
 		for _, e := range menu {
-			choices[i] = append(choices[i], e.Choice)
+			choices[i] = append(choices[i], e.choice())
 		}
 	}
-	chosen, ok := approx.Allocate(choices, budget)
+	return choices
+}
+
+// allocate picks one of each menu; ok is false if the smallest exceed the budget.
+func allocate[T interface{ choice() approx.Choice }](menus [][]T, budget int64) (picked []T, ok bool) {
+	chosen, ok := approx.Allocate(choicesOf(menus), budget)
 	for i, k := range chosen {
 		picked = append(picked, menus[i][k])
 	}

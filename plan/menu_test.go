@@ -87,7 +87,7 @@ func TestMenusKeepToTheBudgetAndNameWhatTheyList(t *testing.T) {
 		used := map[string]bool{}
 		for _, bits := range budgets {
 			o.BitsPerWeight = bits
-			r, err := FromMenu(t.Context(), c, o)
+			r, _, err := FromMenu(t.Context(), c, o)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -114,7 +114,7 @@ func TestMenusKeepToTheBudgetAndNameWhatTheyList(t *testing.T) {
 func TestMenusThatCannotBeAreErrors(t *testing.T) {
 	c := open(t, llama.Shapes()["tiny"])
 	from := func(bits float64, method string, codecs ...string) error {
-		_, err := FromMenu(t.Context(), c, MenuOptions{BitsPerWeight: bits, Codecs: codecs, Method: method})
+		_, _, err := FromMenu(t.Context(), c, MenuOptions{BitsPerWeight: bits, Codecs: codecs, Method: method})
 		return err
 	}
 	for want, err := range map[string]error{
@@ -146,7 +146,7 @@ func TestMenusThatCannotBeAreErrors(t *testing.T) {
 // Weights that nothing on the menu fits have what stands in for it, as with one codec; embedding and head are not pruned.
 func TestMenusFallBackAsOneCodecDoes(t *testing.T) {
 	c := open(t, llama.Shapes()["odd"])
-	r, err := FromMenu(t.Context(), c, MenuOptions{BitsPerWeight: 7.5, Codecs: []string{"q4_k", "int4-g64-s50"}})
+	r, _, err := FromMenu(t.Context(), c, MenuOptions{BitsPerWeight: 7.5, Codecs: []string{"q4_k", "int4-g64-s50"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -198,7 +198,7 @@ func (s squares) KL(_ context.Context, weight string, term codec.Term) (float64,
 // A Prober's word counts: what matters to the network has the larger codec.
 func TestProbedMenusGiveMoreWhereTheNetworkLosesMore(t *testing.T) {
 	c := open(t, llama.Shapes()["tiny"])
-	r, err := FromMenu(t.Context(), c, MenuOptions{BitsPerWeight: 3.5, Codecs: []string{"int2-g32", "int4-g32"}, Prober: squares{c, "v_proj"}, Workers: 2})
+	r, _, err := FromMenu(t.Context(), c, MenuOptions{BitsPerWeight: 3.5, Codecs: []string{"int2-g32", "int4-g32"}, Prober: squares{c, "v_proj"}, Workers: 2})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -38,6 +38,9 @@ type Sharing struct {
 	Rank      int      `json:"rank,omitempty"`       // of a weight's own term, or of the common factor; 0: by Keep
 	Keep      float64  `json:"keep,omitempty"`       // of the bytes that the weights of a set would take alone, what the set takes at most
 	Chosen    string   `json:"chosen,omitempty"`     // how the groups were found; "": by the user
+
+	// Keeps is Keep of each set by its name; sets that it does not name have nothing in common. nil: Keep is that of all.
+	Keeps map[string]float64 `json:"keeps,omitempty"`
 }
 
 // setPrefix begins the names under which a set's tensors are stored; no weight has such a name.
@@ -57,9 +60,13 @@ func Share(p *Plan, cfg model.Config, s Sharing) error {
 	}
 	common := Block{Name: sharedBlock}
 	for _, set := range sets {
-		line, err := set.resolve(s)
+		own := s
+		if s.Keeps != nil {
+			own.Keep = s.Keeps[set.short()]
+		}
+		line, err := set.resolve(own)
 		if err != nil {
-			return fmt.Errorf("%s: %w", strings.TrimPrefix(set.name, setPrefix), err)
+			return fmt.Errorf("%s: %w", set.short(), err)
 		}
 		common.Lines = append(common.Lines, line)
 	}
@@ -104,8 +111,13 @@ func (s *Sharing) check() error {
 		return errors.New("shares are from 0 to 1, ranks and atoms whole numbers")
 	case s.Method == MatrixPCA && s.Atoms == 0 && s.AtomShare == 0:
 		return errors.New("how many atoms? give a number, or a share of the layers with a point, as 0.5")
-	case s.Method != MatrixPCA && s.Rank == 0 && s.Keep == 0:
+	case s.Method != MatrixPCA && s.Rank == 0 && s.Keep == 0 && s.Keeps == nil:
 		return errors.New("of which rank? give it, or a share to keep, as 0.8")
+	}
+	for name, keep := range s.Keeps {
+		if !(keep > 0 && keep <= 1) {
+			return fmt.Errorf("set %s: shares to keep are above 0 and up to 1", name)
+		}
 	}
 	for _, m := range s.Match {
 		if err := checkPattern(m); err != nil {
@@ -140,8 +152,14 @@ func (s *Sharing) sets(p *Plan, cfg model.Config) []*set {
 			byName[name].members = append(byName[name].members, l)
 		}
 	}
-	return slices.DeleteFunc(order, func(s *set) bool { return len(s.members) < 2 })
+	return slices.DeleteFunc(order, func(t *set) bool {
+		_, named := s.Keeps[t.short()]
+		return len(t.members) < 2 || s.Keeps != nil && !named
+	})
 }
+
+// short is the set's name as people see it.
+func (t *set) short() string { return strings.TrimPrefix(t.name, setPrefix) }
 
 // setOf names the set of a line, "" if it is in none.
 func (s *Sharing) setOf(l *Line, layer int) string {

@@ -15,7 +15,7 @@ import (
 	"pith/structure"
 )
 
-// fromMenu returns the recipe that --menu asks for.
+// fromMenu returns the recipe that --menu asks for. With --share it leaves in the flags what weights have in common.
 func (f *planFlags) fromMenu(ctx context.Context, c *checkpoint.Checkpoint, progress io.Writer) (plan.Recipe, error) {
 	o := plan.MenuOptions{BitsPerWeight: f.bits, Codecs: f.menu, Method: f.method, Search: f.search, Workers: f.workers}
 	set, free, err := f.calibration.set(ctx, c, f.workers)
@@ -29,12 +29,19 @@ func (f *planFlags) fromMenu(ctx context.Context, c *checkpoint.Checkpoint, prog
 			return plan.Recipe{}, err
 		}
 	}
+	if f.sharing.method != "" && (f.sharing.keep != 0 || f.sharing.rank != 0) {
+		return plan.Recipe{}, errors.New("--share-keep and --share-rank are what --menu chooses; leave them out")
+	}
+	if o.Share, err = f.sharing.record(ctx, c, &f.calibration, f.workers, progress); err != nil {
+		return plan.Recipe{}, err
+	}
 	o.Progress = tried(progress, "codecs")
 	defer o.Progress("", 0, 0)
-	r, err := plan.FromMenu(ctx, c, o)
+	r, shared, err := plan.FromMenu(ctx, c, o)
 	if err != nil {
 		return r, fmt.Errorf("--menu: %w", err)
 	}
+	f.shared = shared
 	return r, nil
 }
 

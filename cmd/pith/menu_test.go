@@ -59,6 +59,7 @@ func TestMenusSayWhatTheyLack(t *testing.T) {
 		"unknown codec \"int9-g64\"":      {"--menu", "int9-g64", "--bpw", "4"},
 		"--bpw to":                        {"--menu", "int4-g32,int8-g32", "--bpw", "3"},
 		"--probe is a number of windows":  {"--menu", "int4-g32", "--bpw", "6", "--probe", "3"},
+		"--share-keep and --share-rank":   {"--menu", "int4-g32", "--bpw", "6", "--share", "joint", "--share-keep", "0.8"},
 		"--probe goes with":               {"--codec", "int4-g32", "--probe", "3"},
 		"GGUF has no layout for int4-g32": {"--menu", "int4-g32", "--bpw", "6", "--format", "gguf"},
 	} {

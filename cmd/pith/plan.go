@@ -26,6 +26,7 @@ type planFlags struct {
 	ranks                   string // statistics by which ranks are chosen
 	probes                  int    // windows on which they, or the codecs of the menu, are tried
 	menu                    []string
+	shared                  *plan.Sharing // what the menu's choice has in common
 	search                  bool
 	bits                    float64
 	bitsGiven               func() bool
@@ -190,9 +191,15 @@ func (f *planFlags) plan(ctx context.Context, c *checkpoint.Checkpoint, progress
 
 // share changes the plan as --share asks for.
 func (f *planFlags) share(ctx context.Context, c *checkpoint.Checkpoint, p *plan.Plan, progress io.Writer) error {
-	s, err := f.sharing.record(ctx, c, &f.calibration, f.workers, progress)
-	if err != nil || s == nil {
-		return err
+	s := f.shared
+	if f.menu == nil {
+		var err error
+		if s, err = f.sharing.record(ctx, c, &f.calibration, f.workers, progress); err != nil {
+			return err
+		}
+	}
+	if s == nil {
+		return nil
 	}
 	config, err := c.Config()
 	if err != nil {

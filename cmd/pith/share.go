@@ -36,7 +36,7 @@ func (f *sharingFlags) add(c *cobra.Command) {
 	p.StringSliceVar(&f.match, "share-roles", []string{"attention"}, "with --share: which weights, by roles or globs, as in recipes")
 	p.StringVar(&f.atoms, "share-atoms", "", "with --share matrix-pca: atoms of a group, as 2, or for each of its layers, as 0.5")
 	p.IntVar(&f.rank, "share-rank", 0, "with --share: rank of the common factor; with matrix-pca of each weight's own term")
-	p.Float64Var(&f.keep, "share-keep", 0, "with --share: of these weights' bytes in their codec, the share that is kept, as 0.8: the largest rank that fits")
+	p.Float64Var(&f.keep, "share-keep", 0, "with --share: of these weights' bytes in their codec, the share that is kept, as 0.8: the largest rank that fits (with --menu it is chosen for each set)")
 	offer(c, "share", plan.SharingMethods()...)
 }
 

@@ -42,6 +42,7 @@ func TestASavedPlanKnowsWhatIsShared(t *testing.T) {
 		{"--share", "joint", "--share-keep", "0.7"},
 		{"--share", "joint", "--share-keep", "0.7", "--share-layers", "2", "--codec", "int8-g32"},
 		{"--share", "matrix-pca", "--share-groups", "kl:1", "--share-atoms", "1", "--share-rank", "2", "--codec", "int8-g32"},
+		{"--share", "joint", "--menu", "int8-g32", "--bpw", "8", "--method", "nearest"},
 		{"--share", "basis-u", "--share-keep", "0.6", "--share-roles", "linear", "--codec", "bf16"},
 	} {
 		flags = append(flags, "--text", text, "--ctx", "32")
