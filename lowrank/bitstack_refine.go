@@ -1,297 +1,194 @@
 package lowrank
 
 import (
-	"math"
-
 	"pith/approx"
 	"pith/internal/par"
 	"pith/kernels"
 	"pith/tensor"
 )
 
-// refineRows is how many rows are refined at a time.
-const refineRows = 32
-
-// refiner makes a block lose less in a form.
+// refiner makes a block lose less in a form. Beside W·H it keeps G = E·H of what the block leaves, E, and moves G along with what changes, so that
+// most of what a refit asks for is known already. Chunks of rows are worked on apart.
 type refiner struct {
 	*gramForm
 	p     approx.Problem
 	w     tensor.Mat
 	block *signBlock
+	wh, g []float32 // (rows, n)
+	chunk int       // rows
+
+	inverse []float64 // fitU: L of the k × k matrix V·diag(H)·Vᵀ = L·Lᵀ
+}
+
+// chunkRows is how many rows of a matrix are refined at a time: more pay the packing of H better, fewer keep workers busy.
+func chunkRows(rows int) int {
+	if rows < 1024 {
+		return 64
+	}
+	return 240
 }
 
 // refine returns the block refined, with tr(E·H·Eᵀ) of what it leaves and tr(W·H·Wᵀ), both of H as observed.
 func (b BitStack) refine(p approx.Problem, f *gramForm, block *signBlock) (*signBlock, float64, float64) {
-	r := &refiner{f, p, p.W, block}
+	size := p.W.Rows * f.n
+	r := &refiner{gramForm: f, p: p, w: p.W, block: block, wh: make([]float32, size), g: make([]float32, size), chunk: chunkRows(p.W.Rows)}
 	refits := b.Refits
 	if refits == 0 {
 		refits = bitStackRefits
 	}
-	r.rows(func(c *refineChunk) { c.feedback(); c.residual(); c.sweep() })
+	parts := make([][2]float64, (p.W.Rows+r.chunk-1)/r.chunk)
+	last := func(c *refineChunk) { parts[c.lo/r.chunk] = c.observed() }
+	r.rows(func(c *refineChunk) {
+		c.original()
+		c.feedback()
+		c.residual()
+		c.sweep()
+		last(c)
+	})
 	for i := range refits {
 		if p.Err() != nil {
 			break
 		}
-		r.fitU()
-		r.fitV()
+		r.fitV(r.fitU())
 		if i == refits-1 {
 			block.round() // what follows sees what is stored
+			r.rows((*refineChunk).residual)
 			r.fitU()
 			block.round()
 		}
-		r.rows(func(c *refineChunk) { c.residual(); c.sweep() })
+		r.rows(func(c *refineChunk) { c.residual(); c.sweep(); last(c) })
 	}
-	loss, norm := r.losses()
-	return block, loss, norm
+	var loss, norm float64
+	for _, part := range parts {
+		loss, norm = loss+part[0], norm+part[1]
+	}
+	return block, max(0, loss*f.unit), norm * f.unit
 }
 
 // rows calls f for chunks of rows, on several workers.
 func (r *refiner) rows(f func(c *refineChunk)) {
-	par.Ranges(r.p.Workers, r.w.Rows, refineRows, func(lo, hi int) {
+	par.Ranges(r.p.Workers, r.w.Rows, r.chunk, func(lo, hi int) {
 		if r.p.Err() == nil {
-			f(&refineChunk{refiner: r, lo: lo, hi: hi})
+			f(&refineChunk{refiner: r, lo: lo, hi: hi, m: make([]float32, r.n)})
 		}
 	})
 }
 
-// refineChunk is rows lo … hi: e, what the block leaves of them, and g = e·H.
+// refineChunk is rows lo … hi.
 type refineChunk struct {
 	*refiner
 	lo, hi int
-	e, g   []float64
-	m      []float32
+	m      []float32 // a row of magnitudes
 }
 
 func (c *refineChunk) signs(i int) []int8 { return c.block.signs[i*c.n : (i+1)*c.n] }
 
-// magnitude returns row i of the magnitudes.
-func (c *refineChunk) magnitude(i int) []float32 {
-	if c.m == nil {
-		c.m = make([]float32, c.n)
+// of returns the chunk's row i of a matrix that has a row for each of W's.
+func (c *refineChunk) of(all []float32, i int) []float32 { return all[i*c.n : (i+1)*c.n] }
+
+// magnitude returns columns from … to of row i of the magnitudes, as the codec sums them.
+func (c *refineChunk) magnitude(i, from, to int) []float32 {
+	m := c.m[:to-from]
+	clear(m)
+	for t, a := range c.block.u.Row(i) {
+		kernels.Axpy(m, a, c.block.v.Row(t)[from:to])
 	}
-	c.block.magnitude(c.m, i)
-	return c.m
+	return m
 }
+
+// times sets columns of the chunk's rows of to, (rows, n), to x·H, x (hi - lo, n).
+func (c *refineChunk) times(to, x []float32) {
+	clear(to[:(c.hi-c.lo)*c.n])
+	kernels.GemmNN(to, c.n, x, c.n, c.h, c.n, c.hi-c.lo, c.n, c.n)
+}
+
+// original computes W·H.
+func (c *refineChunk) original() {
+	x := make([]float32, (c.hi-c.lo)*c.n)
+	for i := c.lo; i < c.hi; i++ {
+		copy(x[(i-c.lo)*c.n:], c.w.Row(i))
+	}
+	c.times(c.wh[c.lo*c.n:], x)
+}
+
+// leaves sets e to what the block leaves of row i.
+func (c *refineChunk) leaves(e []float32, i int) {
+	m, signs := c.magnitude(i, 0, c.n), c.signs(i)
+	for j, x := range c.w.Row(i) {
+		e[j] = x - float32(float32(signs[j])*m[j])
+	}
+}
+
+// residual computes G.
+func (c *refineChunk) residual() {
+	e := make([]float32, (c.hi-c.lo)*c.n)
+	for i := c.lo; i < c.hi; i++ {
+		c.leaves(e[(i-c.lo)*c.n:(i-c.lo+1)*c.n], i)
+	}
+	c.times(c.g[c.lo*c.n:], e)
+}
+
+// feedbackColumns is how many columns' errors are added to those before them at once.
+const feedbackColumns = 64
 
 // feedback chooses signs from the last column to the first: of each, the one nearest to what would make the columns after it lose least. With
 // H = L·Lᵀ a row loses Σ_j ((e·L)_j)², and (e·L)_j depends on e_j and those after it.
 func (c *refineChunk) feedback() {
-	n := c.n
-	ahead := make([]float64, n)
-	for i := c.lo; i < c.hi; i++ {
-		m, signs, w := c.magnitude(i), c.signs(i), c.w.Row(i)
-		clear(ahead)
-		for j := n - 1; j >= 0; j-- {
-			row := c.l.Row(j)
-			target := float64(w[j]) + ahead[j]/row[j]
-			signs[j] = nearerSign(float32(target), m[j])
-			e := float64(w[j]) - float64(signs[j])*float64(m[j])
-			kernels.AddScaled64(ahead[:j], e, row[:j])
-		}
-	}
-}
-
-// residual computes e and g.
-func (c *refineChunk) residual() {
 	n, rows := c.n, c.hi-c.lo
-	if c.e == nil {
-		c.e, c.g = make([]float64, rows*n), make([]float64, rows*n)
-	}
-	for i := c.lo; i < c.hi; i++ {
-		m, signs, e := c.magnitude(i), c.signs(i), c.e[(i-c.lo)*n:]
-		for j, x := range c.w.Row(i) {
-			e[j] = float64(x) - float64(signs[j])*float64(m[j])
+	ahead, e := make([]float32, rows*n), make([]float32, rows*feedbackColumns)
+	for to := n; to > 0; {
+		from := max(0, to-feedbackColumns)
+		for i := c.lo; i < c.hi; i++ {
+			m, signs, w := c.magnitude(i, from, to), c.signs(i), c.w.Row(i)
+			row, left := ahead[(i-c.lo)*n:], e[(i-c.lo)*feedbackColumns:]
+			for j := to - 1; j >= from; j-- {
+				l := c.l[j*n:]
+				signs[j] = nearerSign(w[j]+row[j]/l[j], m[j-from])
+				left[j-from] = w[j] - float32(float32(signs[j])*m[j-from])
+				kernels.Axpy(row[from:j], left[j-from], l[from:j])
+			}
 		}
+		kernels.GemmNN(ahead, n, e, feedbackColumns, c.l[from*n:], n, rows, from, to-from)
+		to = from
 	}
-	clear(c.g)
-	kernels.Gemm64NT(c.g, n, c.e, n, c.h.Data, n, rows, n, n)
 }
 
-// sweep turns every sign over that lowers its row's loss.
+// sweep turns every sign over that lowers its row's loss, column by column, and moves G along.
 func (c *refineChunk) sweep() {
 	n := c.n
+	m := make([]float32, (c.hi-c.lo)*n)
 	for i := c.lo; i < c.hi; i++ {
-		m, signs := c.magnitude(i), c.signs(i)
-		e, g := c.e[(i-c.lo)*n:(i-c.lo+1)*n], c.g[(i-c.lo)*n:(i-c.lo+1)*n]
-		for j := range n {
-			step := 2 * float64(signs[j]) * float64(m[j]) // what turning over adds to e
-			if row := c.h.Row(j); step*(2*g[j]+step*row[j]) < 0 {
-				signs[j] = -signs[j]
-				e[j] += step
-				kernels.AddScaled64(g, step, row)
-			}
-		}
+		copy(m[(i-c.lo)*n:], c.magnitude(i, 0, n))
 	}
-}
-
-// fitU sets every row's u to the least squares solution in the form.
-func (r *refiner) fitU() {
-	k := r.block.u.Cols
-	r.rows(func(c *refineChunk) {
-		n, rows := c.n, c.hi-c.lo
-		basis, turned, w := make([]float64, rows*k*n), make([]float64, rows*k*n), make([]float64, n)
+	for j := range n {
+		h := c.h[j*n : (j+1)*n]
 		for i := c.lo; i < c.hi; i++ {
-			signs := c.signs(i)
-			for t := range k {
-				to := basis[((i-c.lo)*k+t)*n:]
-				for j, x := range c.block.v.Row(t) {
-					to[j] = float64(signs[j]) * float64(x)
-				}
+			sign, g := &c.block.signs[i*n+j], c.of(c.g, i)
+			step := 2 * float32(*sign) * m[(i-c.lo)*n+j] // what turning over adds to e
+			if rise := 2*g[j] + float32(step*h[j]); step < 0 && rise > 0 || step > 0 && rise < 0 {
+				*sign = -*sign
+				kernels.Axpy(g, step, h)
 			}
 		}
-		kernels.Gemm64NT(turned, n, basis, n, c.h.Data, n, rows*k, n, n)
-		a, b := make([]float64, k*k), make([]float64, k)
-		for i := c.lo; i < c.hi; i++ {
-			for j, x := range c.w.Row(i) {
-				w[j] = float64(x)
-			}
-			own := (i - c.lo) * k * n
-			for t := range k {
-				row := turned[own+t*n:][:n]
-				b[t] = kernels.Dot64(row, w)
-				for s := range k {
-					a[t*k+s] = kernels.Dot64(row, basis[own+s*n:][:n])
-				}
-			}
-			if solveSmall(a, b, k) {
-				for t, x := range b {
-					c.block.u.Row(i)[t] = float32(x)
-				}
-			}
-		}
-	})
-}
-
-// solveSmall overwrites b with a⁻¹·b by Cholesky; false if a is not positive definite.
-func solveSmall(a, b []float64, k int) bool {
-	for i := range k {
-		for j := range i + 1 {
-			s := a[i*k+j]
-			for t := range j {
-				s -= float64(a[i*k+t] * a[j*k+t])
-			}
-			if i > j {
-				a[i*k+j] = s / a[j*k+j]
-			} else if s > 1e-12*a[i*k+i] {
-				a[i*k+i] = math.Sqrt(s)
-			} else {
-				return false
-			}
-		}
-	}
-	for i := range k {
-		for t := range i {
-			b[i] -= float64(a[i*k+t] * b[t])
-		}
-		b[i] /= a[i*k+i]
-	}
-	for i := k - 1; i >= 0; i-- {
-		for t := i + 1; t < k; t++ {
-			b[i] -= float64(a[t*k+i] * b[t])
-		}
-		b[i] /= a[i*k+i]
-	}
-	return true
-}
-
-// gradientSteps is how many steps of conjugate gradients fitV makes.
-const gradientSteps = 8
-
-// fitV moves the first row of v, which holds most of the magnitude, towards the least squares solution in the form. What to add to it solves
-// (H ⊙ Σ u²·s·sᵀ)·d = Σ u·s ⊙ (H·e), where s is a row's signs and e what the block leaves of the row.
-func (r *refiner) fitV() {
-	m, n := r.w.Rows, r.n
-	rhs := make([]float64, (m+refineRows-1)/refineRows*n)
-	r.rows(func(c *refineChunk) {
-		c.residual()
-		sum := rhs[c.lo/refineRows*n:][:n]
-		for i := c.lo; i < c.hi; i++ {
-			u, signs := float64(c.block.u.Row(i)[0]), c.signs(i)
-			for j, g := range c.g[(i-c.lo)*n : (i-c.lo+1)*n] {
-				sum[j] += u * float64(signs[j]) * g
-			}
-		}
-	})
-	down := rhs[:n]
-	for at := n; at < len(rhs); at += n {
-		kernels.AddScaled64(down, 1, rhs[at:at+n])
-	}
-	columns := make([]float32, n*m) // u·s, by columns
-	for i := range m {
-		u, signs := r.block.u.Row(i)[0], r.block.signs[i*n:(i+1)*n]
-		for j, s := range signs {
-			columns[j*m+i] = float32(s) * u
-		}
-	}
-	a := make([]float64, n*n)
-	par.Ranges(r.p.Workers, n, refineRows, func(lo, hi int) {
-		block := make([]float32, (hi-lo)*n)
-		kernels.GemmNT(block, n, columns[lo*m:], m, columns, m, hi-lo, n, m)
-		for j := lo; j < hi; j++ {
-			h := r.h.Row(j)
-			for c, x := range block[(j-lo)*n : (j-lo+1)*n] {
-				a[j*n+c] = float64(x) * h[c]
-			}
-		}
-	})
-	step := conjugateGradients(a, down, n, gradientSteps)
-	v := r.block.v.Row(0)
-	for j, d := range step {
-		v[j] = float32(float64(v[j]) + d)
 	}
 }
 
-// conjugateGradients returns an approximate solution of a·x = b, from zero.
-func conjugateGradients(a, b []float64, n, steps int) []float64 {
-	x, r, d, ad := make([]float64, n), append([]float64(nil), b...), append([]float64(nil), b...), make([]float64, n)
-	rr := kernels.Dot64(r, r)
-	start := rr
-	for range steps {
-		if rr <= 1e-20*start {
-			break
-		}
-		for i := range n {
-			ad[i] = kernels.Dot64(a[i*n:(i+1)*n], d)
-		}
-		curve := kernels.Dot64(d, ad)
-		if !(curve > 0) {
-			break
-		}
-		alpha := rr / curve
-		kernels.AddScaled64(x, alpha, d)
-		kernels.AddScaled64(r, -alpha, ad)
-		next := kernels.Dot64(r, r)
-		for i := range n {
-			d[i] = r[i] + float64(next/rr*d[i])
-		}
-		rr = next
+// observed returns tr(E·H·Eᵀ) and tr(W·H·Wᵀ) of the rows without the damping, H over its unit.
+func (c *refineChunk) observed() (sums [2]float64) {
+	e := make([]float32, c.n)
+	for i := c.lo; i < c.hi; i++ {
+		c.leaves(e, i)
+		sums[0] += inForm(e, c.of(c.g, i), c.damp)
+		sums[1] += inForm(c.w.Row(i), c.of(c.wh, i), c.damp)
 	}
-	return x
+	return sums
 }
 
-// losses returns tr(E·H·Eᵀ) and tr(W·H·Wᵀ) of H as observed.
-func (r *refiner) losses() (loss, norm float64) {
-	parts := make([][2]float64, (r.w.Rows+refineRows-1)/refineRows)
-	r.rows(func(c *refineChunk) {
-		part := &parts[c.lo/refineRows]
-		c.residual()
-		part[0] = c.observed()
-		for i := c.lo; i < c.hi; i++ {
-			for j, x := range c.w.Row(i) {
-				c.e[(i-c.lo)*c.n+j] = float64(x)
-			}
-		}
-		clear(c.g)
-		kernels.Gemm64NT(c.g, c.n, c.e, c.n, c.h.Data, c.n, c.hi-c.lo, c.n, c.n)
-		part[1] = c.observed()
-	})
-	for _, p := range parts {
-		loss, norm = loss+p[0], norm+p[1]
+// inForm is x·(xh - damp·x).
+func inForm(x, xh []float32, damp float64) (sum float64) {
+	for j, v := range x {
+		a := float64(v)
+		sum += float64(a * (float64(xh[j]) - float64(damp*a)))
 	}
-	return max(0, loss), norm
-}
-
-// observed returns e·H·eᵀ of all rows, without the damping.
-func (c *refineChunk) observed() float64 {
-	return kernels.Dot64(c.e, c.g) - c.damp*kernels.Dot64(c.e, c.e)
+	return sum
 }

@@ -36,32 +36,51 @@ func (b *builder) solve(ctx context.Context, i int, set *calib.Set) error {
 		}
 	}
 	p := approx.Problem{Name: m.name, W: w, Stats: stats, Workers: b.Workers, Context: ctx}
-	loss := newLoss(stats, m.cols)
-	m.losses = []float64{loss.of(b.Workers, w)}
 	var terms []codec.Term
+	var loss *loss
 	for range b.Levels {
-		term, _, err := method.Solve(p)
+		term, report, err := method.Solve(p)
 		if err != nil {
 			return err
 		}
-		terms = append(terms, term)
-		buf := tensor.NewMat(min(m.rows, 64), m.cols)
-		for r0 := 0; r0 < m.rows; r0 += 64 {
-			value := buf.Slice(0, min(64, m.rows-r0))
-			codec.Read(term, value, r0)
-			for r := range value.Rows {
-				for c, v := range value.Row(r) {
-					w.Row(r0 + r)[c] -= v
-				}
-			}
+		known := report.ProxyNorm > 0 // the method says what blocks lose at the outputs
+		if !known && loss == nil {
+			loss = newLoss(stats, m.cols)
 		}
-		m.losses = append(m.losses, loss.of(b.Workers, w))
+		if m.losses == nil {
+			first := report.ProxyNorm
+			if !known {
+				first = loss.of(b.Workers, w)
+			}
+			m.losses = []float64{first}
+		}
+		terms = append(terms, term)
+		subtract(w, term)
+		left := report.Proxy
+		if !known {
+			left = loss.of(b.Workers, w)
+		}
+		m.losses = append(m.losses, left)
 	}
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	m.sizes(terms)
 	return b.work.save(i, m, terms)
+}
+
+// subtract takes a block off w.
+func subtract(w tensor.Mat, block codec.Term) {
+	buf := tensor.NewMat(min(w.Rows, 64), w.Cols)
+	for r0 := 0; r0 < w.Rows; r0 += 64 {
+		value := buf.Slice(0, min(64, w.Rows-r0))
+		codec.Read(block, value, r0)
+		for r := range value.Rows {
+			for c, v := range value.Row(r) {
+				w.Row(r0 + r)[c] -= v
+			}
+		}
+	}
 }
 
 // sizes notes the blocks' bytes.
@@ -104,8 +123,8 @@ type loss struct {
 	importance []float32
 }
 
-func newLoss(s *calib.Stats, cols int) loss {
-	l := loss{n: cols}
+func newLoss(s *calib.Stats, cols int) *loss {
+	l := &loss{n: cols}
 	h, why := s.MeanGram(cols)
 	if why != "" {
 		l.importance = s.Importance()
@@ -120,7 +139,7 @@ func newLoss(s *calib.Stats, cols int) loss {
 	return l
 }
 
-func (l loss) of(workers int, r tensor.Mat) (sum float64) {
+func (l *loss) of(workers int, r tensor.Mat) (sum float64) {
 	const grain = 32
 	parts := make([]float64, (r.Rows+grain-1)/grain)
 	par.Ranges(workers, r.Rows, grain, func(lo, hi int) { parts[lo/grain] = l.rows(r.Slice(lo, hi)) })
@@ -130,7 +149,7 @@ func (l loss) of(workers int, r tensor.Mat) (sum float64) {
 	return max(0, sum)
 }
 
-func (l loss) rows(r tensor.Mat) (sum float64) {
+func (l *loss) rows(r tensor.Mat) (sum float64) {
 	wide := make([]float64, r.Rows*l.n)
 	for i := range r.Rows {
 		for c, v := range r.Row(i) {
