@@ -14,6 +14,8 @@ type TopOptions struct {
 	Oversample int    // vectors besides those asked for; 16
 	Power      int    // passes over A and Aᵀ at least; 4. Up to as many again are made where they still gain
 	Seed       uint64 // of the random start
+	// Approximate returns what the passes found although they did not converge; else the whole decomposition's part takes its place.
+	Approximate bool
 }
 
 // Residual says how good a truncated decomposition is.
@@ -21,7 +23,7 @@ type Residual struct {
 	Relative  float64 // ‖A − U·S·V‖ / ‖A‖ in Frobenius' norm, of the result at hand (below 1e-7 this is rounding)
 	Excess    float64 // estimate of how much of the squared residual the best matrix of this rank would not have, as a part of it
 	Power     int     // iterations made; 0: the decomposition was a whole one
-	Converged bool    // Excess is at most 1 %
+	Converged bool    // Excess is at most 1 %: always, without TopOptions.Approximate
 }
 
 const (
@@ -33,7 +35,8 @@ const (
 // TopSVD returns the first rank singular values and vectors of a by subspace iteration from a random start, orthonormalized after every
 // product (Halko, Martinsson and Tropp 2011, arXiv 0909.4061, algorithms 4.4 and 5.1). All passes but the last multiply in
 // float32, which turns the subspace by about 1e-6 of its largest value and costs the square of that in energy; the last one, small
-// factors and all orthonormalization are float64. Ranks that are no small part of the matrix are cut from the whole decomposition.
+// factors and all orthonormalization are float64. Ranks that are no small part of the matrix are cut from the whole decomposition, and so is what
+// does not converge, as where values fall off slowly.
 func TopSVD(a Dense, rank int, o TopOptions, workers int) (SVDResult, Residual, error) {
 	return TopSVDContext(context.Background(), a, rank, o, workers)
 }
@@ -75,6 +78,9 @@ func TopSVDContext(ctx context.Context, a Dense, rank int, o TopOptions, workers
 	if left > noise32*t.total {
 		res.Excess = gains.ahead() / left
 		res.Converged = res.Excess <= excessWarn
+	}
+	if !res.Converged && !o.Approximate {
+		return cutSVD(ctx, a, rank, workers)
 	}
 	for i := range r.S {
 		r.S[i] = math.Ldexp(r.S[i], t.exponent)

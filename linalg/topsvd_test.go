@@ -20,7 +20,7 @@ func TestTopSVDIsAsGoodAsTheWholeDecomposition(t *testing.T) {
 			for i := range a.Data {
 				a.Data[i] *= scale
 			}
-			r, res, err := TopSVD(a, rank, TopOptions{}, 2)
+			r, res, err := TopSVD(a, rank, TopOptions{Approximate: true}, 2)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -56,6 +56,33 @@ func TestTopSVDIsAsGoodAsTheWholeDecomposition(t *testing.T) {
 			checkSVD(t, name, a, r, res.Relative+1e-7)
 		}
 	}
+}
+
+// Values that fall off slowly are not told apart in a pass or two: then the whole decomposition is made.
+func TestTopSVDThatDoesNotConvergeIsCutFromTheWhole(t *testing.T) {
+	const n, rank = 120, 10
+	a := withValues(n, n, values(n, func(i int) float64 { return math.Exp2(-float64(i) / 40) }), 7)
+	o := TopOptions{Power: 1, Oversample: 1, Approximate: true}
+	if _, res, err := TopSVD(a, rank, o, 1); err != nil || res.Converged || res.Power == 0 {
+		t.Fatalf("converged in two passes: %+v (%v)", res, err)
+	}
+	o.Approximate = false
+	got, res, err := TopSVD(a, rank, o, 1)
+	if err != nil || !res.Converged || res.Power != 0 || res.Excess != 0 {
+		t.Fatalf("%+v (%v)", res, err)
+	}
+	whole, err := SVD(a, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if whole = whole.Truncate(rank); !slices.Equal(got.S, whole.S) || !slices.Equal(got.U.Data, whole.U.Data) || !slices.Equal(got.V.Data, whole.V.Data) {
+		t.Error("other values or vectors than the whole decomposition's")
+	}
+	flat := withValues(n, n, values(n, func(int) float64 { return 1 }), 7) // of a flat spectrum any vectors are the first
+	if got, res, err = TopSVD(flat, rank, o, 1); err != nil || !res.Converged || math.Abs(res.Relative-math.Sqrt(1-float64(rank)/n)) > 1e-6 {
+		t.Errorf("flat: %+v (%v)", res, err)
+	}
+	checkSVD(t, "flat", flat, got, res.Relative+1e-7)
 }
 
 func TestTopSVDOfLargeRanksIsCutFromTheWhole(t *testing.T) {
