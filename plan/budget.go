@@ -46,7 +46,7 @@ const (
 // Budget returns the recipe whose artifact takes at most o.BitsPerWeight: rotated trellis codes at one rate for every matrix, but for the
 // offsets of roles, and what is left given away a sixteenth of a bit at a time.
 func Budget(ckpt *checkpoint.Checkpoint, o BudgetOptions) (Recipe, error) {
-	room, err := roomOf(ckpt, o.BitsPerWeight)
+	room, err := roomOf(ckpt, o.BitsPerWeight, maxBits)
 	if err != nil {
 		return Recipe{}, err
 	}
@@ -71,10 +71,10 @@ type room struct {
 	lines   []Line // of the others. An embedding that is also the head is as dear as a head, and its role here is that
 }
 
-// roomOf returns the room of so many bits for each weight.
-func roomOf(ckpt *checkpoint.Checkpoint, bitsPerWeight float64) (room, error) {
-	if math.IsNaN(bitsPerWeight) || bitsPerWeight <= 0 || bitsPerWeight > maxBits {
-		return room{}, fmt.Errorf("%v bits per weight: ask for 1 to 8", bitsPerWeight)
+// roomOf returns the room of so many bits for each weight, at most most.
+func roomOf(ckpt *checkpoint.Checkpoint, bitsPerWeight, most float64) (room, error) {
+	if math.IsNaN(bitsPerWeight) || bitsPerWeight <= 0 || bitsPerWeight > most {
+		return room{}, fmt.Errorf("%v bits per weight: ask for 1 to %g", bitsPerWeight, most)
 	}
 	anything, err := FromCodec("f16", "", false)
 	if err != nil {

@@ -51,7 +51,7 @@ type option struct {
 // its role counts (Line.cost). Weights whose shapes no codec of the list fits choose among those that stand in for them, with notes. It reads every weight.
 // With o.Share, sets of weights may also have something in common, in one of the codecs; then shared says which do, for Share.
 func FromMenu(ctx context.Context, ckpt *checkpoint.Checkpoint, o MenuOptions) (r Recipe, shared *Sharing, err error) {
-	room, err := roomOf(ckpt, o.BitsPerWeight)
+	room, err := roomOf(ckpt, o.BitsPerWeight, 32)
 	if err != nil {
 		return r, nil, err
 	}
@@ -126,6 +126,11 @@ func (o MenuOptions) menus(ckpt *checkpoint.Checkpoint, lines []Line) ([][]entry
 	if err != nil {
 		return nil, err
 	}
+	for _, name := range (&Line{Method: o.Method}).methods() {
+		if name != "" && !slices.ContainsFunc(multiplied, func(r Rule) bool { return slices.Contains((&Line{Method: r.Method}).methods(), name) }) {
+			return nil, fmt.Errorf("method %q solves no codec of the menu, or is not known; choose another of %s, or leave it out", name, strings.Join(Methods(), ", "))
+		}
+	}
 	lookedUp, err := o.rules(false)
 	if err != nil {
 		return nil, err
@@ -155,11 +160,6 @@ func (o MenuOptions) menus(ckpt *checkpoint.Checkpoint, lines []Line) ([][]entry
 func (o MenuOptions) rules(data bool) ([]Rule, error) {
 	if len(o.Codecs) == 0 {
 		return nil, errors.New("the menu is empty; list codecs, as int2-g64,int3-g64,int4-g64")
-	}
-	for _, name := range strings.Split(o.Method, methodSeparator) {
-		if name != "" && !slices.Contains(Methods(), name) {
-			return nil, fmt.Errorf("unknown method %q; known: %s", name, strings.Join(Methods(), ", "))
-		}
 	}
 	var rules []Rule
 	for _, name := range o.Codecs {

@@ -24,7 +24,7 @@ func TestSetsOfMenusAreThoseOfPlans(t *testing.T) {
 		{Method: MatrixPCA, Match: Patterns{"attn_q"}, Groups: [][]int{{0, 1}}, Atoms: 1},
 	} {
 		o := MenuOptions{BitsPerWeight: 7, Codecs: []string{"int8-g32"}, Stats: seen(t, even), Workers: 2, Share: &share}
-		room, err := roomOf(c, 7)
+		room, err := roomOf(c, 7, 8)
 		if err != nil {
 			t.Fatal(err)
 		}

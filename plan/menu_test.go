@@ -120,9 +120,9 @@ func TestMenusThatCannotBeAreErrors(t *testing.T) {
 	for want, err := range map[string]error{
 		`unknown codec "int9"`:              from(3, "", "int2-g32", "int9"),
 		"the menu is empty":                 from(3, ""),
-		"unknown method":                    from(3, "gtpq", "int2-g32"),
+		"solves no codec of the menu":       from(3, "gtpq", "int2-g32"),
 		"too small":                         from(1, "", "int2-g32", "int4-g32"),
-		"ask for 1 to 8":                    from(-1, "", "int2-g32"),
+		"ask for 1 to 32":                   from(-1, "", "int2-g32"),
 		"is of what weights have in common": from(3, "", "atoms2-int4-g32"),
 	} {
 		if err == nil || !strings.Contains(err.Error(), want) {

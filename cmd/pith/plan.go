@@ -49,7 +49,7 @@ func (f *planFlags) add(c *cobra.Command) {
 	p.StringSliceVar(&f.menu, "menu", nil, "with --bpw: codecs, as int2-g64,int3-g64,int4-g64,keep, of which each weight gets the one by which all lose least at these bytes (default: trellis codes)")
 	p.IntVar(&f.probes, "probe", 0, "with --text, and --menu or --ranks: windows of the text on which every weight's codecs or ranks are tried, as 16; slow, and better than theory (default 0: by theory)")
 	p.BoolVar(&f.search, "search", false, "with --codec or --menu: search the scales of least squared error")
-	p.Float64Var(&f.bits, "bpw", 0, "bits per weight of all tensors together, at most 8, as 2.5: trellis codes of the rate that fits")
+	p.Float64Var(&f.bits, "bpw", 0, "bits per weight of all tensors together, as 2.5: trellis codes of the rate that fits, at most 8, or of --menu")
 	f.bitsGiven = func() bool { return p.Changed("bpw") } // --bpw 0 too, which is an error
 	p.StringVar(&f.planFile, "plan", "", "carry out a plan saved by pith plan --save")
 	p.StringVar(&f.format, "format", "", "pith (a directory of safetensors) or gguf (one file for llama.cpp) (default: gguf if OUT ends in .gguf, else pith)")
@@ -260,7 +260,7 @@ func planCommand(s streams) *cobra.Command {
 		Use:   "plan MODEL",
 		Short: "Show what compress would do, with exact bytes, memory and time",
 		Long: `Resolves a recipe (or one codec for every matrix) against a checkpoint: one line per weight with its codec and exact bytes. Only headers
-are read and nothing is written, unless --save keeps the plan for pith compress --plan.
+are read, unless --menu or --ranks try the weights, and nothing is written, unless --save keeps the plan for pith compress --plan.
 ` + codecHelp,
 		Example: "  pith plan MODEL --codec int4-g128\n  pith plan MODEL --bpw 2.5\n  pith plan MODEL --recipe mixed.yaml --json\n  pith plan MODEL --codec q4_k --save plan.json",
 		Args:    one("MODEL"),
