@@ -134,6 +134,9 @@ func layoutOf(term codec.Term) (stackLayout, []byte, error) {
 
 // StackOutput checks that a stack may be written to path: nothing is there yet, or a stack. A model that was named by mistake is not replaced.
 func StackOutput(path string) error {
+	if err := formats.CheckFileName(path); err != nil {
+		return err
+	}
 	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) || IsStack(path) {
 		return nil
 	}

@@ -2,7 +2,6 @@ package model
 
 import (
 	"context"
-	"errors"
 
 	"pith/internal/par"
 )
@@ -21,5 +20,10 @@ func Continuations(ctx context.Context, m *Model, prompts [][]int32, o GenerateO
 			})
 		}
 	})
-	return out, errors.Join(errs...)
+	for _, err := range errs {
+		if err != nil {
+			return nil, err // the others' will be the same
+		}
+	}
+	return out, nil
 }

@@ -14,6 +14,7 @@ import (
 
 	"pith/calib"
 	"pith/checkpoint"
+	"pith/formats"
 	"pith/internal/lock"
 	"pith/model"
 )
@@ -119,7 +120,7 @@ func (b *Observer) Run(ctx context.Context, path string) (resumed int, err error
 		return 0, fmt.Errorf("%s: another pith calibrate is writing this; wait for it, or choose another file", path)
 	}
 	if err != nil {
-		return 0, fmt.Errorf("%s: %w", path, err)
+		return 0, fmt.Errorf("%s: %w", path, formats.WithRemedy(err))
 	}
 	defer held.Release(true)
 	parts := b.config.Layers + 1
@@ -153,6 +154,9 @@ func (b *Observer) limitMemory() (old int64) {
 
 // MayReplace returns an error if path holds something else than statistics or an importance matrix: a text, or a model's own file.
 func MayReplace(path string) error {
+	if err := formats.CheckFileName(path); err != nil {
+		return err
+	}
 	info, err := os.Stat(path)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil

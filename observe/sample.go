@@ -1,16 +1,13 @@
 package observe
 
 import (
-	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"pith/calib"
 	"pith/formats"
@@ -38,7 +35,7 @@ type Sampled struct {
 
 const (
 	sampleLength = 512
-	sampleBatch  = 16  // texts that are written, and kept, at a time
+	sampleBatch  = 4   // texts that are written, and kept, at a time, if there are no more workers
 	emptyTexts   = 100 // in a row: the model writes nothing
 )
 
@@ -54,15 +51,20 @@ func WriteSample(ctx context.Context, m *model.Model, t *tokenizer.Tokenizer, id
 	if err != nil {
 		return s, err
 	}
-	if _, err := os.Lstat(path); !errors.Is(err, os.ErrNotExist) {
+	if err := formats.CheckFileName(path); err != nil {
+		return s, err
+	}
+	if _, err := os.Lstat(path); err == nil {
 		return s, fmt.Errorf("%s: exists; remove it or choose another output", path)
+	} else if !errors.Is(err, os.ErrNotExist) {
+		return s, fmt.Errorf("%s: %w", path, formats.WithRemedy(err))
 	}
 	dir, err := lock.TakeDir(path + ".work")
 	if errors.Is(err, lock.ErrHeld) {
 		return s, fmt.Errorf("%s: another run is writing this; wait for it, or choose another file", path)
 	}
 	if err != nil {
-		return s, fmt.Errorf("%s: %w", path, err)
+		return s, fmt.Errorf("%s: %w", path, formats.WithRemedy(err))
 	}
 	defer dir.Release(true)
 	kept, err := openSampleLog(filepath.Join(path+".work", "texts.jsonl"), sampleHead{id, o.Length, o.Draw})
@@ -75,7 +77,7 @@ func WriteSample(ctx context.Context, m *model.Model, t *tokenizer.Tokenizer, id
 	for s.Tokens < o.Tokens {
 		if s.Texts == len(kept.texts) {
 			g.Sample.Seed = o.Draw.Seed + uint64(s.Texts)
-			prompts := slices.Repeat([][]int32{{first}}, sampleBatch)
+			prompts := slices.Repeat([][]int32{{first}}, max(sampleBatch, o.Workers))
 			written, err := model.Continuations(ctx, m, prompts, g, o.Workers)
 			if err != nil {
 				if ctx.Err() != nil {
@@ -84,7 +86,7 @@ func WriteSample(ctx context.Context, m *model.Model, t *tokenizer.Tokenizer, id
 				return s, err
 			}
 			if err := kept.add(t, written); err != nil {
-				return s, err
+				return s, fmt.Errorf("%s: %w", kept.path, formats.WithRemedy(err))
 			}
 		}
 		s.Tokens += kept.texts[s.Texts].Tokens
@@ -130,7 +132,7 @@ func completeSample(m *model.Model, o SampleOptions) (SampleOptions, error) {
 
 // firstToken returns the token that texts begin with: BOS, or, of models without, the one that ends the text before.
 func firstToken(m *model.Model, t *tokenizer.Tokenizer) (int32, error) {
-	if bos, ok := t.BOS(); ok {
+	if bos, ok := t.BOS(); ok && m.CheckTokens([]int32{bos}) == nil {
 		return bos, nil
 	}
 	if stop := stopTokens(m, t); len(stop) > 0 {
@@ -139,104 +141,11 @@ func firstToken(m *model.Model, t *tokenizer.Tokenizer) (int32, error) {
 	return 0, errors.New("the model has no token that texts begin or end with, to draw texts from; calibrate on texts from elsewhere")
 }
 
-// stopTokens returns the tokens that end a text.
+// stopTokens returns the tokens that end a text: those that the config names and the tokenizer's, as far as the model has them.
 func stopTokens(m *model.Model, t *tokenizer.Tokenizer) []int32 {
 	stop := slices.Clone(m.Config().EOS)
 	if eos, ok := t.EOS(); ok && !slices.Contains(stop, eos) {
 		stop = append(stop, eos)
 	}
-	return stop
+	return slices.DeleteFunc(stop, func(id int32) bool { return m.CheckTokens([]int32{id}) != nil })
 }
-
-// sampleHead is the first line of a log: what its texts were drawn from, and how.
-type sampleHead struct {
-	Model  calib.Model    `json:"model"`
-	Length int            `json:"length"`
-	Draw   model.Sampling `json:"draw"`
-}
-
-// sampleText is each of the others.
-type sampleText struct {
-	Text   string `json:"text"`
-	Tokens int    `json:"tokens"`
-}
-
-// sampleLog is a file of finished texts, one a line.
-type sampleLog struct {
-	path  string
-	file  *os.File
-	texts []sampleText
-}
-
-// openSampleLog opens the log with what an earlier run has finished with the same head, up to the first line that is not whole.
-func openSampleLog(path string, head sampleHead) (*sampleLog, error) {
-	want, err := json.Marshal(head)
-	if err != nil {
-		return nil, err
-	}
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o666)
-	if err != nil {
-		return nil, err
-	}
-	l := &sampleLog{path: path, file: f}
-	r := bufio.NewReader(f)
-	end := int64(0)
-	for {
-		line, err := r.ReadString('\n')
-		if err != nil {
-			break // the last line is not whole, or there is none
-		}
-		var text sampleText
-		if end == 0 {
-			if strings.TrimSuffix(line, "\n") != string(want) {
-				break
-			}
-		} else if json.Unmarshal([]byte(line), &text) != nil {
-			break
-		} else {
-			l.texts = append(l.texts, text)
-		}
-		end += int64(len(line))
-	}
-	err = f.Truncate(end)
-	if err == nil {
-		_, err = f.Seek(end, io.SeekStart)
-	}
-	if err == nil && end == 0 {
-		_, err = f.Write(append(want, '\n'))
-	}
-	if err != nil {
-		return nil, errors.Join(err, f.Close())
-	}
-	return l, nil
-}
-
-// add keeps finished texts.
-func (l *sampleLog) add(t *tokenizer.Tokenizer, written [][]int32) error {
-	var lines []byte
-	for _, ids := range written {
-		text := sampleText{textOf(t, ids), len(ids)}
-		line, err := json.Marshal(text)
-		if err != nil {
-			return err
-		}
-		lines = append(append(lines, line...), '\n')
-		l.texts = append(l.texts, text)
-	}
-	_, err := l.file.Write(lines)
-	return errors.Join(err, l.file.Sync())
-}
-
-// textOf decodes what a model has drawn, without tokens that no text has.
-func textOf(t *tokenizer.Tokenizer, ids []int32) string {
-	ids = slices.DeleteFunc(slices.Clone(ids), func(id int32) bool {
-		kind := t.Type(id)
-		return kind == tokenizer.Control || kind == tokenizer.Unknown || kind == tokenizer.Unused
-	})
-	return strings.ToValidUTF8(t.Decode(ids), "\uFFFD")
-}
-
-func (l *sampleLog) close() { l.file.Close() } // closed already after remove
-
-// remove deletes the log.
-func (l *sampleLog) remove() error { return errors.Join(l.file.Close(), os.Remove(l.path)) }

@@ -105,8 +105,10 @@ func TestSamplesAreTheSameForAnyWorkersAndResumed(t *testing.T) {
 	}{
 		{"as it was left", kept, true},
 		{"the last line cut off", kept[:len(kept)-7], true},
-		{"another model's", bytes.Replace(kept, []byte("tiny"), []byte("else"), 1), false},
-		{"no line", []byte("{"), false},
+		{"cut off in its first line", kept[:9], false},
+		{"a line that is no text", append(bytes.SplitAfterN(kept, []byte("\n"), 2)[0], "{}\n"...), false},
+		{"too many tokens", bytes.Replace(kept, []byte(`"tokens":`), []byte(`"tokens":9`), 1), false},
+		{"a text left out", append(bytes.SplitAfterN(kept, []byte("\n"), 2)[0], bytes.SplitAfterN(kept, []byte("\n"), 3)[2]...), false},
 	} {
 		if err := os.MkdirAll(path+".work", 0o777); err != nil {
 			t.Fatal(err)
@@ -122,6 +124,21 @@ func TestSamplesAreTheSameForAnyWorkersAndResumed(t *testing.T) {
 			t.Errorf("%s: %v is left", c.what, left)
 		}
 		os.Remove(path)
+	}
+	for what, log := range map[string][]byte{"another model's": bytes.Replace(kept, []byte("tiny"), []byte("else"), 1), "notes": []byte("my notes\n")} {
+		if err := os.MkdirAll(path+".work", 0o777); err != nil {
+			t.Fatal(err)
+		}
+		at := filepath.Join(path+".work", "texts.jsonl")
+		if err := os.WriteFile(at, log, 0o666); err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := sampled(t, t.Context(), path, sampling); err == nil || !strings.Contains(err.Error(), "other options") {
+			t.Errorf("%s: %v", what, err)
+		}
+		if left, _ := os.ReadFile(at); !bytes.Equal(left, log) {
+			t.Errorf("%s: is not what it was", what)
+		}
 	}
 	o = sampling
 	o.Draw.Seed++
@@ -141,6 +158,9 @@ func TestSamplesThatCannotBeAreErrors(t *testing.T) {
 		change     func(o *SampleOptions)
 	}{
 		{there, "exists", func(*SampleOptions) {}},
+		{dir + "/", "names a directory", func(*SampleOptions) {}},
+		{dir, "is a directory", func(*SampleOptions) {}},
+		{filepath.Join(there, "a"), "a file is where", func(*SampleOptions) {}},
 		{filepath.Join(dir, "a"), "temperature 0", func(o *SampleOptions) { o.Draw.Temperature = 0 }},
 		{filepath.Join(dir, "a"), "above zero", func(o *SampleOptions) { o.Tokens = 0 }},
 		{filepath.Join(dir, "a"), "above zero", func(o *SampleOptions) { o.Length = -1 }},

@@ -16,6 +16,7 @@ import (
 	"pith/calib"
 	"pith/checkpoint"
 	"pith/codec"
+	"pith/formats"
 	"pith/internal/lock"
 	"pith/lowrank"
 	"pith/model"
@@ -170,7 +171,7 @@ func Build(ctx context.Context, ckpt *checkpoint.Checkpoint, path string, o Opti
 		return Report{}, fmt.Errorf("%s: another pith stack is writing this; wait for it, or choose another file", path)
 	}
 	if err != nil {
-		return Report{}, fmt.Errorf("%s: %w", path, err)
+		return Report{}, fmt.Errorf("%s: %w", path, formats.WithRemedy(err))
 	}
 	defer held.Release(true)
 	r, err := b.build(ctx, path)
