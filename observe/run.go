@@ -221,7 +221,25 @@ func (w workDir) file(i int) string {
 
 // has reports whether part i is there, of the same model, text and options.
 func (w workDir) has(b *Observer, i int, m calib.Model) bool {
-	set, err := calib.Open(w.file(i))
+	return b.wrote(w.file(i), m, b.partSites(i))
+}
+
+// Wrote reports whether path holds what Run would write there: statistics of the same model, text and options.
+func (b *Observer) Wrote(ctx context.Context, path string) (bool, error) {
+	m, err := Identify(ctx, b.ckpt, b.config)
+	if err != nil {
+		return false, err
+	}
+	var all []model.Site
+	for i := -1; i <= b.config.Layers; i++ {
+		all = append(all, b.partSites(i)...)
+	}
+	return b.wrote(path, m, all), nil
+}
+
+// wrote reports whether path holds statistics of these sites of the same model, text and options.
+func (b *Observer) wrote(path string, m calib.Model, sites []model.Site) bool {
+	set, err := calib.Open(path)
 	if err != nil {
 		return false
 	}
@@ -229,7 +247,7 @@ func (w workDir) has(b *Observer, i int, m calib.Model) bool {
 	if set.Model != m || len(set.Corpora) != 1 || !set.Corpora[0].Equal(b.corpus) {
 		return false
 	}
-	return slices.EqualFunc(set.Sites(), b.partSites(i), func(got calib.Site, want model.Site) bool {
+	return slices.EqualFunc(set.Sites(), sites, func(got calib.Site, want model.Site) bool {
 		return got.Name == want.Name && got.Features == want.Features && got.Need == b.need(want) && slices.Equal(got.Weights, want.Weights)
 	})
 }

@@ -26,6 +26,7 @@ type calibrationFlags struct {
 	context    int
 	windows    int
 	sequential bool
+	probed     bool           // with stats, the texts are for --probe only
 	inOrder    func() bool    // whether --sequential was given
 	note       string         // what a reader of the result should know of the statistics
 	read       []observe.Text // what the files of texts hold, once somebody asked: a pipe can be read once
@@ -33,7 +34,7 @@ type calibrationFlags struct {
 
 func (f *calibrationFlags) add(c *cobra.Command) {
 	p := c.Flags()
-	p.StringArrayVar(&f.texts, "text", nil, "calibrate on this text file (may be given more than once); without text or statistics, compression is data-free")
+	p.StringArrayVar(&f.texts, "text", nil, "calibrate on this text file (may be given more than once); without text or statistics, compression is data-free; with --stats and --probe, probe on it")
 	p.StringVar(&f.stats, "stats", "", "calibrate with the statistics that pith calibrate wrote, or with an importance matrix of llama.cpp")
 	p.IntVar(&f.context, "ctx", 0, "with --text: tokens of a window (default 512, or the model's context)")
 	p.IntVar(&f.windows, "chunks", 0, "with --text: windows to read (default all)")
@@ -46,8 +47,10 @@ func (f *calibrationFlags) given() bool { return f.stats != "" || len(f.texts) >
 
 func (f *calibrationFlags) check() error {
 	switch {
-	case f.stats != "" && len(f.texts) > 0:
-		return errors.New("give --text or --stats, not both")
+	case f.stats != "" && len(f.texts) > 0 && !f.probed:
+		return errors.New("give --text or --stats, not both; both go with --probe, which reads the text")
+	case f.stats != "" && len(f.texts) > 0 && (f.windows != 0 || f.inOrder()):
+		return errors.New("with --stats, only --probe reads --text, and says how many windows: leave out --chunks and --sequential")
 	case len(f.texts) == 0 && (f.context != 0 || f.windows != 0 || f.inOrder()):
 		return errors.New("--ctx, --chunks and --sequential go with --text")
 	case f.context < 0 || f.windows < 0:
@@ -100,6 +103,9 @@ func (f *calibrationFlags) contents() (texts []observe.Text, err error) {
 
 // reading returns about what will be read of the texts; where the checkpoint does not say how to read, four bytes are taken to make a token.
 func (f *calibrationFlags) reading(ckpt *checkpoint.Checkpoint) (plan.Reading, error) {
+	if f.stats != "" {
+		return plan.Reading{}, nil
+	}
 	texts, err := f.contents()
 	if err != nil || len(texts) == 0 {
 		return plan.Reading{}, err
@@ -143,6 +149,7 @@ func (f *calibrationFlags) agree(p *plan.Plan) error {
 func (f *calibrationFlags) open(ctx context.Context, ckpt *checkpoint.Checkpoint, p *plan.Plan, workers int) (compress.Statistics, func(), error) {
 	switch {
 	case f.stats != "":
+		f.read = nil // was for probes
 		set, err := observe.OpenStats(f.stats, ckpt)
 		if err != nil {
 			return nil, nil, err

@@ -42,6 +42,7 @@ With --json, standard output is one JSON object a line: started, progress, block
 			if err != nil {
 				return err
 			}
+			f.beside = f.output
 			ckpt, p, err := f.resolve(c.Context(), args[0], quietly(s.err, asJSON))
 			if err != nil {
 				return err
@@ -72,6 +73,9 @@ With --json, standard output is one JSON object a line: started, progress, block
 			r, err := run(c.Context(), ckpt, p, f.output, o)
 			m.finish()
 			if err != nil {
+				return err
+			}
+			if err := f.forget(); err != nil {
 				return err
 			}
 			if f.calibration.note != "" {

@@ -18,11 +18,11 @@ import (
 // fromMenu returns the recipe that --menu asks for. With --share it leaves in the flags what weights have in common.
 func (f *planFlags) fromMenu(ctx context.Context, c *checkpoint.Checkpoint, progress io.Writer) (plan.Recipe, error) {
 	o := plan.MenuOptions{BitsPerWeight: f.bits, Codecs: f.menu, Method: f.method, Search: f.search, Workers: f.workers}
-	set, free, err := f.calibration.set(ctx, c, f.workers)
+	set, closeSet, err := f.menuStatistics(ctx, c, progress)
 	if err != nil {
 		return plan.Recipe{}, err
 	}
-	defer free()
+	defer closeSet()
 	o.Stats = set
 	if f.probes != 0 {
 		if o.Prober, err = f.prober(ctx, c); err != nil {
@@ -35,9 +35,13 @@ func (f *planFlags) fromMenu(ctx context.Context, c *checkpoint.Checkpoint, prog
 	if o.Share, err = f.sharing.record(ctx, c, &f.calibration, f.workers, progress); err != nil {
 		return plan.Recipe{}, err
 	}
-	o.Progress = tried(progress, "codecs")
-	defer o.Progress("", 0, 0)
+	show, finish := tried(progress, "codecs")
+	o.Progress = show
+	defer finish()
 	r, shared, err := plan.FromMenu(ctx, c, o)
+	if err != nil && ctx.Err() != nil && f.gathered != "" {
+		return r, fmt.Errorf("interrupted: the statistics of --text are kept in %s; the same command goes on with them", f.gathered)
+	}
 	if err != nil {
 		return r, fmt.Errorf("--menu: %w", err)
 	}
@@ -45,67 +49,94 @@ func (f *planFlags) fromMenu(ctx context.Context, c *checkpoint.Checkpoint, prog
 	return r, nil
 }
 
-// set returns the statistics that the flags name, or gathers those of the texts in a temporary file; nil if there are none. free forgets them.
-func (f *calibrationFlags) set(ctx context.Context, c *checkpoint.Checkpoint, workers int) (set *calib.Set, free func(), err error) {
+// menuStatistics returns the statistics that the flags name, or gathers those of the texts; nil if there are none. close frees them. What compress gathered
+// stays beside its output, where the same command finds it again, until the artifact is whole.
+func (f *planFlags) menuStatistics(ctx context.Context, c *checkpoint.Checkpoint, progress io.Writer) (set *calib.Set, close func(), err error) {
 	switch {
-	case f.stats != "":
-		if set, err = observe.OpenStats(f.stats, c); err != nil {
+	case f.calibration.stats != "":
+		if set, err = observe.OpenStats(f.calibration.stats, c); err != nil {
 			return nil, nil, fmt.Errorf("--stats: %w", err)
 		}
 		return set, func() { set.Close() }, nil
-	case len(f.texts) == 0:
+	case len(f.calibration.texts) == 0:
 		return nil, func() {}, nil
 	}
-	texts, err := f.contents()
-	if err != nil {
-		return nil, nil, err
+	if f.beside != "" && !f.structure.given() && !f.vocabulary.given() { // else the model that is read is not that of the files alone
+		out, err := filepath.Abs(f.beside)
+		if err != nil {
+			return nil, nil, fmt.Errorf("-o: %w", err)
+		}
+		f.gathered = out + ".menu"
+		if err = os.MkdirAll(filepath.Dir(f.gathered), 0o777); err == nil {
+			set, err = f.gather(ctx, c, f.gathered, progress)
+		}
+		if err != nil {
+			return nil, nil, fmt.Errorf("statistics of --text: %w", err)
+		}
+		return set, func() { set.Close() }, nil
 	}
-	b, err := observe.New(ctx, c, texts, observe.Options{Context: f.context, Windows: f.windows, Workers: workers, Tool: "pith " + version})
-	if err != nil {
-		return nil, nil, err
-	}
-	defer b.Close()
+	const better = "pith calibrate, whose file --stats takes"
 	dir, err := os.MkdirTemp("", "pith-menu")
 	if err != nil {
-		return nil, nil, fmt.Errorf("statistics of --text: %w", err)
+		return nil, nil, fmt.Errorf("statistics of --text: %w; let TMPDIR name a directory with room, or use %s", err, better)
 	}
-	defer func() {
-		if err != nil {
+	if set, err = f.gather(ctx, c, filepath.Join(dir, "statistics"), progress); err == nil {
+		return set, func() {
+			set.Close()
 			os.RemoveAll(dir)
-		}
-	}()
-	path := filepath.Join(dir, "statistics")
-	if _, err = b.Run(ctx, path); err != nil {
-		return nil, nil, fmt.Errorf("statistics of --text: %w", err)
+		}, nil
 	}
-	if set, err = calib.Open(path); err != nil {
-		return nil, nil, err
+	os.RemoveAll(dir)
+	if ctx.Err() != nil {
+		return nil, nil, fmt.Errorf("interrupted: nothing is kept of the statistics of --text; what can be resumed is %s", better)
 	}
-	return set, func() {
-		set.Close()
-		os.RemoveAll(dir)
-	}, nil
+	return nil, nil, fmt.Errorf("statistics of --text: %w; they lay in the directory for temporary files: let TMPDIR name another, or use %s", err, better)
 }
 
-// tried returns what tells on one line of progress, unless that is nil, how many weights were tried; after the last it is called once more, of 0.
-func tried(progress io.Writer, what string) func(weight string, done, of int) {
-	return func(_ string, done, of int) {
-		switch {
-		case progress == nil:
-		case of == 0:
-			fmt.Fprintln(progress)
-		default:
-			fmt.Fprintf(progress, "\r%s of %d of %d weights tried ", what, done, of)
-		}
+// gather returns the statistics of the texts, whose file is path: as it was found, if it is of this work.
+func (f *planFlags) gather(ctx context.Context, c *checkpoint.Checkpoint, path string, progress io.Writer) (*calib.Set, error) {
+	texts, err := f.calibration.contents()
+	if err != nil {
+		return nil, err
 	}
+	m := newMeter(progress, "statistics", false)
+	defer m.finish()
+	o := observe.Options{Context: f.calibration.context, Windows: f.calibration.windows, Workers: f.workers, Tool: "pith " + version, TempDir: filepath.Dir(path)}
+	o.Progress = func(p observe.Progress) {
+		m.update(p.Done, p.Total, fmt.Sprintf("layer %d of %d", p.Layer+1, p.Layers))
+	}
+	b, err := observe.New(ctx, c, texts, o)
+	if err != nil {
+		return nil, err
+	}
+	defer b.Close()
+	there, err := b.Wrote(ctx, path)
+	if err == nil && !there {
+		_, err = b.Run(ctx, path)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return calib.Open(path)
+}
+
+// forget removes what was gathered for a menu.
+func (f *planFlags) forget() error {
+	if f.gathered == "" {
+		return nil
+	}
+	return os.Remove(f.gathered)
+}
+
+// tried shows how many weights were tried; close removes that.
+func tried(progress io.Writer, what string) (show func(weight string, done, of int), close func()) {
+	m := newMeter(progress, what, false)
+	return func(weight string, done, of int) { m.update(int64(done), int64(of), weight) }, m.finish
 }
 
 // spreadRanks gives each weight with a low-rank codec a rank of its own, if --ranks asks for that.
 func (f *planFlags) spreadRanks(ctx context.Context, c *checkpoint.Checkpoint, r plan.Recipe, progress io.Writer) (plan.Recipe, error) {
 	if f.ranks == "" {
-		if f.probes != 0 && f.menu == nil {
-			return r, errors.New("--probe goes with --ranks or --menu")
-		}
 		return r, nil
 	}
 	set, err := observe.OpenStats(f.ranks, c)
@@ -118,8 +149,9 @@ func (f *planFlags) spreadRanks(ctx context.Context, c *checkpoint.Checkpoint, r
 		if o.Prober, err = f.prober(ctx, c); err != nil {
 			return r, err
 		}
-		o.Progress = tried(progress, "ranks")
-		defer o.Progress("", 0, 0)
+		show, finish := tried(progress, "ranks")
+		o.Progress = show
+		defer finish()
 	}
 	if r, err = plan.SpreadRanks(ctx, c, r, o); err != nil {
 		return r, fmt.Errorf("--ranks: %w", err)
@@ -127,11 +159,20 @@ func (f *planFlags) spreadRanks(ctx context.Context, c *checkpoint.Checkpoint, r
 	return r, nil
 }
 
+// checkProbes checks --probe, and tells the calibration whether its text is also for that.
+func (f *planFlags) checkProbes() error {
+	switch {
+	case f.probes != 0 && f.menu == nil && f.ranks == "":
+		return errors.New("--probe goes with --ranks or --menu")
+	case f.probes < 0 || f.probes > 0 && len(f.calibration.texts) == 0:
+		return errors.New("--probe is a number of windows of --text, which it needs")
+	}
+	f.calibration.probed = f.probes > 0
+	return nil
+}
+
 // prober runs the model over --probe windows of --text.
 func (f *planFlags) prober(ctx context.Context, c *checkpoint.Checkpoint) (plan.Prober, error) {
-	if f.probes < 0 || len(f.calibration.texts) == 0 {
-		return nil, errors.New("--probe is a number of windows of --text, which it needs")
-	}
 	texts, err := f.calibration.contents()
 	if err != nil {
 		return nil, err

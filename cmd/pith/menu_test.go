@@ -1,14 +1,18 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"pith/internal/demo"
+	"pith/plan"
 )
 
 // Between the sizes of two codecs a menu of both loses less than the smaller one everywhere, by theory and, clearly, by probes; its file holds the bytes
@@ -65,6 +69,126 @@ func TestMenusSayWhatTheyLack(t *testing.T) {
 	} {
 		code, _, errs := cli(append([]string{"plan", model}, flags...)...)
 		if code == exitOK || !strings.Contains(errs, want) {
+			t.Errorf("%q: exit code %d, %s", flags, code, errs)
+		}
+	}
+}
+
+// seen is a context that ends when a file is there.
+type seen struct {
+	context.Context
+	cancel  context.CancelFunc
+	pattern string
+}
+
+func (s seen) Err() error {
+	if found, _ := filepath.Glob(s.pattern); len(found) > 0 {
+		s.cancel()
+	}
+	return s.Context.Err()
+}
+
+// interrupted runs a command until a file is there, and returns what it says.
+func interrupted(t *testing.T, pattern string, args ...string) string {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	code, _, errs := cliContext(seen{ctx, cancel, pattern}, args...)
+	if code != exitInterrupted {
+		t.Errorf("%q: exit code %d, %s", args, code, errs)
+	}
+	return errs
+}
+
+// What compress gathers for a menu is kept beside its output until that is whole, and only work on other texts begins again.
+func TestCompressResumesTheStatisticsOfMenus(t *testing.T) {
+	model, text, dir := tinyModel(t), tinyText(t), t.TempDir()
+	out := filepath.Join(dir, "new", "out")
+	menu := []string{"compress", model, "--menu", "int4-g32,int8-g32", "--bpw", "7", "--text", text, "--ctx", "32", "-o", out}
+	if errs := interrupted(t, out+".menu.work/part-00000*", menu...); !strings.Contains(errs, "run the same command again to resume") {
+		t.Error(errs)
+	}
+	if left, _ := filepath.Glob(out + ".menu.work/part-*"); len(left) == 0 {
+		t.Error("no layer is kept")
+	}
+	if errs := interrupted(t, out+".menu", menu...); !strings.Contains(errs, "the same command goes on with them") {
+		t.Error(errs)
+	}
+	old := time.Now().Add(-time.Hour).Truncate(time.Second)
+	if err := os.Chtimes(out+".menu", old, old); err != nil {
+		t.Fatal(err)
+	}
+	gathered := func() bool {
+		info, err := os.Stat(out + ".menu")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return !info.ModTime().Equal(old)
+	}
+	if err := os.MkdirAll(out, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	writeFile(t, filepath.Join(out, "notes.txt"), []byte("not pith's"))
+	code, _, errs := cli(menu...)
+	if code == exitOK || !strings.Contains(errs, "files that pith did not write") || gathered() {
+		t.Errorf("exit code %d, gathered again: %v, %s", code, gathered(), errs)
+	}
+	if err := os.RemoveAll(out); err != nil {
+		t.Fatal(err)
+	}
+	if interrupted(t, out+"/pith.plan.json", menu...); gathered() {
+		t.Error("gathered again")
+	}
+	if err := os.RemoveAll(out); err != nil {
+		t.Fatal(err)
+	}
+	interrupted(t, out+"/pith.plan.json", append(menu, "--chunks", "2")...)
+	if !gathered() {
+		t.Error("other windows, and the same statistics")
+	}
+	ok(t, append(menu, "--overwrite")...)
+	if left, _ := filepath.Glob(out + ".menu*"); len(left) > 0 {
+		t.Errorf("%q are left", left)
+	}
+}
+
+// A plan has no output to keep statistics beside: it says so, and leaves nothing.
+func TestPlansOfMenusLeaveNothing(t *testing.T) {
+	dir := t.TempDir()
+	t.Setenv("TMPDIR", dir)
+	menu := []string{"plan", tinyModel(t), "--menu", "int4-g32,int8-g32", "--bpw", "7", "--text", tinyText(t), "--ctx", "32"}
+	if errs := interrupted(t, dir+"/pith-menu*/statistics.work/part-00000*", menu...); !strings.Contains(errs, "nothing is kept") || !strings.Contains(errs, "pith calibrate") {
+		t.Error(errs)
+	}
+	ok(t, menu...)
+	if left, _ := os.ReadDir(dir); len(left) > 0 {
+		t.Errorf("%v is left", left)
+	}
+	t.Setenv("TMPDIR", filepath.Join(dir, "none"))
+	if code, _, errs := cli(menu...); code == exitOK || !strings.Contains(errs, "let TMPDIR name") {
+		t.Errorf("exit code %d, %s", code, errs)
+	}
+}
+
+// With --stats, text is for probes alone: what it is changes the choice at most, not what the plan records.
+func TestProbesGoWithStatistics(t *testing.T) {
+	model, text, dir := tinyModel(t), tinyText(t), t.TempDir()
+	stats, out := filepath.Join(dir, "stats"), filepath.Join(dir, "out")
+	ok(t, "calibrate", model, "--text", text, "--ctx", "32", "-o", stats)
+	menu := []string{"--menu", "int4-g32,int8-g32", "--bpw", "7", "--stats", stats, "--text", text, "--ctx", "32"}
+	ok(t, append([]string{"compress", model, "-o", out, "--probe", "1"}, menu...)...)
+	p := ok(t, append([]string{"plan", model, "--json", "--probe", "1"}, menu...)...)
+	var r struct{ Calibration plan.Calibration }
+	if err := json.Unmarshal([]byte(p), &r); err != nil || r.Calibration.SHA256 == "" || r.Calibration.Texts != 0 || r.Calibration.Sequential {
+		t.Errorf("%+v, %v", r, err)
+	}
+	ok(t, "plan", model, "--codec", "lr0.6-int8-g32", "--ranks", stats, "--stats", stats, "--text", text, "--ctx", "32", "--probe", "1")
+	for want, flags := range map[string][]string{
+		"both go with --probe":          nil,
+		"leave out --chunks":            {"--probe", "1", "--chunks", "2"},
+		"leave out --chunks and --sequ": {"--probe", "1", "--sequential"},
+	} {
+		if code, _, errs := cli(slices.Concat([]string{"plan", model}, menu, flags)...); code == exitOK || !strings.Contains(errs, want) {
 			t.Errorf("%q: exit code %d, %s", flags, code, errs)
 		}
 	}

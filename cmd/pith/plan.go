@@ -36,6 +36,8 @@ type planFlags struct {
 	sharing                 sharingFlags
 	format                  string // "" until resolve: what the output's name says
 	output                  string
+	beside                  string // what compress writes, beside which it keeps what it gathers
+	gathered                string // the file of the statistics that it gathered for a menu
 	workers                 int
 	memory                  string
 }
@@ -47,7 +49,7 @@ func (f *planFlags) add(c *cobra.Command) {
 	p.StringVar(&f.method, "method", "", "with --codec or --menu: how codes are chosen ("+strings.Join(plan.Methods(), ", ")+"; default nearest, of a menu with statistics what suits each codec)")
 	p.StringVar(&f.ranks, "ranks", "", "with low-rank codecs: statistics of pith calibrate, by which each weight gets a rank of its own, at the same bytes (default: the same share of every weight)")
 	p.StringSliceVar(&f.menu, "menu", nil, "with --bpw: codecs, as int2-g64,int3-g64,int4-g64,keep, of which each weight gets the one by which all lose least at these bytes (default: trellis codes)")
-	p.IntVar(&f.probes, "probe", 0, "with --text, and --menu or --ranks: windows of the text on which every weight's codecs or ranks are tried, as 16; slow, and better than theory (default 0: by theory)")
+	p.IntVar(&f.probes, "probe", 0, "with --text, and --menu or --ranks: windows of the text on which every weight's codecs or ranks are tried, as 16; slow, and better than theory; with --stats the text is only for this (default 0: by theory)")
 	p.BoolVar(&f.search, "search", false, "with --codec or --menu: search the scales of least squared error")
 	p.Float64Var(&f.bits, "bpw", 0, "bits per weight of all tensors together, as 2.5: trellis codes of the rate that fits, at most 8, or of --menu")
 	f.bitsGiven = func() bool { return p.Changed("bpw") } // --bpw 0 too, which is an error
@@ -91,6 +93,9 @@ func (f *planFlags) resolve(ctx context.Context, path string, progress io.Writer
 	}
 	if given > 1 {
 		return nil, nil, errors.New("give only one of --bpw, --codec, --recipe and --plan")
+	}
+	if err := f.checkProbes(); err != nil {
+		return nil, nil, err
 	}
 	if err := f.calibration.check(); err != nil {
 		return nil, nil, err
