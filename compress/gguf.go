@@ -97,6 +97,14 @@ func InGGUF(ckpt *checkpoint.Checkpoint, p *plan.Plan) (*plan.Plan, error) {
 
 // checkGGUF refuses what could only fail after the work is done.
 func checkGGUF(ckpt *checkpoint.Checkpoint, p *plan.Plan, path string, o Options) error {
+	if err := checkLayouts(p); err != nil {
+		return err
+	}
+	return checkGGUFOutput(ckpt, path, o.Overwrite)
+}
+
+// checkGGUFOutput is the part of checkGGUF that needs no plan.
+func checkGGUFOutput(ckpt *checkpoint.Checkpoint, path string, overwrite bool) error {
 	if _, err := ckpt.Config(); err != nil {
 		return fmt.Errorf("GGUF needs the model's architecture: %w", err)
 	}
@@ -106,16 +114,13 @@ func checkGGUF(ckpt *checkpoint.Checkpoint, p *plan.Plan, path string, o Options
 	if _, err := ckpt.Tokenizer(); err != nil {
 		return fmt.Errorf("GGUF holds the tokenizer too: %w", err)
 	}
-	if err := checkLayouts(p); err != nil {
-		return err
-	}
 	if err := checkNotSourceFile(path, ckpt); err != nil {
 		return err
 	}
 	if _, err := os.Stat(workDir(path)); err == nil {
 		return nil // a run that was killed, perhaps just after it made the file: the plan in its directory decides whether this one goes on
 	}
-	return checkFree(path, o.Overwrite)
+	return checkFree(path, overwrite)
 }
 
 // workDir returns the directory of the artifact that the GGUF file at path is made from.
@@ -127,11 +132,19 @@ func inGGUF(codec string) bool { return !strings.ContainsAny(codec, "-+") }
 // checkLayouts refuses a plan that has a codec without a GGUF layout.
 func checkLayouts(p *plan.Plan) error {
 	for _, l := range p.Lines() {
-		if !inGGUF(l.Codec) {
-			return fmt.Errorf("%s: GGUF has no layout for %s: choose a codec of GGML such as q8_0, q6_k, q4_k or q4_0, or --format pith", l.Weight, l.Codec)
+		if err := CheckGGUFLayout(l.Codec); err != nil {
+			return fmt.Errorf("%s: %w", l.Weight, err)
 		}
 	}
 	return nil
+}
+
+// CheckGGUFLayout refuses a codec without a GGUF layout.
+func CheckGGUFLayout(codec string) error {
+	if inGGUF(codec) {
+		return nil
+	}
+	return fmt.Errorf("GGUF has no layout for %s: choose a codec of GGML such as q8_0, q6_k, q4_k or q4_0, or --format pith", codec)
 }
 
 // writeGGUF writes an open checkpoint as one GGUF file.

@@ -55,6 +55,30 @@ func openOutput(path string, ckpt *checkpoint.Checkpoint, p *plan.Plan, o Option
 	return d, nil
 }
 
+// CheckOutput returns those errors about out of Run, or, with gguf, of RunGGUF, that are known before there is a plan: all but that it holds the work of
+// another plan, unless that plan's recipe has another name than recipe.
+func CheckOutput(ckpt *checkpoint.Checkpoint, out, recipe string, gguf, overwrite bool) error {
+	if gguf {
+		path := ggufPath(out)
+		if err := checkGGUFOutput(ckpt, path, overwrite); err != nil {
+			return err
+		}
+		out = workDir(path)
+	}
+	if err := checkNotSource(out, ckpt); err != nil {
+		return err
+	}
+	if err := checkOurs(out); err != nil || overwrite {
+		return err
+	}
+	d := output{path: out}
+	hash, name, err := d.foundPlan()
+	if err == nil && hash != "" && name != recipe {
+		err = d.anotherPlan()
+	}
+	return err
+}
+
 // writeError adds what to do to an error of the file system.
 func writeError(path string, err error) error {
 	switch {
@@ -111,7 +135,7 @@ func checkOurs(path string) error {
 
 // prepare settles what an earlier run has left: the same plan is resumed, another is an error or, with Overwrite, removed.
 func (d *output) prepare(p *plan.Plan, o Options) error {
-	found, err := d.foundPlan()
+	found, _, err := d.foundPlan()
 	if err != nil && !o.Overwrite {
 		return err
 	}
@@ -119,7 +143,7 @@ func (d *output) prepare(p *plan.Plan, o Options) error {
 	case o.Overwrite:
 		err = d.removeOurs()
 	case found != "" && found != p.Hash():
-		return fmt.Errorf("%s: holds the work of another plan; give --overwrite to replace it, or another -o", d.path)
+		return d.anotherPlan()
 	default:
 		err = d.removePartial()
 	}
@@ -136,24 +160,32 @@ func (d *output) prepare(p *plan.Plan, o Options) error {
 	})
 }
 
-// foundPlan returns the hash of the plan that the directory's files were made by, or "".
-func (d *output) foundPlan() (string, error) {
+func (d *output) anotherPlan() error {
+	return fmt.Errorf("%s: holds the work of another plan; give --overwrite to replace it, or another -o", d.path)
+}
+
+// foundPlan returns the hash of the plan that the directory's files were made by, or "", and the name of its recipe.
+func (d *output) foundPlan() (hash, recipe string, err error) {
 	path := filepath.Join(d.path, checkpoint.PlanName)
 	if _, err := os.Stat(path); err == nil {
 		p, err := plan.Load(path)
 		if err != nil {
-			return "", fmt.Errorf("%w; give --overwrite to start again", err)
+			return "", "", fmt.Errorf("%w; give --overwrite to start again", err)
 		}
-		return p.Hash(), nil
+		return p.Hash(), p.Recipe.Name, nil
 	}
 	m, err := checkpoint.ReadManifest(d.path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return "", nil
+		return "", "", nil
 	}
 	if err != nil {
-		return "", fmt.Errorf("%w; give --overwrite to replace it", err)
+		return "", "", fmt.Errorf("%w; give --overwrite to replace it", err)
 	}
-	return m.PlanSHA256, nil
+	var p struct{ Recipe struct{ Name string } }
+	if err := json.Unmarshal(m.Plan, &p); err != nil {
+		return m.PlanSHA256, "", nil // the hash decides
+	}
+	return m.PlanSHA256, p.Recipe.Name, nil
 }
 
 // ours reports whether a file is one that a run writes.

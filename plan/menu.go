@@ -25,6 +25,7 @@ type MenuOptions struct {
 	// Share says what weights may have in common; how much of them is kept, or that they have nothing in common, is chosen for each set. nil: nothing.
 	Share *Sharing
 
+	Data     bool       // there will be statistics: for Check, where Stats are not there yet
 	Stats    *calib.Set // nil: data-free
 	Prober   Prober     // nil: by theory
 	Workers  int
@@ -42,7 +43,8 @@ type entry struct {
 type option struct {
 	approx.Choice
 	entries []entry
-	keep    float64 // what the set keeps, if it has something in common
+	common  Line    // of a set what its members have in common
+	keep    float64 // and what share of bytes it keeps; 0: each is for itself
 }
 
 // FromMenu returns the recipe whose artifact takes at most o.BitsPerWeight and in which every weight is stored by one of the codecs of o, such that what
@@ -51,35 +53,28 @@ type option struct {
 // its role counts (Line.cost). Weights whose shapes no codec of the list fits choose among those that stand in for them, with notes. It reads every weight.
 // With o.Share, sets of weights may also have something in common, in one of the codecs; then shared says which do, for Share.
 func FromMenu(ctx context.Context, ckpt *checkpoint.Checkpoint, o MenuOptions) (r Recipe, shared *Sharing, err error) {
-	room, err := roomOf(ckpt, o.BitsPerWeight, 32)
+	all, err := o.sized(ckpt)
 	if err != nil {
 		return r, nil, err
 	}
-	menus, err := o.menus(ckpt, room.lines)
-	if err != nil {
-		return r, nil, err
-	}
-	for i, menu := range menus {
-		if err := o.price(ctx, ckpt, &room.lines[i], menu); err != nil {
+	for i, menu := range all.menus {
+		if err := o.price(ctx, ckpt, &all.room.lines[i], menu); err != nil {
 			return r, nil, err
 		}
 		if o.Progress != nil {
-			o.Progress(room.lines[i].Weight, i+1, len(menus))
+			o.Progress(all.room.lines[i].Weight, i+1, len(all.menus))
 		}
 	}
-	options, err := o.options(ctx, ckpt, room.lines, menus)
+	for i, t := range all.sets {
+		if err := o.priceSets(ctx, ckpt, t, all.together[i]); err != nil {
+			return r, nil, err
+		}
+	}
+	chosen, err := all.choose()
 	if err != nil {
 		return r, nil, err
 	}
-	chosen, ok := allocate(options, room.bytes-room.kept)
-	if !ok {
-		least := room.kept
-		for _, menu := range options {
-			least += slices.MinFunc(menu, func(a, b option) int { return cmp.Compare(a.Bytes, b.Bytes) }).Bytes
-		}
-		return r, nil, room.tooSmall(least, "the smallest codecs of the menu")
-	}
-	r.Name = "menu-" + strconv.FormatFloat(o.BitsPerWeight, 'f', -1, 64)
+	r.Name = o.Name()
 	keeps := map[string]float64{}
 	for _, option := range chosen {
 		for _, e := range option.entries {
@@ -94,6 +89,56 @@ func FromMenu(ctx context.Context, ckpt *checkpoint.Checkpoint, o MenuOptions) (
 		s.Keeps, shared = keeps, &s
 	}
 	return r, shared, nil
+}
+
+// Name is the name of the recipes that FromMenu returns.
+func (o MenuOptions) Name() string {
+	return "menu-" + strconv.FormatFloat(o.BitsPerWeight, 'f', -1, 64)
+}
+
+// Check returns the errors of FromMenu that can be known without weights and statistics: of names, of shapes, and of a budget below the least.
+func (o MenuOptions) Check(ckpt *checkpoint.Checkpoint) error {
+	all, err := o.sized(ckpt)
+	if err == nil {
+		_, err = all.choose()
+	}
+	return err
+}
+
+// data reports whether there are statistics.
+func (o MenuOptions) data() bool { return o.Data || o.Stats != nil }
+
+// sizedMenus are the ways to store each weight, and each set of weights with something in common, of which only the sizes are known until they are priced.
+type sizedMenus struct {
+	room     room
+	menus    [][]entry // of each line of room
+	sets     []*set
+	together [][]option // of each set
+}
+
+func (o MenuOptions) sized(ckpt *checkpoint.Checkpoint) (all sizedMenus, err error) {
+	if all.room, err = roomOf(ckpt, o.BitsPerWeight, 32); err != nil {
+		return all, err
+	}
+	if all.menus, err = o.menus(ckpt, all.room.lines); err != nil || o.Share == nil {
+		return all, err
+	}
+	all.sets, all.together, err = o.setsOf(ckpt, all.room.lines)
+	return all, err
+}
+
+// choose picks the ways to store all weights in the room by what they lose; while nothing is priced, the smallest.
+func (all *sizedMenus) choose() ([]option, error) {
+	options := all.options()
+	chosen, ok := allocate(options, all.room.bytes-all.room.kept)
+	if ok {
+		return chosen, nil
+	}
+	least := all.room.kept
+	for _, menu := range options {
+		least += slices.MinFunc(menu, func(a, b option) int { return cmp.Compare(a.Bytes, b.Bytes) }).Bytes
+	}
+	return nil, all.room.tooSmall(least, "the smallest codecs of the menu")
 }
 
 // choice lets allocate look at what embeds approx.Choice.
@@ -122,7 +167,7 @@ func allocate[T interface{ choice() approx.Choice }](menus [][]T, budget int64) 
 
 // menus returns the ways to store each line's weight, with their sizes.
 func (o MenuOptions) menus(ckpt *checkpoint.Checkpoint, lines []Line) ([][]entry, error) {
-	multiplied, err := o.rules(o.Stats != nil)
+	multiplied, err := o.rules(o.data())
 	if err != nil {
 		return nil, err
 	}

@@ -30,9 +30,12 @@ func TestSetsOfMenusAreThoseOfPlans(t *testing.T) {
 		}
 		sets := share.sets(&Plan{Blocks: []Block{{Lines: room.lines}}}, config)
 		var why error
-		options, err := o.together(t.Context(), c, sets[0], &why)
+		options, err := o.together(sets[0], &why)
 		if err != nil || len(options) < 2 {
 			t.Fatal(len(options), err, why)
+		}
+		if err := o.priceSets(t.Context(), c, sets[0], options); err != nil {
+			t.Fatal(err)
 		}
 		for i, option := range options {
 			if i > 0 && option.Loss > options[i-1].Loss*1.001 {

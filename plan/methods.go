@@ -84,6 +84,14 @@ func methodNamed(name string) (method, bool) {
 	return method{}, false
 }
 
+// unknown is the error about a method that methodNamed does not know.
+func unknown(name string) error {
+	if strings.HasPrefix(name, "asvd") {
+		return fmt.Errorf("unknown method %q: an exponent of asvd is above 0 and at most 4, with no zeros that could be left out, as asvd0.25 or asvd1; 0.5 is asvd itself", name)
+	}
+	return fmt.Errorf("unknown method %q; known: %s", name, strings.Join(Methods(), ", "))
+}
+
 // ldlqDamping is ten times the papers' 0.01: on text of other kinds than the calibration's, KL is 3 to 18 % lower per role, and about the
 // same from 0.05 to 0.6 (docs/methods/trellis.md).
 const ldlqDamping = 0.1

@@ -51,7 +51,7 @@ const sharedBlock = "shared"
 
 // Share changes a plan such that weights have in common what s says, each in the codec that it would have alone.
 func Share(p *Plan, cfg model.Config, s Sharing) error {
-	if err := s.check(); err != nil {
+	if err := s.Check(); err != nil {
 		return err
 	}
 	sets := s.sets(p, cfg)
@@ -103,7 +103,8 @@ func (p *Plan) followOwners() {
 	}
 }
 
-func (s *Sharing) check() error {
+// Check says what is impossible whatever the model.
+func (s *Sharing) Check() error {
 	switch {
 	case !slices.Contains(SharingMethods(), s.Method):
 		return fmt.Errorf("unknown way to share %q: choose one of %s", s.Method, strings.Join(SharingMethods(), ", "))

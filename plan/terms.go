@@ -87,7 +87,7 @@ func (l *Line) makeMethod(c codec.Codec) (approx.Method, error) {
 	for i, name := range names {
 		m, ok := methodNamed(name)
 		if !ok {
-			return nil, fmt.Errorf("unknown method %q; known: %v", name, Methods())
+			return nil, unknown(name)
 		}
 		made[i] = m.forCodec(codecs[i], l)
 		if picky, ok := made[i].(interface{ Check() error }); ok {
@@ -119,7 +119,7 @@ func (r *Rule) checkTerms() (field string, err error) {
 	partsUsed := false
 	for i, name := range names {
 		if _, ok := methodNamed(name); !ok {
-			return "method", fmt.Errorf("unknown method %q; known: %s", name, strings.Join(Methods(), ", "))
+			return "method", unknown(name)
 		}
 		term := *r
 		term.Method, term.Codec = name, codecs[i].Name()

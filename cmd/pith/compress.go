@@ -42,7 +42,7 @@ With --json, standard output is one JSON object a line: started, progress, block
 			if err != nil {
 				return err
 			}
-			f.beside = f.output
+			f.beside, f.overwrite = f.output, overwrite
 			ckpt, p, err := f.resolve(c.Context(), args[0], quietly(s.err, asJSON))
 			if err != nil {
 				return err

@@ -7,9 +7,11 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"pith/calib"
 	"pith/checkpoint"
+	"pith/compress"
 	"pith/observe"
 	"pith/plan"
 	"pith/structure"
@@ -17,7 +19,20 @@ import (
 
 // fromMenu returns the recipe that --menu asks for. With --share it leaves in the flags what weights have in common.
 func (f *planFlags) fromMenu(ctx context.Context, c *checkpoint.Checkpoint, progress io.Writer) (plan.Recipe, error) {
-	o := plan.MenuOptions{BitsPerWeight: f.bits, Codecs: f.menu, Method: f.method, Search: f.search, Workers: f.workers}
+	o := plan.MenuOptions{BitsPerWeight: f.bits, Method: f.method, Search: f.search, Data: f.calibration.given(), Workers: f.workers}
+	for _, name := range f.menu {
+		o.Codecs = append(o.Codecs, strings.TrimSpace(name))
+	}
+	if err := f.checkMenu(c, o); err != nil {
+		return plan.Recipe{}, err
+	}
+	var err error
+	if o.Share, err = f.sharing.record(ctx, c, &f.calibration, f.menu != nil, f.workers, progress); err != nil {
+		return plan.Recipe{}, err
+	}
+	if err := o.Check(c); err != nil {
+		return plan.Recipe{}, fmt.Errorf("--menu: %w", err)
+	}
 	set, closeSet, err := f.menuStatistics(ctx, c, progress)
 	if err != nil {
 		return plan.Recipe{}, err
@@ -28,12 +43,6 @@ func (f *planFlags) fromMenu(ctx context.Context, c *checkpoint.Checkpoint, prog
 		if o.Prober, err = f.prober(ctx, c); err != nil {
 			return plan.Recipe{}, err
 		}
-	}
-	if f.sharing.method != "" && (f.sharing.keep != 0 || f.sharing.rank != 0) {
-		return plan.Recipe{}, errors.New("--share-keep and --share-rank are what --menu chooses; leave them out")
-	}
-	if o.Share, err = f.sharing.record(ctx, c, &f.calibration, f.workers, progress); err != nil {
-		return plan.Recipe{}, err
 	}
 	show, finish := tried(progress, "codecs")
 	o.Progress = show
@@ -47,6 +56,20 @@ func (f *planFlags) fromMenu(ctx context.Context, c *checkpoint.Checkpoint, prog
 	}
 	f.shared = shared
 	return r, nil
+}
+
+// checkMenu refuses what cannot be written, or not there, before anything is tried.
+func (f *planFlags) checkMenu(c *checkpoint.Checkpoint, o plan.MenuOptions) error {
+	gguf := f.format == "gguf"
+	for _, name := range o.Codecs {
+		if err := compress.CheckGGUFLayout(name); gguf && err != nil {
+			return fmt.Errorf("--menu: %w", err)
+		}
+	}
+	if f.beside == "" {
+		return nil
+	}
+	return compress.CheckOutput(c, f.beside, o.Name(), gguf, f.overwrite)
 }
 
 // menuStatistics returns the statistics that the flags name, or gathers those of the texts; nil if there are none. close frees them. What compress gathered

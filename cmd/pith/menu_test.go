@@ -193,3 +193,52 @@ func TestProbesGoWithStatistics(t *testing.T) {
 		}
 	}
 }
+
+// What can be known at once is refused before anything is calibrated.
+func TestMenusAreRefusedBeforeAnyWork(t *testing.T) {
+	model, text, dir := tinyModel(t), tinyText(t), t.TempDir()
+	taken, broken := filepath.Join(dir, "taken"), filepath.Join(dir, "broken")
+	ok(t, "compress", model, "--codec", "int8-g32", "-o", taken)
+	writeFile(t, broken, []byte("no statistics"))
+	for want, flags := range map[string][]string{
+		"GGUF has no layout for int4-g32":  {"--menu", "q4_0,int4-g32", "-o", filepath.Join(dir, "out.gguf")},
+		"holds the work of another plan":   {"--menu", "int8-g32", "-o", taken},
+		"files that pith did not write":    {"--menu", "int8-g32", "-o", filepath.Dir(text)},
+		"where the checkpoint itself lies": {"--menu", "int8-g32", "-o", model},
+		"is too small":                     {"--menu", "int8-g32"},
+		"solves no codec of the menu":      {"--menu", "int4-g32", "--method", "asvd0.25"},
+		"--ranks: ":                        {"--menu", "lr0.5-int8-g32", "--ranks", broken},
+		"how many atoms?":                  {"--menu", "int4-g32", "--share", "matrix-pca"},
+		"anything in common":               {"--menu", "int4-g32-2:4", "--share", "joint"},
+		"neither a role":                   {"--menu", "int4-g32", "--share", "joint", "--share-roles", "["},
+	} {
+		args := []string{"compress", model, "--bpw", "7.5", "--text", text, "--ctx", "32", "-o", filepath.Join(dir, "out")}
+		code, _, errs := cli(append(args, flags...)...)
+		if code == exitOK || !strings.Contains(errs, want) {
+			t.Errorf("%q: exit code %d, %s", flags, code, errs)
+		}
+	}
+	for _, at := range []string{dir, filepath.Dir(model), filepath.Dir(filepath.Dir(text))} {
+		if left, _ := filepath.Glob(at + "/*.menu*"); len(left) > 0 {
+			t.Errorf("%q: statistics were gathered", left)
+		}
+	}
+	code, _, errs := cli("compress", model, "--drop-layers", "1", "--text", text, "--ctx", "32", "--share", "joint", "-o", filepath.Join(dir, "out"))
+	if code == exitOK || !strings.Contains(errs, "of which rank?") {
+		t.Errorf("exit code %d, %s", code, errs)
+	}
+}
+
+func TestMenusTakeSpacesAndExponents(t *testing.T) {
+	model, text := tinyModel(t), tinyText(t)
+	out := ok(t, "plan", model, "--menu", "lr0.9-int8-g32, int4-g32 ,int4-g32+lr4-f16", "--bpw", "9", "--method", "asvd0.25", "--text", text, "--ctx", "32", "--chunks", "4")
+	if !strings.Contains(out, "asvd0.25") {
+		t.Error(out)
+	}
+	ok(t, "plan", model, "--menu", "int4-g32+lr4-f16,int4-g32", "--bpw", "9", "--method", "ldlq+asvd0.7", "--text", text, "--ctx", "32", "--chunks", "4")
+	for _, exponent := range []string{"1.0", "0.50", "8"} {
+		if _, _, errs := cli("plan", model, "--codec", "lr0.5-f16", "--method", "asvd"+exponent); !strings.Contains(errs, "above 0 and at most 4") {
+			t.Error(errs)
+		}
+	}
+}

@@ -16,6 +16,7 @@ import (
 	"pith/codec"
 	"pith/compress"
 	"pith/internal/human"
+	"pith/observe"
 	"pith/plan"
 )
 
@@ -26,7 +27,7 @@ type planFlags struct {
 	ranks                   string // statistics by which ranks are chosen
 	probes                  int    // windows on which they, or the codecs of the menu, are tried
 	menu                    []string
-	shared                  *plan.Sharing // what the menu's choice has in common
+	shared                  *plan.Sharing // what weights have in common, once that is known
 	search                  bool
 	bits                    float64
 	bitsGiven               func() bool
@@ -37,6 +38,7 @@ type planFlags struct {
 	format                  string // "" until resolve: what the output's name says
 	output                  string
 	beside                  string // what compress writes, beside which it keeps what it gathers
+	overwrite               bool   // whether that may be replaced
 	gathered                string // the file of the statistics that it gathered for a menu
 	workers                 int
 	memory                  string
@@ -115,8 +117,15 @@ func (f *planFlags) resolve(ctx context.Context, path string, progress io.Writer
 	if f.menu != nil && !f.bitsGiven() {
 		return nil, nil, errors.New("--menu needs --bpw, the bits per weight within which it chooses; for one codec everywhere use --codec")
 	}
+	if _, err := f.sharing.asked(f.menu != nil); err != nil {
+		return nil, nil, err
+	}
 	c, err := checkpoint.Open(path)
 	if err != nil {
+		return nil, nil, err
+	}
+	if err := f.checkStatistics(c); err != nil {
+		c.Close()
 		return nil, nil, err
 	}
 	shown, p, err := f.planned(ctx, c, progress)
@@ -183,6 +192,9 @@ func (f *planFlags) plan(ctx context.Context, c *checkpoint.Checkpoint, progress
 	if err != nil {
 		return nil, err
 	}
+	if err := f.checkSets(ctx, c, r, progress); err != nil {
+		return nil, err
+	}
 	if r, err = f.spreadRanks(ctx, c, r, progress); err != nil {
 		return nil, err
 	}
@@ -196,13 +208,13 @@ func (f *planFlags) plan(ctx context.Context, c *checkpoint.Checkpoint, progress
 
 // share changes the plan as --share asks for.
 func (f *planFlags) share(ctx context.Context, c *checkpoint.Checkpoint, p *plan.Plan, progress io.Writer) error {
-	s := f.shared
-	if f.menu == nil {
+	if f.menu == nil && f.shared == nil {
 		var err error
-		if s, err = f.sharing.record(ctx, c, &f.calibration, f.workers, progress); err != nil {
+		if f.shared, err = f.sharing.record(ctx, c, &f.calibration, f.menu != nil, f.workers, progress); err != nil {
 			return err
 		}
 	}
+	s := f.shared
 	if s == nil {
 		return nil
 	}
@@ -217,6 +229,36 @@ func (f *planFlags) share(ctx context.Context, c *checkpoint.Checkpoint, p *plan
 		p.Calibration, err = f.calibration.record(p.UsesGram())
 	}
 	return err
+}
+
+// checkStatistics refuses files of statistics that cannot be read, where they are needed only after long work.
+func (f *planFlags) checkStatistics(c *checkpoint.Checkpoint) error {
+	if f.menu == nil && f.ranks == "" {
+		return nil
+	}
+	for _, file := range []struct{ flag, path string }{{"--stats", f.calibration.stats}, {"--ranks", f.ranks}} {
+		if file.path == "" {
+			continue
+		}
+		set, err := observe.OpenStats(file.path, c)
+		if err != nil {
+			return fmt.Errorf("%s: %w", file.flag, err)
+		}
+		set.Close()
+	}
+	return nil
+}
+
+// checkSets refuses what --share could not make of the weights, before --ranks gives each a rank.
+func (f *planFlags) checkSets(ctx context.Context, c *checkpoint.Checkpoint, r plan.Recipe, progress io.Writer) error {
+	if f.ranks == "" || f.menu != nil {
+		return nil
+	}
+	p, err := plan.Resolve(c, r)
+	if err != nil {
+		return err
+	}
+	return f.share(ctx, c, p, progress)
 }
 
 // chooseRecipe returns the recipe that the flags ask for.

@@ -40,8 +40,9 @@ func (f *sharingFlags) add(c *cobra.Command) {
 	offer(c, "share", plan.SharingMethods()...)
 }
 
-// record returns what a plan says of sharing, nil if nothing is to be shared.
-func (f *sharingFlags) record(ctx context.Context, c *checkpoint.Checkpoint, texts *calibrationFlags, workers int, progress io.Writer) (*plan.Sharing, error) {
+// asked returns what the flags say of sharing but for the layers that share, nil if nothing is to be shared. menu says whether how much is kept of each
+// set will be chosen.
+func (f *sharingFlags) asked(menu bool) (*plan.Sharing, error) {
 	if f.method == "" {
 		for _, flag := range []string{"share", "share-groups", "share-roles", "share-atoms", "share-rank", "share-keep"} {
 			if f.changed(flag) {
@@ -51,6 +52,9 @@ func (f *sharingFlags) record(ctx context.Context, c *checkpoint.Checkpoint, tex
 		return nil, nil
 	}
 	s := &plan.Sharing{Method: f.method, Match: f.match, Rank: f.rank, Keep: f.keep}
+	if menu && (f.keep != 0 || f.rank != 0) {
+		return nil, errors.New("--share-keep and --share-rank are what --menu chooses; leave them out")
+	}
 	if f.atoms != "" {
 		if f.method != plan.MatrixPCA {
 			return nil, errors.New("--share-atoms goes with --share matrix-pca")
@@ -64,6 +68,22 @@ func (f *sharingFlags) record(ctx context.Context, c *checkpoint.Checkpoint, tex
 		if err != nil || s.Atoms < 0 || s.AtomShare < 0 || s.AtomShare > 1 || s.Atoms == 0 && s.AtomShare == 0 {
 			return nil, fmt.Errorf("--share-atoms %q: give how many atoms, as 2, or a share of the layers, as 0.5", f.atoms)
 		}
+	}
+	checked := *s
+	if menu {
+		checked.Keep = 1
+	}
+	if err := checked.Check(); err != nil {
+		return nil, fmt.Errorf("--share %s: %w", f.method, err)
+	}
+	return s, nil
+}
+
+// record returns what a plan says of sharing, nil if nothing is to be shared.
+func (f *sharingFlags) record(ctx context.Context, c *checkpoint.Checkpoint, texts *calibrationFlags, menu bool, workers int, progress io.Writer) (*plan.Sharing, error) {
+	s, err := f.asked(menu)
+	if s == nil || err != nil {
+		return nil, err
 	}
 	if f.method == plan.Joint && !f.changed("share-groups") {
 		return s, nil // within each layer
