@@ -35,7 +35,7 @@ func CheckFileName(path string) error {
 		return fmt.Errorf("%q names a directory; name a file to write", path)
 	}
 	if info, err := os.Stat(path); err == nil && info.IsDir() {
-		return fmt.Errorf("%s: is a directory; name a file to write", path)
+		return fmt.Errorf("%s: is a directory, which pith will not replace; choose another output", path)
 	}
 	return nil
 }
