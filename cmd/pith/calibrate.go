@@ -136,13 +136,7 @@ func calibrate(ctx context.Context, s streams, path string, texts []string, outp
 	m := newMeter(s.err, "calibrate", asJSON)
 	defer m.finish()
 	o.Tool, o.TempDir = "pith "+version, filepath.Dir(output)
-	o.Progress = func(p observe.Progress) {
-		note := fmt.Sprintf("layer %d of %d", p.Layer+1, p.Layers)
-		if p.Layer == p.Layers {
-			note = "head"
-		}
-		m.update(p.Done, p.Total, note)
-	}
+	o.Progress = func(p observe.Progress) { m.update(p.Done, p.Total, partNote(p)) }
 	o.Moments = o.Moments || isImatrix(output)
 	b, err := observe.New(ctx, ckpt, corpus, o)
 	if err != nil {
@@ -187,6 +181,14 @@ func calibrate(ctx context.Context, s streams, path string, texts []string, outp
 	}
 	r.Plan, r.Gradients, r.Resumed, r.Seconds = &plan, made, resumed, time.Since(start).Seconds()
 	return printCalibration(s, r, asJSON)
+}
+
+// partNote says which part of the network is being observed.
+func partNote(p observe.Progress) string {
+	if p.Layer == p.Layers {
+		return "head"
+	}
+	return fmt.Sprintf("layer %d of %d", p.Layer+1, p.Layers)
 }
 
 // mergeStats carries out --merge.

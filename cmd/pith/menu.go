@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"pith/calib"
 	"pith/checkpoint"
@@ -111,9 +112,12 @@ func (f *planFlags) menuStatistics(ctx context.Context, c *checkpoint.Checkpoint
 	}
 	os.RemoveAll(dir)
 	if ctx.Err() != nil {
-		return nil, nil, fmt.Errorf("interrupted: nothing is kept of the statistics of --text; what can be resumed is %s", better)
+		return nil, nil, fmt.Errorf("interrupted: nothing is kept of the statistics of --text; pith calibrate would resume, and --stats takes its file")
 	}
-	return nil, nil, fmt.Errorf("statistics of --text: %w; they lay in the directory for temporary files: let TMPDIR name another, or use %s", err, better)
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		return nil, nil, fmt.Errorf("statistics of --text: %w; let TMPDIR name a directory with room, or use %s", err, better)
+	}
+	return nil, nil, fmt.Errorf("statistics of --text: %w", err)
 }
 
 // gather returns the statistics of the texts, whose file is path: as it was found, if it is of this work.
@@ -125,9 +129,7 @@ func (f *planFlags) gather(ctx context.Context, c *checkpoint.Checkpoint, path s
 	m := newMeter(progress, "statistics", false)
 	defer m.finish()
 	o := observe.Options{Context: f.calibration.context, Windows: f.calibration.windows, Workers: f.workers, Tool: "pith " + version, TempDir: filepath.Dir(path)}
-	o.Progress = func(p observe.Progress) {
-		m.update(p.Done, p.Total, fmt.Sprintf("layer %d of %d", p.Layer+1, p.Layers))
-	}
+	o.Progress = func(p observe.Progress) { m.update(p.Done, p.Total, partNote(p)) }
 	b, err := observe.New(ctx, c, texts, o)
 	if err != nil {
 		return nil, err
