@@ -183,6 +183,9 @@ func TestProbesGoWithStatistics(t *testing.T) {
 		t.Errorf("%+v, %v", r, err)
 	}
 	ok(t, "plan", model, "--codec", "lr0.6-int8-g32", "--ranks", stats, "--stats", stats, "--text", text, "--ctx", "32", "--probe", "1")
+	if out := ok(t, "compress", model, "--codec", "lr0.6-int8-g32", "--method", "svd-llm", "--ranks", stats, "-o", filepath.Join(t.TempDir(), "out")); strings.Contains(out, "plain svd") {
+		t.Errorf("the statistics of --ranks are not calibrated with:\n%s", out)
+	}
 	for want, flags := range map[string][]string{
 		"both go with --probe":          nil,
 		"leave out --chunks":            {"--probe", "1", "--chunks", "2"},

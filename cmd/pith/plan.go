@@ -49,7 +49,7 @@ func (f *planFlags) add(c *cobra.Command) {
 	p.StringVar(&f.recipe, "recipe", "", "YAML file that says which weights get which codec")
 	p.StringVar(&f.codec, "codec", "", "one codec for every matrix, as int4-g128 or q4_k, or keep (default: 8 bits for embedding and head, 4 for the rest; keep with --drop-layers and --slice)")
 	p.StringVar(&f.method, "method", "", "with --codec or --menu: how codes are chosen ("+strings.Join(plan.Methods(), ", ")+"; default nearest, of a menu with statistics what suits each codec)")
-	p.StringVar(&f.ranks, "ranks", "", "with low-rank codecs: statistics of pith calibrate, by which each weight gets a rank of its own, at the same bytes (default: the same share of every weight)")
+	p.StringVar(&f.ranks, "ranks", "", "with low-rank codecs: statistics of pith calibrate, by which each weight gets a rank of its own, at the same bytes; without --text or --stats, also what is calibrated with (default: the same share of every weight)")
 	p.StringSliceVar(&f.menu, "menu", nil, "with --bpw: codecs, as int2-g64,int3-g64,int4-g64,keep, of which each weight gets the one by which all lose least at these bytes (default: trellis codes)")
 	p.IntVar(&f.probes, "probe", 0, "with --text, and --menu or --ranks: windows of the text on which every weight's codecs or ranks are tried, as 16; slow, and better than theory; with --stats the text is only for this (default 0: by theory)")
 	p.BoolVar(&f.search, "search", false, "with --codec or --menu: search the scales of least squared error")
@@ -98,6 +98,9 @@ func (f *planFlags) resolve(ctx context.Context, path string, progress io.Writer
 	}
 	if err := f.checkProbes(); err != nil {
 		return nil, nil, err
+	}
+	if f.ranks != "" && !f.calibration.given() {
+		f.calibration.stats = f.ranks // what ranks are chosen by does to calibrate with
 	}
 	if err := f.calibration.check(); err != nil {
 		return nil, nil, err
