@@ -10,7 +10,7 @@ import (
 )
 
 // ASVD counts columns by the mean magnitude of their inputs: S = diag(mean |x|^α) + 1e-6 (Yuan et al. 2023, ASVD, arXiv 2312.05821,
-// section 3.2; α is theirs to choose, 0.5 in their code).
+// section 3.2; α is a parameter of the method, 0.5 in the code of its authors).
 type ASVD struct {
 	Alpha float64 // 0 means 0.5
 }

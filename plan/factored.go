@@ -55,7 +55,8 @@ func factors(name string) bool {
 	return ok
 }
 
-// asvdExponents are the methods that a search by measured losses tries for asvd: exponents from 0, which is svd, to 1, the authors' first.
+// asvdExponents are the methods that a search by measured losses tries for asvd: exponents from 0, which is svd, to 1; of those that lose alike the first is
+// taken, so 0.5 of the authors leads. That exponents are searched is ours.
 func asvdExponents() []string { return []string{"asvd", "asvd0.25", "asvd0.75", "asvd1", "svd"} }
 
 // factorBytes is what factoring the line's weight holds besides the weight.
